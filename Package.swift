@@ -1,0 +1,106 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Swift 6 mode everywhere, and no warning survives.
+let swift: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "winnow",
+    products: [
+        .executable(name: "winnow", targets: ["winnow"]),
+        .library(name: "WinnowWorker", targets: ["Worker"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        // Floor 0: C libraries.
+        .systemLibrary(name: "CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
+        .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
+        .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+        .target(name: "COpenBLAS", cSettings: [.treatAllWarnings(as: .error)]),
+        .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
+
+        // Floor 1.
+        .target(name: "Compute", dependencies: ["COpenBLAS", "CKernels"], swiftSettings: swift),
+
+        // Floor 2: files to values.
+        .target(name: "Checkpoint", dependencies: ["Compute", "CSodium"], swiftSettings: swift),
+        .target(name: "Tokenizer", dependencies: ["COniguruma", "Checkpoint"], swiftSettings: swift),
+
+        // Floor 3: the model.
+        .target(name: "Transformer", dependencies: ["Compute", "Checkpoint"], swiftSettings: swift),
+
+        // Floor 4: what to keep, and how to send it.
+        .target(name: "Speculation", dependencies: ["Transformer", "Compute", "Checkpoint"], swiftSettings: swift),
+        .target(
+            name: "Wire",
+            dependencies: [
+                "CZeroMQ", log,
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ], swiftSettings: swift),
+
+        // Floor 5: the two ends of a pipeline.
+        .target(
+            name: "Worker", dependencies: ["Transformer", "Speculation", "Wire", "Checkpoint", "Compute", log],
+            swiftSettings: swift),
+        .target(
+            name: "Coordinator",
+            dependencies: [
+                "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", log,
+                .product(name: "DequeModule", package: "swift-collections"),
+            ], swiftSettings: swift),
+
+        // Floor 6: the outside.
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "Coordinator", "Tokenizer", "Transformer", "Speculation", log,
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], swiftSettings: swift),
+        .target(
+            name: "LoadGenerator",
+            dependencies: [
+                log,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ], swiftSettings: swift),
+        .target(
+            name: "Launcher",
+            dependencies: [
+                log, .product(name: "Yams", package: "Yams"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ], swiftSettings: swift),
+
+        // Floor 7: the command.
+        .executableTarget(
+            name: "winnow",
+            dependencies: [
+                "Compute", "Checkpoint", "Tokenizer", "Transformer", "Speculation", "Wire", "Worker", "Coordinator",
+                "Gateway", "LoadGenerator", "Launcher", arguments, log,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], swiftSettings: swift),
+    ]
+)

@@ -1,0 +1,1 @@
+void winnow_kernels_placeholder(void);

@@ -1,0 +1,1 @@
+void winnow_blas_placeholder(void);

@@ -1,0 +1,2 @@
+#include "openblas_loader.h"
+void winnow_blas_placeholder(void) {}
