@@ -1,0 +1,62 @@
+/// The events of one request, as they happen. Ends exactly once: with `.finished`, or by throwing a `RequestError`.
+///
+/// Cancelling the consuming task, dropping the sequence, or `cancel()` cancels the request on every stage.
+/// Iterate it once.
+public struct Generation: AsyncSequence, Sendable {
+    public typealias Element = GenerationEvent
+    public typealias Failure = RequestError
+
+    /// The coordinator's number of this request, unique in its life.
+    public let id: UInt64
+    private let stream: AsyncThrowingStream<GenerationEvent, any Error>
+    private let cancellation: @Sendable () -> Void
+
+    /// A generation and the way to feed it. `onCancel` is called at most once, when the consumer gives up.
+    ///
+    /// The stream's buffer needs no bound of its own: it never holds more than a prompt report, `maxTokens` tokens and
+    /// an end.
+    public static func make(
+        id: UInt64, onCancel: @escaping @Sendable () -> Void
+    ) -> (generation: Generation, sink: Sink) {
+        let (stream, continuation) = AsyncThrowingStream<GenerationEvent, any Error>.makeStream()
+        continuation.onTermination = { reason in
+            if case .cancelled = reason { onCancel() }
+        }
+        return (Generation(id: id, stream: stream, cancellation: onCancel), Sink(continuation: continuation))
+    }
+
+    public func cancel() { cancellation() }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(base: stream.makeAsyncIterator()) }
+
+    public struct Iterator: AsyncIteratorProtocol {
+        public typealias Element = GenerationEvent
+        public typealias Failure = RequestError
+        fileprivate var base: AsyncThrowingStream<GenerationEvent, any Error>.Iterator
+
+        public mutating func next() async throws(RequestError) -> GenerationEvent? {
+            try await next(isolation: nil)
+        }
+
+        public mutating func next(
+            isolation actor: isolated (any Actor)?
+        ) async throws(RequestError) -> GenerationEvent? {
+            do {
+                return try await base.next(isolation: actor)
+            } catch let error as RequestError {
+                throw error
+            } catch {
+                throw RequestError(.internalError, "\(error)")
+            }
+        }
+    }
+
+    /// The producing end. Calls after the end are ignored.
+    public struct Sink: Sendable {
+        fileprivate let continuation: AsyncThrowingStream<GenerationEvent, any Error>.Continuation
+
+        public func yield(_ event: GenerationEvent) { continuation.yield(event) }
+        public func finish() { continuation.finish() }
+        public func fail(_ error: RequestError) { continuation.finish(throwing: error) }
+    }
+}

@@ -1,0 +1,112 @@
+public import Speculation
+public import Transformer
+
+/// One prompt to answer, as the coordinator takes it: already tokenised, with every choice made.
+public struct GenerationRequest: Sendable {
+    /// Token ids of the whole prompt, BOS included. Count: 1 to the model's context.
+    public var prompt: [Int32]
+    /// Half-open ranges of prompt indices that pruning must keep (system and tool messages, spans the caller marked).
+    /// Ignored in reference mode, as in the paper.
+    public var protected: [Range<Int>]
+    /// The most tokens to generate, at least 1; prompt and answer together must fit the context.
+    public var maxTokens: Int
+    public var sampling: SamplingParameters
+    /// Go on after an end-of-sequence token (for measurements of a fixed length).
+    public var ignoreEOS: Bool
+    /// How to prune; `enabled == false` means dense prefill.
+    public var speculation: SpeculationParameters
+    /// The longest the request may take from submission to its end; `nil`: the coordinator's own limit.
+    public var deadline: Duration?
+
+    public init(
+        prompt: [Int32], protected: [Range<Int>] = [], maxTokens: Int, sampling: SamplingParameters = .init(),
+        ignoreEOS: Bool = false, speculation: SpeculationParameters = .init(), deadline: Duration? = nil
+    ) {
+        self.prompt = prompt
+        self.protected = protected
+        self.maxTokens = maxTokens
+        self.sampling = sampling
+        self.ignoreEOS = ignoreEOS
+        self.speculation = speculation
+        self.deadline = deadline
+    }
+}
+
+/// What was done to a prompt before its first token; every response carries it.
+public struct SpeculationReport: Sendable, Equatable {
+    /// Tokens in the unpruned prompt (M).
+    public var promptTokens: Int
+    /// Tokens that went down the pipeline (K).
+    public var keptTokens: Int
+    /// The effective keep rate K/M.
+    public var keepRate: Double
+    /// Time the speculator took, queueing for it excluded; `nil` when it did not run.
+    public var speculation: Duration?
+    /// Half-open ranges of kept position ids, ascending and disjoint.
+    public var keptSpans: [Range<Int>]
+    /// Why a request that asked for pruning went dense; `nil` when it was pruned, or asked for dense.
+    public var fallback: String?
+
+    public init(
+        promptTokens: Int, keptTokens: Int, keepRate: Double, speculation: Duration?, keptSpans: [Range<Int>],
+        fallback: String?
+    ) {
+        self.promptTokens = promptTokens
+        self.keptTokens = keptTokens
+        self.keepRate = keepRate
+        self.speculation = speculation
+        self.keptSpans = keptSpans
+        self.fallback = fallback
+    }
+}
+
+/// Why a generation ended well.
+public enum FinishReason: String, Sendable {
+    /// The model said so (an end-of-sequence token).
+    case stop
+    /// `maxTokens` were generated.
+    case length
+}
+
+/// What a generation tells, in this order: one `prompt`, then tokens, then one `finished`.
+public enum GenerationEvent: Sendable {
+    /// The prompt was scored and pruned (or not); comes before the first token.
+    case prompt(SpeculationReport)
+    /// A token was sampled. An end-of-sequence token that ends the request is not reported as a token.
+    case token(SampledToken)
+    case finished(FinishReason)
+}
+
+/// Why a request was refused or ended without an answer.
+public struct RequestError: Error, Sendable, CustomStringConvertible {
+    public enum Code: String, Sendable {
+        /// A field is out of its range; retrying the same request fails again.
+        case invalidRequest
+        /// Prompt and `maxTokens` do not fit the model's context, or the workers' KV budget.
+        case promptTooLong
+        /// Too much is queued; `retryAfter` says when to come back.
+        case overloaded
+        /// No complete pipeline stands at present.
+        case unavailable
+        /// A worker died or was cut off while it held the request.
+        case workerLost
+        case deadlineExceeded
+        case cancelled
+        /// A fault of Winnow's own.
+        case internalError
+    }
+    public var code: Code
+    public var message: String
+    /// The request's field at fault, if one is.
+    public var field: String?
+    public var retryAfter: Duration?
+
+    public init(_ code: Code, _ message: String, field: String? = nil, retryAfter: Duration? = nil) {
+        self.code = code
+        self.message = message
+        self.field = field
+        self.retryAfter = retryAfter
+    }
+
+    public var description: String { "\(code.rawValue): \(message)" }
+}
