@@ -1,0 +1,239 @@
+// Norm, rotation, activation and softmax: one body per kernel, written so that the compiler vectorises it, and a plain
+// reference that shares nothing with it.
+#include "dispatch.h"
+
+#include <math.h>
+#include <string.h>
+
+winnow_level winnow_cpu_level(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        return winnow_level_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
+        return winnow_level_avx2;
+#endif
+    return winnow_level_reference;
+}
+
+// exp(x) for x <= 88: 2^n * p(f), f in [-ln2/2, ln2/2], p of degree 6 (error under 2 ulp). Below -87 it is 0.
+WINNOW_BODY float fast_exp(float x) {
+    float clamped = x > -87.0f ? x : -87.0f;
+    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
+    float shifted = clamped * 1.44269504f + 12582912.0f;
+    float n = shifted - 12582912.0f;
+    // From x, not from clamped: a NaN must come out as a NaN.
+    float f = x - n * 0.693145752f;
+    f = f - n * 1.42860677e-6f;
+    float p = 1.3888889e-3f;
+    p = p * f + 8.3333333e-3f;
+    p = p * f + 4.1666667e-2f;
+    p = p * f + 1.6666667e-1f;
+    p = p * f + 0.5f;
+    p = p * f + 1.0f;
+    p = p * f + 1.0f;
+    int32_t exponent = ((int32_t)n + 127) << 23;
+    float power;
+    memcpy(&power, &exponent, sizeof power);
+    return x < -87.0f ? 0.0f : p * power;
+}
+
+// --- RMS norm
+
+WINNOW_BODY void rms_norm(const float *x, const float *weight, float epsilon, float *out, size_t rows,
+                          size_t columns) {
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = x + r * columns;
+        float *to = out + r * columns;
+        // Sixteen sums side by side: vectorisable, and the same result at every level.
+        float partial[16] = {0};
+        size_t c = 0;
+        for (; c + 16 <= columns; c += 16)
+            for (size_t i = 0; i < 16; i++) partial[i] += row[c + i] * row[c + i];
+        float sum = 0;
+        for (; c < columns; c++) sum += row[c] * row[c];
+        for (size_t i = 0; i < 16; i++) sum += partial[i];
+        float factor = 1.0f / sqrtf(sum / (float)columns + epsilon);
+        for (c = 0; c < columns; c++) to[c] = row[c] * factor * weight[c];
+    }
+}
+
+#define RMS_NORM_PARAMETERS \
+    (const float *x, const float *weight, float epsilon, float *out, size_t rows, size_t columns)
+#define RMS_NORM_ARGUMENTS (x, weight, epsilon, out, rows, columns)
+WINNOW_AVX512 static void winnow_rms_norm_avx512 RMS_NORM_PARAMETERS { rms_norm RMS_NORM_ARGUMENTS; }
+WINNOW_AVX2 static void winnow_rms_norm_avx2 RMS_NORM_PARAMETERS { rms_norm RMS_NORM_ARGUMENTS; }
+static void winnow_rms_norm_reference RMS_NORM_PARAMETERS {
+    for (size_t r = 0; r < rows; r++) {
+        double sum = 0;
+        for (size_t c = 0; c < columns; c++) sum += (double)x[r * columns + c] * x[r * columns + c];
+        double factor = 1 / sqrt(sum / (double)columns + epsilon);
+        for (size_t c = 0; c < columns; c++)
+            out[r * columns + c] = (float)(x[r * columns + c] * factor * weight[c]);
+    }
+}
+WINNOW_DISPATCH(winnow_rms_norm,
+                (winnow_level level, const float *x, const float *weight, float epsilon, float *out, size_t rows,
+                 size_t columns),
+                RMS_NORM_ARGUMENTS)
+
+// --- Rotary position embedding
+
+WINNOW_BODY void rotate(const float *x, const float *cosines, const float *sines, float *out, size_t out_stride,
+                        size_t heads, size_t head_dim) {
+    size_t half = head_dim / 2;
+    for (size_t h = 0; h < heads; h++) {
+        const float *restrict low = x + h * head_dim, *restrict high = low + half;
+        float *restrict to_low = out + h * out_stride, *restrict to_high = to_low + half;
+        for (size_t i = 0; i < half; i++) {
+            to_low[i] = low[i] * cosines[i] - high[i] * sines[i];
+            to_high[i] = high[i] * cosines[i] + low[i] * sines[i];
+        }
+    }
+}
+
+#define ROTATE_PARAMETERS                                                                                       \
+    (const float *x, const float *cosines, const float *sines, float *out, size_t out_stride, size_t heads, \
+     size_t head_dim)
+#define ROTATE_ARGUMENTS (x, cosines, sines, out, out_stride, heads, head_dim)
+WINNOW_AVX512 static void winnow_rotate_avx512 ROTATE_PARAMETERS { rotate ROTATE_ARGUMENTS; }
+WINNOW_AVX2 static void winnow_rotate_avx2 ROTATE_PARAMETERS { rotate ROTATE_ARGUMENTS; }
+static void winnow_rotate_reference ROTATE_PARAMETERS {
+    for (size_t h = 0; h < heads; h++)
+        for (size_t i = 0; i < head_dim / 2; i++) {
+            size_t j = i + head_dim / 2;
+            double a = x[h * head_dim + i], b = x[h * head_dim + j];
+            out[h * out_stride + i] = (float)(a * cosines[i] - b * sines[i]);
+            out[h * out_stride + j] = (float)(b * cosines[i] + a * sines[i]);
+        }
+}
+WINNOW_DISPATCH(winnow_rotate,
+                (winnow_level level, const float *x, const float *cosines, const float *sines, float *out,
+                 size_t out_stride, size_t heads, size_t head_dim),
+                ROTATE_ARGUMENTS)
+
+// --- SiLU
+
+WINNOW_BODY void silu_multiply(const float *gate_up, float *out, size_t rows, size_t columns) {
+    for (size_t r = 0; r < rows; r++) {
+        const float *restrict gate = gate_up + r * 2 * columns, *restrict up = gate + columns;
+        float *restrict to = out + r * columns;
+        for (size_t c = 0; c < columns; c++) {
+            float negated = -gate[c];
+            // exp(88) makes the quotient 0 in Float32 terms already; beyond it only overflow waits.
+            float limited = negated > 88.0f ? 88.0f : negated;
+            to[c] = gate[c] / (1.0f + fast_exp(limited)) * up[c];
+        }
+    }
+}
+
+#define SILU_PARAMETERS (const float *gate_up, float *out, size_t rows, size_t columns)
+#define SILU_ARGUMENTS (gate_up, out, rows, columns)
+WINNOW_AVX512 static void winnow_silu_multiply_avx512 SILU_PARAMETERS { silu_multiply SILU_ARGUMENTS; }
+WINNOW_AVX2 static void winnow_silu_multiply_avx2 SILU_PARAMETERS { silu_multiply SILU_ARGUMENTS; }
+static void winnow_silu_multiply_reference SILU_PARAMETERS {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) {
+            double gate = gate_up[r * 2 * columns + c];
+            out[r * columns + c] = (float)(gate / (1 + exp(-gate)) * gate_up[(r * 2 + 1) * columns + c]);
+        }
+}
+WINNOW_DISPATCH(winnow_silu_multiply,
+                (winnow_level level, const float *gate_up, float *out, size_t rows, size_t columns), SILU_ARGUMENTS)
+
+// --- Softmax
+
+WINNOW_BODY float largest(const float *values, size_t count) {
+    float partial[16];
+    for (size_t i = 0; i < 16; i++) partial[i] = -INFINITY;
+    size_t c = 0;
+    for (; c + 16 <= count; c += 16)
+        for (size_t i = 0; i < 16; i++) partial[i] = values[c + i] > partial[i] ? values[c + i] : partial[i];
+    float best = -INFINITY;
+    for (; c < count; c++) best = values[c] > best ? values[c] : best;
+    for (size_t i = 0; i < 16; i++) best = partial[i] > best ? partial[i] : best;
+    return best;
+}
+
+WINNOW_BODY void softmax_step(float *scores, size_t stride, size_t rows, size_t columns, float scale,
+                              const int32_t *limits, float *maxima, float *sums, float *corrections) {
+    for (size_t r = 0; r < rows; r++) {
+        float *row = scores + r * stride;
+        size_t limit = (size_t)limits[r];
+        if (limit == 0) {
+            memset(row, 0, columns * sizeof *row);
+            corrections[r] = 1;
+            continue;
+        }
+        float before = maxima[r];
+        float best = scale * largest(row, limit);
+        best = best > before ? best : before;
+        float partial[16] = {0};
+        size_t c = 0;
+        for (; c + 16 <= limit; c += 16)
+            for (size_t i = 0; i < 16; i++) {
+                float value = fast_exp(row[c + i] * scale - best);
+                row[c + i] = value;
+                partial[i] += value;
+            }
+        float sum = 0;
+        for (; c < limit; c++) {
+            row[c] = fast_exp(row[c] * scale - best);
+            sum += row[c];
+        }
+        for (size_t i = 0; i < 16; i++) sum += partial[i];
+        memset(row + limit, 0, (columns - limit) * sizeof *row);
+        float correction = fast_exp(before - best);
+        corrections[r] = correction;
+        sums[r] = sums[r] * correction + sum;
+        maxima[r] = best;
+    }
+}
+
+#define SOFTMAX_PARAMETERS                                                                                        \
+    (float *scores, size_t stride, size_t rows, size_t columns, float scale, const int32_t *limits, float *maxima, \
+     float *sums, float *corrections)
+#define SOFTMAX_ARGUMENTS (scores, stride, rows, columns, scale, limits, maxima, sums, corrections)
+WINNOW_AVX512 static void winnow_softmax_step_avx512 SOFTMAX_PARAMETERS { softmax_step SOFTMAX_ARGUMENTS; }
+WINNOW_AVX2 static void winnow_softmax_step_avx2 SOFTMAX_PARAMETERS { softmax_step SOFTMAX_ARGUMENTS; }
+static void winnow_softmax_step_reference SOFTMAX_PARAMETERS {
+    for (size_t r = 0; r < rows; r++) {
+        float *row = scores + r * stride;
+        double before = maxima[r], best = before, sum = 0;
+        for (size_t c = 0; c < (size_t)limits[r]; c++) best = fmax(best, (double)scale * row[c]);
+        for (size_t c = 0; c < columns; c++) {
+            row[c] = c < (size_t)limits[r] ? (float)exp((double)scale * row[c] - best) : 0;
+            sum += row[c];
+        }
+        corrections[r] = before == best ? 1 : (float)exp(before - best);
+        sums[r] = (float)(sums[r] * (double)corrections[r] + sum);
+        maxima[r] = (float)best;
+    }
+}
+WINNOW_DISPATCH(winnow_softmax_step,
+                (winnow_level level, float *scores, size_t stride, size_t rows, size_t columns, float scale,
+                 const int32_t *limits, float *maxima, float *sums, float *corrections),
+                SOFTMAX_ARGUMENTS)
+
+// --- Scaling
+
+WINNOW_BODY void scale_rows(float *out, size_t stride, const float *factors, size_t rows, size_t columns) {
+    for (size_t r = 0; r < rows; r++) {
+        float factor = factors[r];
+        if (factor == 1.0f) continue;
+        for (size_t c = 0; c < columns; c++) out[r * stride + c] *= factor;
+    }
+}
+
+#define SCALE_PARAMETERS (float *out, size_t stride, const float *factors, size_t rows, size_t columns)
+#define SCALE_ARGUMENTS (out, stride, factors, rows, columns)
+WINNOW_AVX512 static void winnow_scale_rows_avx512 SCALE_PARAMETERS { scale_rows SCALE_ARGUMENTS; }
+WINNOW_AVX2 static void winnow_scale_rows_avx2 SCALE_PARAMETERS { scale_rows SCALE_ARGUMENTS; }
+static void winnow_scale_rows_reference SCALE_PARAMETERS {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) out[r * stride + c] *= factors[r];
+}
+WINNOW_DISPATCH(winnow_scale_rows,
+                (winnow_level level, float *out, size_t stride, const float *factors, size_t rows, size_t columns),
+                SCALE_ARGUMENTS)

@@ -1,2 +1,0 @@
-#include "kernels.h"
-void winnow_kernels_placeholder(void) {}

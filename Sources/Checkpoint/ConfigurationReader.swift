@@ -1,0 +1,129 @@
+// config.json and generation_config.json to a ModelConfiguration.
+
+internal import Glibc
+
+extension ModelConfiguration {
+    /// Reads `config.json` and, where there is one, `generation_config.json` of a Hugging Face model directory.
+    ///
+    /// Throws for a file that is missing or malformed, and for a model whose arithmetic this program does not have: the
+    /// error names the field.
+    public init(directory: String) throws(CheckpointError) {
+        let config = try JSONObject(file: directory + "/config.json", limit: 16 << 20)
+        try Self.checkSupported(config)
+
+        let size = 1...(1 << 24)
+        let headCount = try config.integer("num_attention_heads", in: size)
+        let kvHeadCount = try config.integer("num_key_value_heads") ?? headCount
+        guard kvHeadCount > 0, headCount % kvHeadCount == 0 else {
+            throw config.error(
+                "num_key_value_heads", "\(kvHeadCount) does not divide num_attention_heads, which is \(headCount)")
+        }
+        let hiddenSize = try config.integer("hidden_size", in: size)
+        let headDim = try config.integer("head_dim") ?? hiddenSize / headCount
+        guard headDim > 0, headDim % 2 == 0, headDim <= 4096 else {
+            throw config.error("head_dim", "\(headDim) is not an even number from 2 to 4096")
+        }
+        var rope = try config.object("rope_parameters")
+        if rope == nil { rope = try config.object("rope_scaling") }
+        var theta = try rope?.number("rope_theta")
+        if theta == nil { theta = try config.number("rope_theta") }
+        let ropeTheta = theta ?? 10_000
+        guard ropeTheta > 0, ropeTheta.isFinite else {
+            throw config.error("rope_theta", "\(ropeTheta) is not positive")
+        }
+        let epsilon = try config.number("rms_norm_eps") ?? 1e-6
+        guard epsilon >= 0, epsilon < 1 else { throw config.error("rms_norm_eps", "\(epsilon) is outside 0 to 1") }
+
+        let vocabularySize = try config.integer("vocab_size", in: size)
+        self.init(
+            architecture: "llama", vocabularySize: vocabularySize, hiddenSize: hiddenSize,
+            feedForwardSize: try config.integer("intermediate_size", in: size),
+            layerCount: try config.integer("num_hidden_layers", in: 1...65_536), headCount: headCount,
+            kvHeadCount: kvHeadCount, headDim: headDim,
+            contextLength: config.fields["max_position_embeddings"] == nil
+                ? 2048 : try config.integer("max_position_embeddings", in: 1...(1 << 30)),
+            normEpsilon: Float(epsilon), ropeTheta: ropeTheta, ropeScaling: try Self.scaling(rope),
+            tiedEmbeddings: try config.bool("tie_word_embeddings") ?? false,
+            bosToken: try config.tokens("bos_token_id").first,
+            eosTokens: try Self.endTokens(config, directory: directory, vocabularySize: vocabularySize),
+            isSynthetic: try config.bool("winnow_synthetic") ?? false)
+        guard headCount * headDim <= 1 << 24 else {
+            throw config.error("head_dim", "\(headCount) heads of \(headDim) are more than 16777216 values")
+        }
+    }
+
+    /// Throws for anything in the configuration that would change the arithmetic in a way not implemented here.
+    private static func checkSupported(_ config: JSONObject) throws(CheckpointError) {
+        let supported = "this version runs LlamaForCausalLM"
+        switch config.fields["architectures"] {
+        case .array(let list)? where !list.isEmpty:
+            guard list.contains(.string("LlamaForCausalLM")) else {
+                throw config.error("architectures", "unsupported: \(list[0].kind)", fix: supported)
+            }
+        case nil, .null:
+            guard try config.string("model_type") == "llama" else {
+                throw config.error(
+                    "model_type", "unsupported: \(config.fields["model_type"]?.kind ?? "missing")", fix: supported)
+            }
+        case .some(let other):
+            throw config.error("architectures", "expected a list of names, found \(other.kind)", fix: supported)
+        }
+        let activation = try config.string("hidden_act") ?? "silu"
+        guard activation == "silu" || activation == "swish" else {
+            throw config.error("hidden_act", "unsupported activation \"\(activation)\"", fix: "only silu is supported")
+        }
+        for key in ["attention_bias", "mlp_bias"] where try config.bool(key) ?? false {
+            throw config.error(key, "layers with biases are not supported")
+        }
+        if try config.object("quantization_config") != nil {
+            throw config.error(
+                "quantization_config", "quantised weights are not supported",
+                fix: "use the F32, F16 or BF16 checkpoint of the model")
+        }
+    }
+
+    private static func scaling(_ rope: JSONObject?) throws(CheckpointError) -> RopeScaling? {
+        guard let rope else { return nil }
+        func positive(_ key: String) throws(CheckpointError) -> Double {
+            guard let value = try rope.number(key) else { throw rope.error(key, "missing") }
+            guard value > 0, value.isFinite else { throw rope.error(key, "\(value) is not positive") }
+            return value
+        }
+        var type = try rope.string("rope_type")
+        if type == nil { type = try rope.string("type") }
+        switch type {
+        case nil, "default":
+            return nil
+        case "linear":
+            return .linear(factor: try positive("factor"))
+        case "llama3":
+            let (low, high) = (try positive("low_freq_factor"), try positive("high_freq_factor"))
+            guard high > low else {
+                throw rope.error("high_freq_factor", "\(high) is not more than low_freq_factor, which is \(low)")
+            }
+            return .llama3(
+                factor: try positive("factor"), lowFrequencyFactor: low, highFrequencyFactor: high,
+                originalContext: try rope.integer("original_max_position_embeddings", in: 1...(1 << 30)))
+        case .some(let type):
+            throw rope.error(
+                "rope_type", "unsupported scaling \"\(type)\"", fix: "supported are default, linear and llama3")
+        }
+    }
+
+    /// The end-of-text tokens of generation_config.json, else of config.json.
+    private static func endTokens(
+        _ config: JSONObject, directory: String, vocabularySize: Int
+    ) throws(CheckpointError) -> [Int32] {
+        var source = config
+        let path = directory + "/generation_config.json"
+        if access(path, F_OK) == 0 {
+            let generation = try JSONObject(file: path, limit: 16 << 20)
+            if try !generation.tokens("eos_token_id").isEmpty { source = generation }
+        }
+        let tokens = try source.tokens("eos_token_id")
+        if let outside = tokens.first(where: { Int($0) >= vocabularySize }) {
+            throw source.error("eos_token_id", "\(outside) is outside the vocabulary of \(vocabularySize)")
+        }
+        return tokens
+    }
+}

@@ -1,0 +1,233 @@
+// Consecutive layers of a model: what one worker computes.
+
+public import Checkpoint
+public import Compute
+
+/// Layers i..<j of a model with their weights in memory; the first stage also embeds, the last also gives logits.
+///
+/// One thread at a time calls a stage or touches its caches; inside a call, the pool's threads share the work.
+public final class Stage: @unchecked Sendable {  // guarded by its caller, as said above
+    /// The whole model's shape.
+    public let configuration: ModelConfiguration
+    /// The layers this stage holds, absolute.
+    public let layers: Range<Int>
+
+    private let pool: ThreadPool
+    private let attention: Attention
+    private let frequencies: [Double]
+    private let blocks: [LlamaLayer]
+    /// `[vocabulary, hidden]`, on the first stage.
+    private let embedding: Matrix?
+    private let finalNorm: Matrix?
+    private let head: Linear?
+    private var workspace: Workspace?
+
+    /// Loads the layers' weights, widened to Float32.
+    ///
+    /// - Parameters:
+    ///   - checkpoint: the model.
+    ///   - layers: absolute layer ids, not empty; throws if the model does not have them.
+    ///   - pool: the threads to compute with; stages may share one.
+    public init(checkpoint: Checkpoint, layers: Range<Int>, pool: ThreadPool) throws(CheckpointError) {
+        let configuration = checkpoint.configuration
+        guard !layers.isEmpty, layers.lowerBound >= 0, layers.upperBound <= configuration.layerCount else {
+            throw CheckpointError(
+                path: checkpoint.directory, place: "layers \(layers.lowerBound)..<\(layers.upperBound)",
+                problem: "the model has layers 0..<\(configuration.layerCount)",
+                fix: "give a range inside the model that is not empty")
+        }
+        let layout = LlamaLayout(configuration)
+        self.configuration = configuration
+        self.layers = layers
+        self.pool = pool
+        attention = Attention(
+            heads: configuration.headCount, kvHeads: configuration.kvHeadCount, headDim: configuration.headDim)
+        frequencies = configuration.rotaryFrequencies
+        var blocks: [LlamaLayer] = []
+        for index in layers { blocks.append(try LlamaLayer(checkpoint: checkpoint, index: index)) }
+        self.blocks = blocks
+        embedding = layers.lowerBound == 0 ? try checkpoint.matrix(layout.embedding) : nil
+        if layers.upperBound == configuration.layerCount {
+            finalNorm = try checkpoint.matrix(layout.finalNorm)
+            if configuration.tiedEmbeddings, let embedding {
+                head = Linear(weights: embedding)
+            } else {
+                head = Linear(weights: try checkpoint.matrix(layout.head))
+            }
+        } else {
+            finalNorm = nil
+            head = nil
+        }
+    }
+
+    /// Whether the stage embeds tokens.
+    public var isFirst: Bool { embedding != nil }
+
+    /// Whether the stage gives logits.
+    public var isLast: Bool { head != nil }
+
+    /// An empty cache for one request, with room for `capacity` rows.
+    public func makeCache(capacity: Int) -> KVCache {
+        KVCache(configuration: configuration, layers: layers, capacity: max(capacity, 0))
+    }
+
+    /// The bytes a cache of `capacity` rows takes when full.
+    public static func cacheBytes(configuration: ModelConfiguration, layers: Range<Int>, capacity: Int) -> Int {
+        2 * layers.count * capacity * configuration.kvHeadCount * configuration.headDim * MemoryLayout<Float>.stride
+    }
+
+    /// Looks up tokens; first stage only.
+    ///
+    /// - Returns: `[tokens.count, hidden]`.
+    /// - Throws: for a token outside the vocabulary, and on another stage.
+    public func embed(_ tokens: [Int32]) throws(StageError) -> Matrix {
+        guard let embedding else {
+            throw StageError(
+                code: .wrongStage, operation: "embed",
+                problem: "only the stage with layer 0 has the embedding; this one "
+                    + "has layers \(layers.lowerBound)..<\(layers.upperBound)")
+        }
+        if let row = tokens.firstIndex(where: { $0 < 0 || Int($0) >= configuration.vocabularySize }) {
+            throw StageError(
+                code: .invalidToken, operation: "embed",
+                problem: "token \(tokens[row]) in row \(row); the vocabulary has 0..<\(configuration.vocabularySize)")
+        }
+        let width = configuration.hiddenSize
+        let hidden = Matrix(rows: tokens.count, columns: width)
+        embedding.withUnsafeBufferPointer { table in
+            hidden.withUnsafeMutableBufferPointer { target in
+                for (row, token) in tokens.enumerated() {
+                    let from = table[Int(token) * width..<(Int(token) + 1) * width]
+                    _ = target[row * width..<(row + 1) * width].update(fromContentsOf: from)
+                }
+            }
+        }
+        return hidden
+    }
+
+    /// Passes rows through the stage's layers, in place, and appends their keys and values to the segments' caches.
+    ///
+    /// A row sees its own cache up to and including itself. Which rows share a call makes no difference to the values of
+    /// a row beyond rounding.
+    ///
+    /// - Parameters:
+    ///   - hidden: `[rows, hidden]`, the segments' rows one after the other.
+    ///   - segments: the requests' shares, with distinct caches made by this stage; their positions add up to the rows.
+    ///   - observer: called after each layer's keys and values are in the caches, with the layer's absolute id and the
+    ///     rotated queries, `[rows, heads, headDim]`, which must not be used after it returns.
+    ///   - progress: called after each layer.
+    /// - Throws: if the arguments do not fit each other or the model. Nothing has changed then.
+    public func forward(
+        _ hidden: Matrix, segments: [Segment],
+        observer: ((_ layer: Int, _ queries: UnsafeBufferPointer<Float>) -> Void)? = nil,
+        progress: (() -> Void)? = nil
+    ) throws(StageError) {
+        try check(hidden, segments)
+        guard hidden.rows > 0 else { return }
+        let workspace = workspace(rows: hidden.rows)
+        let angles = RotaryAngles(
+            positions: segments.flatMap(\.positions), frequencies: frequencies, pool: pool)
+        var ranges: [(first: Int, rows: Range<Int>)] = []
+        var row = 0
+        for segment in segments {
+            ranges.append((segment.cache.count, row..<row + segment.positions.count))
+            row += segment.positions.count
+            segment.cache.count += segment.positions.count
+        }
+        for (layer, block) in zip(layers, blocks) {
+            let shares = zip(segments, ranges).map { segment, range in
+                segment.cache.attentionSegment(layer: layer, firstCacheRow: range.first, rows: range.rows)
+            }
+            block.forward(
+                hidden, segments: shares, angles: angles, attention: attention, workspace: workspace, pool: pool
+            ) { queries in
+                observer?(layer, queries)
+            }
+            progress?()
+        }
+    }
+
+    /// The logits of some rows; last stage only.
+    ///
+    /// - Parameters:
+    ///   - hidden: `[_, hidden]`, as ``forward(_:segments:observer:progress:)`` left it.
+    ///   - rows: which rows, in any order.
+    /// - Returns: `[rows.count, vocabulary]`.
+    /// - Throws: for a row that is not there, and on another stage.
+    public func logits(_ hidden: Matrix, rows: [Int]) throws(StageError) -> Matrix {
+        guard let finalNorm, let head else {
+            throw StageError(
+                code: .wrongStage, operation: "logits",
+                problem: "only the stage with layer \(configuration.layerCount - 1) has the output head; this one has "
+                    + "layers \(layers.lowerBound)..<\(layers.upperBound)")
+        }
+        try checkWidth(hidden, operation: "logits")
+        if let row = rows.first(where: { !(0..<hidden.rows).contains($0) }) {
+            throw StageError(
+                code: .invalidShape, operation: "logits", problem: "row \(row) of a matrix of \(hidden.rows) rows")
+        }
+        let normed = Matrix(rows: rows.count, columns: hidden.columns)
+        let width = hidden.columns
+        hidden.withUnsafeBufferPointer { from in
+            normed.withUnsafeMutableBufferPointer { target in
+                for (index, row) in rows.enumerated() {
+                    _ = target[index * width..<(index + 1) * width]
+                        .update(fromContentsOf: from[row * width..<(row + 1) * width])
+                }
+            }
+        }
+        Kernels.rmsNorm(
+            normed, rows: 0..<rows.count, weight: finalNorm, epsilon: configuration.normEpsilon, into: normed,
+            pool: pool)
+        let logits = Matrix(rows: rows.count, columns: configuration.vocabularySize)
+        head.apply(normed, rows: 0..<rows.count, to: logits, from: 0, pool: pool)
+        return logits
+    }
+
+    private func check(_ hidden: Matrix, _ segments: [Segment]) throws(StageError) {
+        try checkWidth(hidden, operation: "forward")
+        let positions = segments.reduce(0) { $0 + $1.positions.count }
+        guard positions == hidden.rows else {
+            throw StageError(
+                code: .invalidShape, operation: "forward",
+                problem: "\(hidden.rows) rows, but the segments have \(positions) positions")
+        }
+        var seen: Set<ObjectIdentifier> = []
+        for (index, segment) in segments.enumerated() {
+            func fail(_ code: StageError.Code, _ problem: String) -> StageError {
+                StageError(code: code, operation: "forward", problem: "segment \(index): \(problem)")
+            }
+            let cache = segment.cache
+            guard seen.insert(ObjectIdentifier(cache)).inserted else {
+                throw fail(.wrongCache, "its cache is another segment's too")
+            }
+            guard cache.layers == layers, cache.fits(configuration) else {
+                throw fail(.wrongCache, "its cache was made by another stage, for layers \(cache.layers)")
+            }
+            guard segment.positions.count <= cache.capacity - cache.count else {
+                throw fail(
+                    .cacheFull,
+                    "\(segment.positions.count) rows for a cache that holds \(cache.count) of \(cache.capacity)")
+            }
+            if let position = segment.positions.first(where: { $0 < 0 || Int($0) >= configuration.contextLength }) {
+                throw fail(.invalidPosition, "position \(position); the context is 0..<\(configuration.contextLength)")
+            }
+        }
+    }
+
+    private func checkWidth(_ hidden: Matrix, operation: String) throws(StageError) {
+        guard hidden.columns == configuration.hiddenSize else {
+            throw StageError(
+                code: .invalidShape, operation: operation,
+                problem: "rows of \(hidden.columns) values; the model's have \(configuration.hiddenSize)")
+        }
+    }
+
+    /// The workspace, grown to `rows` if it must be.
+    private func workspace(rows: Int) -> Workspace {
+        if let workspace, workspace.rows >= rows { return workspace }
+        let grown = Workspace(configuration: configuration, rows: rows)
+        workspace = grown
+        return grown
+    }
+}
