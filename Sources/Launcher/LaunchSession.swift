@@ -1,0 +1,160 @@
+// The decisions of a launch, without any process, clock or terminal: an event in, directives out.
+
+/// The life of one launch from start to the end of its last process.
+public struct LaunchSession: Sendable {
+    /// What happened.
+    public enum Event: Equatable, Sendable {
+        /// The launch begins.
+        case begin
+        /// A process wrote a line to its standard output (`output`) or its log.
+        case line(process: String, text: String, output: Bool)
+        /// A process ended or could not be started.
+        case ended(process: String, ProcessEnd)
+        /// Someone asked the launch to end.
+        case stop(StopReason)
+        /// A deadline passed.
+        case deadline(Deadline)
+    }
+
+    /// What the launch waits for with a bound.
+    public enum Deadline: Equatable, Sendable {
+        /// The cluster serves.
+        case ready
+        /// Processes have ended after SIGTERM.
+        case grace
+        /// Processes have ended after SIGKILL.
+        case reap
+    }
+
+    /// What to do.
+    public enum Directive: Equatable, Sendable {
+        /// Start this process.
+        case start(ProcessPlan)
+        /// Show a line of this process.
+        case log(process: String, text: String)
+        /// Say something in the launcher's own name.
+        case say(String)
+        /// The cluster serves at this URL (once per launch).
+        case announceReady(String)
+        /// Send SIGTERM to this process.
+        case terminate(String)
+        /// Send SIGKILL to this process.
+        case kill(String)
+        /// Report this deadline when its time has passed.
+        case arm(Deadline)
+        /// The launch is over.
+        case finish(LaunchOutcome)
+    }
+
+    /// Log lines kept of each process for a report.
+    public static let tailLimit = 20
+
+    private enum Phase: Equatable {
+        case idle
+        case waitingForEndpoint
+        case waitingForStages
+        case serving
+        case ending(LaunchOutcome)
+        case over
+    }
+
+    private let plan: LaunchPlan
+    private var phase = Phase.idle
+    /// Processes started and not ended, in the order they were started.
+    private var running: [String] = []
+    private var tails: [String: [String]] = [:]
+
+    /// A launch of `plan` that has not begun.
+    public init(plan: LaunchPlan) { self.plan = plan }
+
+    /// Takes an event and says what to do, in order.
+    public mutating func handle(_ event: Event) -> [Directive] {
+        switch event {
+        case .begin: begin()
+        case .line(let process, let text, let output): line(process, text, output: output)
+        case .ended(let process, let end): ended(process, end)
+        case .stop(let reason): stop(reason)
+        case .deadline(let deadline): passed(deadline)
+        }
+    }
+
+    private mutating func begin() -> [Directive] {
+        guard phase == .idle else { return [] }
+        phase = .waitingForEndpoint
+        return [.arm(.ready)] + start([plan.coordinator])
+    }
+
+    private mutating func start(_ processes: [ProcessPlan]) -> [Directive] {
+        running += processes.map(\.name)
+        return processes.map { .start($0) }
+    }
+
+    private mutating func line(_ process: String, _ text: String, output: Bool) -> [Directive] {
+        tails[process, default: []].append(text)
+        if tails[process, default: []].count > Self.tailLimit { tails[process]?.removeFirst() }
+        let log = Directive.log(process: process, text: text)
+        guard output, process == plan.coordinator.name else { return [log] }
+        let words = text.split(separator: " ")
+        switch (phase, words.first) {
+        case (.waitingForEndpoint, "listening") where words.count == 2:
+            phase = .waitingForStages
+            return [log] + start(plan.workers(coordinatorAt: String(words[1])))
+        case (.waitingForStages, "ready") where words.count == 2:
+            phase = .serving
+            return [log, .announceReady(String(words[1]))]
+        default:
+            return [log]
+        }
+    }
+
+    private mutating func ended(_ process: String, _ end: ProcessEnd) -> [Directive] {
+        guard let index = running.firstIndex(of: process) else { return [] }
+        running.remove(at: index)
+        if case .ending(let outcome) = phase { return finishIfEmpty(outcome) }
+        let failure = ProcessFailure(name: process, end: end, lastLines: tails[process] ?? [])
+        return endAll(.failed(failure))
+    }
+
+    private mutating func stop(_ reason: StopReason) -> [Directive] {
+        switch phase {
+        case .idle, .over: []
+        // A second Ctrl-C means "now".
+        case .ending: [.say("asked again: killing what is left")] + killAll()
+        case .waitingForEndpoint, .waitingForStages, .serving: endAll(.stopped(reason))
+        }
+    }
+
+    private mutating func passed(_ deadline: Deadline) -> [Directive] {
+        switch (deadline, phase) {
+        case (.ready, .waitingForEndpoint):
+            return endAll(.notReady("the coordinator has not said `listening ENDPOINT`; its log above says why"))
+        case (.ready, .waitingForStages):
+            return endAll(.notReady("the coordinator has not said `ready URL`: a stage is missing or still loading"))
+        case (.grace, .ending):
+            return running.map { .say("\($0) did not end after SIGTERM: killing it") } + killAll()
+        case (.reap, .ending(let outcome)):
+            // A process in an uninterruptible wait can't be ended by anyone; the launch must not hang with it.
+            let left = running
+            running = []
+            return left.map { .say("\($0) does not end even after SIGKILL: leaving it") } + finishIfEmpty(outcome)
+        default:
+            return []
+        }
+    }
+
+    private mutating func endAll(_ outcome: LaunchOutcome) -> [Directive] {
+        phase = .ending(outcome)
+        guard !running.isEmpty else { return finishIfEmpty(outcome) }
+        return running.reversed().map { .terminate($0) } + [.arm(.grace)]
+    }
+
+    private func killAll() -> [Directive] {
+        running.reversed().map { .kill($0) } + [.arm(.reap)]
+    }
+
+    private mutating func finishIfEmpty(_ outcome: LaunchOutcome) -> [Directive] {
+        guard running.isEmpty else { return [] }
+        phase = .over
+        return [.finish(outcome)]
+    }
+}

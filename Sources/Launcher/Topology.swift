@@ -1,0 +1,76 @@
+// What a topology file says: one model, its coordinator, and the stages that hold its layers.
+
+/// A cluster as an operator describes it, checked: every value in range, every path absolute or relative to
+/// the working directory, every key known.
+public struct Topology: Equatable, Sendable {
+    /// The name clients use for the model (`"model"` in a request).
+    public var name: String
+    /// Directory of the main model, in Hugging Face layout.
+    public var model: String
+    /// Directory of the speculator; nil serves every prompt dense.
+    public var speculator: String?
+    /// The process that takes requests and owns the speculator.
+    public var coordinator: CoordinatorPlace
+    /// The pipelines; this version runs exactly one.
+    public var pipelines: [Pipeline]
+    /// What a request that says nothing about speculation gets; nil fields keep the coordinator's defaults.
+    public var speculation: SpeculationDefaults
+    /// Variables set for every process, on top of the launcher's own environment.
+    public var environment: [String: String]
+
+    /// Where and how the coordinator runs.
+    public struct CoordinatorPlace: Equatable, Sendable {
+        /// The host it runs on.
+        public var host: String
+        /// The HTTP address clients use, `HOST:PORT`; port 0 takes any free one.
+        public var http: String
+        /// The ZeroMQ endpoint workers register at; port `*` takes any free one.
+        public var listen: String
+        /// Compute threads of the speculator; nil lets the coordinator choose.
+        public var threads: Int?
+        /// CPUs the compute threads are pinned to, for example `0-3,6`; nil pins nothing.
+        public var cpus: String?
+    }
+
+    /// Stages in order; together they hold every layer of the model.
+    public struct Pipeline: Equatable, Sendable {
+        /// At least one stage, first to last.
+        public var stages: [StagePlace]
+    }
+
+    /// Where and how one worker runs.
+    public struct StagePlace: Equatable, Sendable {
+        /// The host it runs on.
+        public var host: String
+        /// The layers it holds, first and last inclusive; nil lets the coordinator divide them.
+        public var layers: ClosedRange<Int>?
+        /// The endpoint it takes hidden rows at.
+        public var listen: String
+        /// Compute threads; nil lets the worker choose.
+        public var threads: Int?
+        /// CPUs the compute threads are pinned to, for example `4-7`; nil pins nothing.
+        public var cpus: String?
+        /// Rows of KV cache it may hold, in tokens over all requests; nil lets the worker choose.
+        public var kvTokens: Int?
+    }
+
+    /// Defaults of speculation for requests that don't choose for themselves.
+    public struct SpeculationDefaults: Equatable, Sendable {
+        /// Share of the prompt to keep, over 0 and at most 1.
+        public var keepRate: Double?
+        /// How chunks are chosen: `windows`, `grid` or `reference`.
+        public var selection: String?
+        /// Queries that score the prompt: the last prompt token and the tokens decoded after it, in tokens.
+        public var lookAhead: Int?
+        /// Tokens at the prompt's end that are always kept.
+        public var tail: Int?
+        /// Prompts shorter than this many tokens go dense.
+        public var threshold: Int?
+
+        /// No choice made.
+        public init() {}
+    }
+
+    /// Number of workers of all pipelines.
+    public var stageCount: Int { pipelines.reduce(0) { $0 + $1.stages.count } }
+}

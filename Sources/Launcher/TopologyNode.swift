@@ -1,0 +1,117 @@
+// Typed, bounded reading of one YAML node; every failure names its line, key and fix.
+
+internal import Yams
+
+/// A node of the file together with its place in it.
+struct TopologyNode {
+    /// The file's name, for errors.
+    let path: String
+    /// The key with its way from the top.
+    let key: String
+    /// What Yams read.
+    let node: Node
+
+    var line: Int? { node.mark?.line }
+
+    /// An error at this node.
+    func error(_ problem: String, fix: String) -> TopologyError {
+        TopologyError(path: path, line: line, key: key, problem: problem, fix: fix)
+    }
+
+    /// The mapping's entries, after a check that every key is one of `allowed`.
+    func mapping(allowed: [String]) throws(TopologyError) -> [String: TopologyNode] {
+        guard let mapping = node.mapping else {
+            throw error(
+                "expected a mapping, found \(kind)", fix: "Write `key: value` lines with keys \(list(allowed)).")
+        }
+        var entries: [String: TopologyNode] = [:]
+        for (keyNode, value) in mapping {
+            guard let name = keyNode.scalar?.string else {
+                throw error("has a key that is not a plain word", fix: "Use one of \(list(allowed)).")
+            }
+            let place = key.isEmpty ? name : "\(key).\(name)"
+            guard allowed.contains(name) else {
+                let unknown = TopologyNode(path: path, key: place, node: keyNode)
+                throw unknown.error("unknown key", fix: "Known here: \(list(allowed)).")
+            }
+            // `key:` with nothing after it means "not given", as in every YAML dialect of the field.
+            if value.isAbsent { continue }
+            entries[name] = TopologyNode(path: path, key: place, node: value)
+        }
+        return entries
+    }
+
+    /// Names and values of a free mapping (no fixed set of keys).
+    func textMapping() throws(TopologyError) -> [String: String] {
+        guard let mapping = node.mapping else {
+            throw error("expected a mapping, found \(kind)", fix: "Write `NAME: value` lines.")
+        }
+        var entries: [String: String] = [:]
+        for (keyNode, value) in mapping {
+            guard let name = keyNode.scalar?.string, !name.isEmpty else {
+                throw error("has a key that is not a plain word", fix: "Write `NAME: value` lines.")
+            }
+            entries[name] = try TopologyNode(path: path, key: "\(key).\(name)", node: value).text()
+        }
+        return entries
+    }
+
+    /// The sequence's elements, `1...limit` of them.
+    func sequence(limit: Int) throws(TopologyError) -> [TopologyNode] {
+        guard let sequence = node.sequence else {
+            throw error("expected a list, found \(kind)", fix: "Write one `- ` entry a line.")
+        }
+        guard (1...limit).contains(sequence.count) else {
+            throw error("has \(sequence.count) entries; 1 to \(limit) are allowed", fix: "Change the list.")
+        }
+        return sequence.enumerated().map { index, element in
+            TopologyNode(path: path, key: "\(key)[\(index)]", node: element)
+        }
+    }
+
+    /// A single value as text, not empty, without control characters (it becomes a command-line argument).
+    func text() throws(TopologyError) -> String {
+        guard let scalar = node.scalar?.string else {
+            throw error("expected one value, found \(kind)", fix: "Write `\(lastKey): value`.")
+        }
+        guard !scalar.isEmpty else { throw error("is empty", fix: "Give it a value or remove the key.") }
+        guard !scalar.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            throw error("holds a control character", fix: "Write plain text on one line.")
+        }
+        return scalar
+    }
+
+    /// A whole number in `range`.
+    func integer(_ range: ClosedRange<Int>) throws(TopologyError) -> Int {
+        let text = try text()
+        guard let value = Int(text), range.contains(value) else {
+            throw error(
+                "must be a whole number from \(range.lowerBound) to \(range.upperBound), found `\(text)`",
+                fix: "Write for example `\(lastKey): \(range.lowerBound)`.")
+        }
+        return value
+    }
+
+    var isSequence: Bool { node.sequence != nil }
+
+    private var lastKey: String { key.split(separator: ".").last.map(String.init) ?? "key" }
+
+    private var kind: String {
+        switch node {
+        case .scalar(let scalar): scalar.string.isEmpty ? "nothing" : "`\(scalar.string.prefix(40))`"
+        case .mapping: "a mapping"
+        case .sequence: "a list"
+        case .alias: "an alias"
+        }
+    }
+
+    private func list(_ names: [String]) -> String { names.map { "`\($0)`" }.joined(separator: ", ") }
+}
+
+extension Node {
+    /// True for `key:` without a value, and for `key: null` or `key: ~`.
+    fileprivate var isAbsent: Bool {
+        guard let scalar, scalar.style == .any || scalar.style == .plain else { return false }
+        return ["", "~", "null"].contains(scalar.string)
+    }
+}

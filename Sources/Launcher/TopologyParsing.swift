@@ -1,0 +1,139 @@
+// From the text of a topology file to a checked `Topology`.
+
+internal import Foundation
+internal import Yams
+
+extension Topology {
+    /// Longest file taken, in bytes.
+    static let sizeLimit = 1 << 20
+    /// Most stages a pipeline may have; more than any model has layers to give away.
+    static let stageLimit = 256
+    /// Most compute threads a process may be given.
+    static let threadLimit = 1024
+
+    /// Reads and checks a file.
+    ///
+    /// - Parameter path: The file; paths inside it are relative to its folder.
+    /// - Throws: ``TopologyError`` with line, key and fix.
+    public init(contentsOf path: String) throws(TopologyError) {
+        func unreadable(_ problem: String) -> TopologyError {
+            TopologyError(
+                path: path, line: nil, key: "", problem: problem,
+                fix: "Give the path of a topology file, for example cluster/demo.yaml.")
+        }
+        let url = URL(fileURLWithPath: path)
+        guard let handle = try? FileHandle(forReadingFrom: url) else { throw unreadable("the file can't be opened") }
+        defer { try? handle.close() }
+        guard let data = try? handle.read(upToCount: Self.sizeLimit + 1) ?? Data() else {
+            throw unreadable("the file can't be read")
+        }
+        guard data.count <= Self.sizeLimit else { throw unreadable("the file is over \(Self.sizeLimit) bytes") }
+        guard let text = String(data: data, encoding: .utf8) else { throw unreadable("the file is not UTF-8 text") }
+        try self.init(yaml: text, path: path) { FileManager.default.fileExists(atPath: $0) }
+    }
+
+    /// Checks the text of a file.
+    ///
+    /// - Parameters:
+    ///   - yaml: The text.
+    ///   - path: Its file, for errors and as the place relative paths start from.
+    ///   - fileExists: Whether a path exists; asked for the `config.json` of each model.
+    /// - Throws: ``TopologyError`` with line, key and fix.
+    public init(yaml: String, path: String, fileExists: (String) -> Bool) throws(TopologyError) {
+        let root = try Self.compose(yaml, path: path)
+        let top = try root.mapping(allowed: [
+            "name", "model", "speculator", "coordinator", "pipelines", "speculation", "hosts", "environment",
+        ])
+        let folder = (path as NSString).deletingLastPathComponent
+        func modelDirectory(_ entry: TopologyNode) throws(TopologyError) -> String {
+            let written = try entry.text()
+            let directory =
+                written.hasPrefix("/") || folder.isEmpty
+                ? written : (folder as NSString).appendingPathComponent(written)
+            guard fileExists((directory as NSString).appendingPathComponent("config.json")) else {
+                throw entry.error(
+                    "there is no \(directory)/config.json",
+                    fix: "Name a model directory in Hugging Face layout, relative to the topology file.")
+            }
+            return directory
+        }
+
+        guard let model = top["model"] else {
+            throw root.error("`model` is missing", fix: "Add `model: DIR`, the main model's directory.")
+        }
+        self.model = try modelDirectory(model)
+        if let speculator = top["speculator"] { self.speculator = try modelDirectory(speculator) }
+        if let name = top["name"] {
+            self.name = try name.text()
+        } else {
+            self.name = (self.model as NSString).lastPathComponent
+        }
+        let hosts = try HostTable(top["hosts"])
+        coordinator = try CoordinatorPlace(top["coordinator"], hosts: hosts)
+        guard let list = top["pipelines"] else {
+            throw root.error("`pipelines` is missing", fix: "Add `pipelines:` with one entry `- stages: 1`.")
+        }
+        let entries = try list.sequence(limit: Self.stageLimit)
+        guard entries.count == 1 else {
+            throw list.error(
+                "has \(entries.count) pipelines; this version runs one", fix: "Keep one entry under `pipelines`.")
+        }
+        var pipelines: [Pipeline] = []
+        for entry in entries { pipelines.append(try Pipeline(entry, hosts: hosts)) }
+        self.pipelines = pipelines
+        speculation = try SpeculationDefaults(top["speculation"], hasSpeculator: speculator != nil)
+        environment = try top["environment"]?.textMapping() ?? [:]
+    }
+
+    private static func compose(_ yaml: String, path: String) throws(TopologyError) -> TopologyNode {
+        func broken(_ line: Int?, _ problem: String) -> TopologyError {
+            TopologyError(path: path, line: line, key: "", problem: problem, fix: "Correct the YAML there.")
+        }
+        let node: Node?
+        do {
+            node = try Yams.compose(yaml: yaml)
+        } catch YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
+            YamlError.composer(_, let problem, let mark, _)
+        {
+            throw broken(mark.line, "not YAML: \(problem)")
+        } catch YamlError.duplicatedKeysInMapping(let duplicates, let context) {
+            throw broken(context.mark.line, "the key `\(duplicates.sorted().joined(separator: "`, `"))` appears twice")
+        } catch {
+            throw broken(nil, "not YAML: \(error)")
+        }
+        guard let node else {
+            throw TopologyError(
+                path: path, line: nil, key: "", problem: "the file is empty",
+                fix: "Start from cluster/demo.yaml: `model`, `coordinator` and `pipelines`.")
+        }
+        return TopologyNode(path: path, key: "", node: node)
+    }
+}
+
+extension Topology.SpeculationDefaults {
+    fileprivate init(_ entry: TopologyNode?, hasSpeculator: Bool) throws(TopologyError) {
+        guard let entry else { return }
+        guard hasSpeculator else {
+            throw entry.error("is given without a speculator", fix: "Add `speculator: DIR` or remove `speculation`.")
+        }
+        let map = try entry.mapping(allowed: ["keep_rate", "selection", "look_ahead", "tail", "threshold"])
+        if let node = map["keep_rate"] {
+            let text = try node.text()
+            guard let rate = Double(text), rate > 0, rate <= 1 else {
+                throw node.error(
+                    "must be over 0 and at most 1, found `\(text)`", fix: "Write for example `keep_rate: 0.1`.")
+            }
+            keepRate = rate
+        }
+        if let node = map["selection"] {
+            let text = try node.text()
+            guard ["windows", "grid", "reference"].contains(text) else {
+                throw node.error("there is no selection `\(text)`", fix: "Write `windows`, `grid` or `reference`.")
+            }
+            selection = text
+        }
+        lookAhead = try map["look_ahead"]?.integer(1...256)
+        tail = try map["tail"]?.integer(0...1_048_576)
+        threshold = try map["threshold"]?.integer(0...1_048_576)
+    }
+}

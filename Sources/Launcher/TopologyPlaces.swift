@@ -1,0 +1,172 @@
+// Where things run: hosts, the coordinator's place, and the stages of a pipeline.
+
+internal import Foundation
+internal import Yams
+
+/// The hosts a file names. The file already describes many; this version runs on this one only.
+struct HostTable {
+    private var addresses: [String: String] = [:]
+
+    init(_ entry: TopologyNode?) throws(TopologyError) {
+        guard let entry else { return }
+        guard let names = entry.node.mapping.map({ mapping in mapping.keys.compactMap { $0.scalar?.string } }) else {
+            throw entry.error("expected a mapping", fix: "Write `NAME: {address: 127.0.0.1}` lines.")
+        }
+        for (name, host) in try entry.mapping(allowed: Array(names)) {
+            let map = try host.mapping(allowed: ["address"])
+            guard let address = map["address"] else {
+                throw host.error("`address` is missing", fix: "Write `\(name): {address: 127.0.0.1}`.")
+            }
+            addresses[name] = try address.text()
+        }
+    }
+
+    /// The host's name, after a check that it is this machine.
+    func local(_ entry: TopologyNode?) throws(TopologyError) -> String {
+        guard let entry else { return "localhost" }
+        let name = try entry.text()
+        let address = addresses[name] ?? name
+        guard ["localhost", "127.0.0.1", "::1"].contains(address) else {
+            throw entry.error(
+                "`\(name)` is another host: starting processes on other hosts is not in this version",
+                fix: "Write `localhost`, or start that process by hand with `winnow worker` on \(address).")
+        }
+        return name
+    }
+}
+
+extension Topology.CoordinatorPlace {
+    init(_ entry: TopologyNode?, hosts: HostTable) throws(TopologyError) {
+        let map = try entry?.mapping(allowed: ["host", "http", "listen", "threads", "cpus"]) ?? [:]
+        host = try hosts.local(map["host"])
+        if let node = map["http"] {
+            http = try node.text()
+            guard Self.isHostAndPort(http) else {
+                throw node.error("must be HOST:PORT, found `\(http)`", fix: "Write for example `http: 127.0.0.1:8080`.")
+            }
+        } else {
+            http = "127.0.0.1:8080"
+        }
+        listen = try map["listen"]?.endpoint() ?? "tcp://127.0.0.1:*"
+        threads = try map["threads"]?.integer(1...Topology.threadLimit)
+        cpus = try map["cpus"]?.cpuList()
+    }
+
+    /// Whether `text` is `HOST:PORT` (an IPv6 host in brackets), port 0 to 65535.
+    public static func isHostAndPort(_ text: String) -> Bool {
+        guard let colon = text.lastIndex(of: ":"), colon > text.startIndex else { return false }
+        let host = text[..<colon]
+        let bracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        guard bracketed || !host.contains(":"), !host.contains(where: \.isWhitespace) else { return false }
+        return UInt16(text[text.index(after: colon)...]) != nil
+    }
+}
+
+extension Topology.Pipeline {
+    init(_ entry: TopologyNode, hosts: HostTable) throws(TopologyError) {
+        let shared = ["host", "threads", "kv_tokens"]
+        let map = try entry.mapping(allowed: ["stages"] + shared)
+        guard let list = map["stages"] else {
+            throw entry.error("`stages` is missing", fix: "Write `stages: 3`, or a list with one entry a stage.")
+        }
+        // `stages: 3` is three equal stages; the pipeline's own keys are the defaults of its stages.
+        let base = try Topology.StagePlace(map.filter { shared.contains($0.key) }, base: nil, hosts: hosts)
+        guard list.isSequence else {
+            let count = try list.integer(1...Topology.stageLimit)
+            stages = Array(repeating: base, count: count)
+            return
+        }
+        stages = []
+        let entries = try list.sequence(limit: Topology.stageLimit)
+        for element in entries {
+            let keys = try element.mapping(allowed: shared + ["layers", "cpus", "listen"])
+            stages.append(try Topology.StagePlace(keys, base: base, hosts: hosts))
+        }
+        try Self.checkLayers(stages, entries, list)
+    }
+
+    /// Either no stage names its layers or all do, in order and without a gap.
+    private static func checkLayers(
+        _ stages: [Topology.StagePlace], _ entries: [TopologyNode], _ list: TopologyNode
+    ) throws(TopologyError) {
+        let named = stages.compactMap(\.layers)
+        guard !named.isEmpty else { return }
+        guard named.count == stages.count else {
+            throw list.error(
+                "\(named.count) of \(stages.count) stages name their layers",
+                fix: "Give `layers` to all stages or to none.")
+        }
+        var next = 0
+        for (layers, entry) in zip(named, entries) {
+            guard layers.lowerBound == next else {
+                throw entry.error(
+                    "layers start at \(layers.lowerBound), but the stages before hold 0 to \(next - 1)",
+                    fix: "Write `layers: \(next)-...`: first and last layer, both inclusive, no gap and no overlap.")
+            }
+            next = layers.upperBound + 1
+        }
+    }
+}
+
+extension Topology.StagePlace {
+    fileprivate init(
+        _ map: [String: TopologyNode], base: Topology.StagePlace?, hosts: HostTable
+    ) throws(TopologyError) {
+        if let node = map["host"] { host = try hosts.local(node) } else { host = base?.host ?? "localhost" }
+        layers = try map["layers"]?.layerRange()
+        listen = try map["listen"]?.endpoint() ?? "tcp://127.0.0.1:*"
+        threads = try map["threads"]?.integer(1...Topology.threadLimit) ?? base?.threads
+        cpus = try map["cpus"]?.cpuList()
+        kvTokens = try map["kv_tokens"]?.integer(1...1_073_741_824) ?? base?.kvTokens
+    }
+}
+
+extension TopologyNode {
+    /// A ZeroMQ endpoint, `tcp://HOST:PORT` (port `*` or 0 for any) or `ipc://PATH`.
+    fileprivate func endpoint() throws(TopologyError) -> String {
+        let text = try text()
+        let isTCP = text.hasPrefix("tcp://") && Self.isTCPAddress(text.dropFirst(6))
+        guard isTCP || (text.hasPrefix("ipc://") && text.count > 6) else {
+            throw error("must be an endpoint, found `\(text)`", fix: "Write for example `tcp://127.0.0.1:*`.")
+        }
+        return text
+    }
+
+    private static func isTCPAddress(_ address: Substring) -> Bool {
+        address.hasSuffix(":*")
+            ? address.count > 2 : Topology.CoordinatorPlace.isHostAndPort(String(address))
+    }
+
+    /// `FIRST-LAST` or one layer, both inclusive.
+    fileprivate func layerRange() throws(TopologyError) -> ClosedRange<Int> {
+        let text = try text()
+        guard let range = Self.range(Substring(text)), range.upperBound < 4096 else {
+            throw error("must be FIRST-LAST, both inclusive, found `\(text)`", fix: "Write for example `layers: 0-3`.")
+        }
+        return range
+    }
+
+    /// A list of CPUs, `0-3,6` or `[0, 1, 2]`, as the flag takes it.
+    fileprivate func cpuList() throws(TopologyError) -> String {
+        var parts: [String] = []
+        if isSequence {
+            for element in try sequence(limit: 4096) { parts.append(String(try element.integer(0...4095))) }
+        } else {
+            parts = try text().split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        }
+        for part in parts {
+            guard let range = Self.range(Substring(part)), range.upperBound < 4096 else {
+                throw error("must be a list of CPUs, found `\(part)`", fix: "Write for example `cpus: 0-3,6`.")
+            }
+        }
+        return parts.joined(separator: ",")
+    }
+
+    private static func range(_ text: Substring) -> ClosedRange<Int>? {
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
+        guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first <= last else {
+            return nil
+        }
+        return Int(first)...Int(last)
+    }
+}

@@ -1,0 +1,108 @@
+// The command itself: signals from outside, exit codes, and what it prints where.
+
+import Foundation
+import Testing
+
+/// The program built beside the tests.
+private let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+    .deletingLastPathComponent().appending(path: "winnow").path
+
+@Suite(
+    "winnow launch", .timeLimit(.minutes(1)),
+    .enabled(if: FileManager.default.isExecutableFile(atPath: program), "winnow is not built beside the tests"))
+struct LaunchCommandTests {
+    private let standIn: StandIn
+
+    init() throws { standIn = try StandIn() }
+
+    /// A launcher at work, its output in pipes.
+    private struct Running {
+        let process: Process
+        let output: FileHandle
+        let log: FileHandle
+    }
+
+    private func start(_ topology: String, _ options: [String] = []) throws -> Running {
+        let file = standIn.folder.appending(path: "topology.yaml")
+        try Data(topology.utf8).write(to: file)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = ["launch", file.path, "--executable", standIn.program] + options
+        let (output, log) = (Pipe(), Pipe())
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = output
+        process.standardError = log
+        try process.run()
+        return Running(process: process, output: output.fileHandleForReading, log: log.fileHandleForReading)
+    }
+
+    private func end(_ running: Running) -> (status: Int32, output: String, log: String) {
+        let output = running.output.readDataToEndOfFile()
+        let log = running.log.readDataToEndOfFile()
+        running.process.waitUntilExit()
+        return (
+            running.process.terminationStatus, String(decoding: output, as: UTF8.self),
+            String(decoding: log, as: UTF8.self)
+        )
+    }
+
+    private let ready = "ready http://127.0.0.1:5998\n"
+
+    @Test(arguments: [(SIGINT, 130), (SIGTERM, 0), (SIGHUP, 0)] as [(Int32, Int32)])
+    func aSignalEndsAll(signal: Int32, status: Int32) async throws {
+        let alive = try standIn.alive()
+        let running = try start(standIn.topology())
+        #expect(running.output.availableData == Data(ready.utf8))
+        kill(running.process.processIdentifier, signal)
+        let end = end(running)
+        #expect(end.status == status)
+        #expect(end.output == "")
+        #expect(end.log.contains("coordinator | starting up\n"))
+        #expect(end.log.contains("launch      | "))
+        #expect(alive.readDataToEndOfFile().isEmpty)
+    }
+
+    @Test func nothingOutlivesALauncherThatIsKilled() async throws {
+        let alive = try standIn.alive()
+        let running = try start(standIn.topology())
+        #expect(running.output.availableData == Data(ready.utf8))
+        kill(running.process.processIdentifier, SIGKILL)
+        // Returns when the last stand-in has ended.
+        #expect(alive.readDataToEndOfFile().isEmpty)
+        #expect(end(running).status == SIGKILL)
+    }
+
+    @Test func aCrashIsReportedAndItsExitCodePassedOn() async throws {
+        let end = end(try start(standIn.topology(worker: "crash")))
+        #expect(end.status == 65)
+        #expect(end.log.contains("ended unasked: exit status 65; its last log lines:"))
+        #expect(end.log.contains("last words"))
+    }
+
+    @Test func theReadyFileHoldsTheURLWhileItServes() async throws {
+        let file = standIn.folder.appending(path: "ready")
+        let running = try start(standIn.topology(), ["--ready-file", file.path, "--verbose"])
+        // The file is written before the line, so who has read the line finds the file.
+        #expect(running.output.availableData == Data(ready.utf8))
+        #expect(try String(contentsOf: file, encoding: .utf8) == "http://127.0.0.1:5998\n")
+        running.process.terminate()
+        let end = end(running)
+        #expect(end.status == 0)
+        #expect(!FileManager.default.fileExists(atPath: file.path))
+        #expect(end.log.contains(" worker --coordinator tcp://127.0.0.1:PORT --model "))
+    }
+
+    @Test func aDryRunPrintsCommandsOnly() async throws {
+        let end = end(try start(standIn.topology(), ["--dry-run", "--http", "127.0.0.1:99"]))
+        #expect(end.status == 0)
+        #expect(end.output.split(separator: "\n").count == 3)
+        #expect(end.output.contains("--http 127.0.0.1:99"))
+    }
+
+    @Test func aMistakeInTheFileIsNamedOnOneLine() async throws {
+        let end = end(try start("model: m\npipelines:\n  - stages: many\n"))
+        #expect(end.status == 65)
+        #expect(end.log.contains("topology.yaml:3: pipelines[0].stages: must be a whole number"))
+        #expect(end.log.split(separator: "\n").count == 1)
+    }
+}

@@ -1,0 +1,62 @@
+// The arguments each process gets.
+
+import Launcher
+import Testing
+
+@Suite("Launch plan")
+struct LaunchPlanTests {
+    private func topology(_ yaml: String) throws -> Topology {
+        try Topology(yaml: yaml, path: "t.yaml") { _ in true }
+    }
+
+    @Test func argumentsFollowTheTopology() throws {
+        let plan = LaunchPlan(
+            topology: try topology(
+                """
+                name: needle
+                model: main
+                speculator: small
+                coordinator: {http: "127.0.0.1:8080", threads: 2}
+                speculation: {keep_rate: 0.1, look_ahead: 4}
+                pipelines:
+                  - stages:
+                      - {layers: 0-1, threads: 1, cpus: "3"}
+                      - {layers: 2-3, kv_tokens: 4096}
+                environment: {A: b}
+                """), executable: "/bin/winnow")
+        #expect(
+            plan.coordinator.arguments == [
+                "coordinator", "--model", "main", "--speculator", "small", "--name", "needle", "--http",
+                "127.0.0.1:8080", "--listen", "tcp://127.0.0.1:*", "--stages", "2", "--threads", "2", "--keep-rate",
+                "0.1", "--look-ahead", "4", "--exit-with-stdin",
+            ])
+        let workers = plan.workers(coordinatorAt: "tcp://127.0.0.1:4711")
+        #expect(workers.map(\.name) == ["worker-0", "worker-1"])
+        #expect(
+            workers[0].arguments == [
+                "worker", "--coordinator", "tcp://127.0.0.1:4711", "--model", "main", "--listen", "tcp://127.0.0.1:*",
+                "--layers", "0-1", "--threads", "1", "--cpus", "3", "--exit-with-stdin",
+            ])
+        #expect(workers[1].arguments.contains("--kv-tokens"))
+        #expect((workers + [plan.coordinator]).allSatisfy { $0.environment == ["A": "b"] })
+    }
+
+    @Test func anHTTPAddressGivenAtLaunchWins() throws {
+        let topology = try topology("model: m\npipelines: [{stages: 1}]")
+        let plan = LaunchPlan(topology: topology, executable: "x", http: "127.0.0.1:0")
+        let arguments = plan.coordinator.arguments
+        let index = try #require(arguments.firstIndex(of: "--http"))
+        #expect(arguments[index + 1] == "127.0.0.1:0")
+    }
+
+    @Test func commandsCanBePastedIntoAShell() throws {
+        let plan = LaunchPlan(
+            topology: try topology("name: it's\nmodel: my model\npipelines: [{stages: 1}]\nenvironment: {A: b c}"),
+            executable: "/bin/winnow")
+        let commands = plan.commands(coordinatorAt: "tcp://127.0.0.1:5700")
+        #expect(commands.count == 2)
+        #expect(commands[0].hasPrefix("A='b c' /bin/winnow coordinator --model 'my model' --name 'it'\\''s' --http"))
+        #expect(commands[1].contains("worker --coordinator tcp://127.0.0.1:5700 --model 'my model'"))
+        #expect(!commands.joined().contains("--exit-with-stdin"))
+    }
+}

@@ -1,0 +1,189 @@
+// What a topology file may say, and what each mistake is answered with.
+
+import Launcher
+import Testing
+
+@Suite("Topology file")
+struct TopologyTests {
+    private static let minimal = """
+        model: models/main
+        pipelines:
+          - stages: 1
+        """
+
+    private func parse(
+        _ yaml: String, path: String = "cluster/demo.yaml", fileExists: (String) -> Bool = { _ in true }
+    ) throws(TopologyError) -> Topology {
+        try Topology(yaml: yaml, path: path, fileExists: fileExists)
+    }
+
+    private func refusal(of yaml: String, fileExists: (String) -> Bool = { _ in true }) -> TopologyError? {
+        do throws(TopologyError) {
+            _ = try parse(yaml, fileExists: fileExists)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test func aMinimalFileGetsDefaults() throws {
+        let topology = try parse(Self.minimal)
+        #expect(topology.model == "cluster/models/main")
+        #expect(topology.name == "main")
+        #expect(topology.speculator == nil)
+        #expect(topology.coordinator.http == "127.0.0.1:8080")
+        #expect(topology.coordinator.listen == "tcp://127.0.0.1:*")
+        #expect(topology.pipelines.map(\.stages.count) == [1])
+        #expect(topology.speculation == Topology.SpeculationDefaults())
+    }
+
+    @Test func everyKeyIsRead() throws {
+        let topology = try parse(
+            """
+            name: needle
+            model: /models/main
+            speculator: ../small
+            coordinator: {host: here, http: "[::1]:0", listen: "tcp://127.0.0.1:5700", threads: 2, cpus: 0-1}
+            speculation: {keep_rate: 0.25, selection: grid, look_ahead: 4, tail: 0, threshold: 100}
+            pipelines:
+              - threads: 3
+                kv_tokens: 1000
+                stages:
+                  - {layers: 0-4, cpus: [2, 3]}
+                  - {layers: 5-5, threads: 1, kv_tokens: 2000, listen: "ipc:///tmp/s1"}
+            hosts: {here: {address: 127.0.0.1}}
+            environment: {MALLOC_ARENA_MAX: 2}
+            """)
+        #expect(topology.model == "/models/main")
+        #expect(topology.speculator == "cluster/../small")
+        let coordinator = topology.coordinator
+        #expect(coordinator.host == "here")
+        #expect(coordinator.http == "[::1]:0")
+        #expect(coordinator.listen == "tcp://127.0.0.1:5700")
+        #expect(coordinator.threads == 2)
+        #expect(coordinator.cpus == "0-1")
+        #expect(topology.speculation.keepRate == 0.25)
+        #expect(topology.speculation.selection == "grid")
+        #expect(topology.speculation.lookAhead == 4)
+        #expect(topology.speculation.tail == 0)
+        #expect(topology.speculation.threshold == 100)
+        let stages = topology.pipelines[0].stages
+        #expect(stages.map(\.layers) == [0...4, 5...5])
+        #expect(stages.map(\.threads) == [3, 1])
+        #expect(stages.map(\.kvTokens) == [1000, 2000])
+        #expect(stages.map(\.cpus) == ["2,3", nil])
+        #expect(stages.map(\.listen) == ["tcp://127.0.0.1:*", "ipc:///tmp/s1"])
+        #expect(topology.environment == ["MALLOC_ARENA_MAX": "2"])
+    }
+
+    @Test func aNumberOfStagesIsThatManyEqualStages() throws {
+        let topology = try parse(
+            """
+            model: m
+            pipelines:
+              - {stages: 3, threads: 2}
+            """)
+        #expect(topology.stageCount == 3)
+        #expect(topology.pipelines[0].stages.allSatisfy { $0.threads == 2 && $0.layers == nil })
+    }
+
+    @Test func aKeyWithoutAValueIsNotGiven() throws {
+        let topology = try parse(Self.minimal + "\nspeculator:\nname: ~")
+        #expect(topology.speculator == nil)
+        #expect(topology.name == "main")
+    }
+
+    struct Mistake: Sendable, CustomTestStringConvertible {
+        var yaml: String
+        var line: Int?
+        var key: String
+        var says: String
+        var testDescription: String { says }
+    }
+
+    private static let tail = "pipelines:\n  - stages: 1\n"
+
+    @Test(arguments: [
+        Mistake(yaml: "", line: nil, key: "", says: "empty"),
+        Mistake(yaml: "- a\n", line: 1, key: "", says: "expected a mapping, found a list"),
+        Mistake(yaml: "model: [\n", line: 2, key: "", says: "not YAML"),
+        Mistake(yaml: "model: a\nmodel: b\n" + tail, line: 1, key: "", says: "`model` appears twice"),
+        Mistake(yaml: "pipelines: [{stages: 1}]", line: 1, key: "", says: "`model` is missing"),
+        Mistake(yaml: "model: m", line: 1, key: "", says: "`pipelines` is missing"),
+        Mistake(yaml: "model: m\nmodell: n\n" + tail, line: 2, key: "modell", says: "unknown key"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  port: 1\n" + tail, line: 3, key: "coordinator.port", says: "unknown key"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  http: 8080\n" + tail, line: 3, key: "coordinator.http", says: "HOST:PORT"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  http: a:99999\n" + tail, line: 3, key: "coordinator.http",
+            says: "HOST:PORT"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  listen: udp://x:1\n" + tail, line: 3, key: "coordinator.listen",
+            says: "endpoint"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  threads: 0\n" + tail, line: 3, key: "coordinator.threads",
+            says: "from 1 to 1024, found `0`"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  cpus: 3-1\n" + tail, line: 3, key: "coordinator.cpus", says: "list of CPUs"
+        ),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  host: db7\n" + tail, line: 3, key: "coordinator.host",
+            says: "not in this version"),
+        Mistake(
+            yaml: "model: m\nhosts: {a: {address: 10.0.0.7}}\npipelines:\n  - stages:\n      - host: a\n", line: 5,
+            key: "pipelines[0].stages[0].host", says: "not in this version"),
+        Mistake(
+            yaml: "model: m\nhosts: {a: {user: me}}\n" + tail, line: 2, key: "hosts.a.user", says: "unknown key"),
+        Mistake(
+            yaml: "model: m\npipelines:\n  - stages: 1\n  - stages: 1\n", line: 3, key: "pipelines",
+            says: "2 pipelines; this version runs one"),
+        Mistake(
+            yaml: "model: m\npipelines:\n  - stages: 0\n", line: 3, key: "pipelines[0].stages", says: "from 1 to 256"),
+        Mistake(yaml: "model: m\npipelines:\n  - stages: []\n", line: 3, key: "pipelines[0].stages", says: "0 entries"),
+        Mistake(
+            yaml: "model: m\npipelines:\n  - threads: 1\n", line: 3, key: "pipelines[0]", says: "`stages` is missing"),
+        Mistake(
+            yaml: "model: m\npipelines:\n  - stages:\n      - layers: 4-2\n", line: 4,
+            key: "pipelines[0].stages[0].layers", says: "FIRST-LAST"),
+        Mistake(
+            yaml: "model: m\npipelines:\n  - stages:\n      - layers: 0-1\n      - threads: 1\n", line: 4,
+            key: "pipelines[0].stages", says: "1 of 2 stages name their layers"),
+        Mistake(
+            yaml: "model: m\npipelines:\n  - stages:\n      - layers: 0-1\n      - layers: 3-4\n", line: 5,
+            key: "pipelines[0].stages[1]", says: "layers start at 3, but the stages before hold 0 to 1"),
+        Mistake(
+            yaml: "model: m\nspeculation: {keep_rate: 0.1}\n" + tail, line: 2, key: "speculation",
+            says: "without a speculator"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\nspeculation: {keep_rate: nan}\n" + tail, line: 3,
+            key: "speculation.keep_rate", says: "over 0 and at most 1"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\nspeculation: {keep_rate: 1.5}\n" + tail, line: 3,
+            key: "speculation.keep_rate", says: "over 0 and at most 1"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\nspeculation: {selection: best}\n" + tail, line: 3,
+            key: "speculation.selection", says: "no selection `best`"),
+        Mistake(yaml: "model: \"a\\nb\"\n" + tail, line: 1, key: "model", says: "control character"),
+    ])
+    func aMistakeNamesItsPlace(_ mistake: Mistake) throws {
+        let error = try #require(refusal(of: mistake.yaml))
+        #expect(error.problem.contains(mistake.says), "\(error)")
+        #expect(error.line == mistake.line, "\(error)")
+        #expect(error.key == mistake.key, "\(error)")
+        #expect(!error.fix.isEmpty)
+    }
+
+    @Test func aModelThatIsNotThereIsNamedWithItsLine() throws {
+        let error = try #require(refusal(of: "name: x\n" + Self.minimal) { _ in false })
+        #expect(error.line == 2)
+        #expect(error.key == "model")
+        #expect(error.problem.contains("cluster/models/main/config.json"))
+        #expect(error.description.hasPrefix("cluster/demo.yaml:2: model: there is no "))
+    }
+
+    @Test func aFileThatIsNotThereIsAnError() {
+        #expect(throws: TopologyError.self) { try Topology(contentsOf: "/nonexistent/topology.yaml") }
+        #expect(throws: TopologyError.self) { try Topology(contentsOf: "/tmp") }
+    }
+}
