@@ -1,1 +1,93 @@
-// placeholder
+// The HTTP face of a coordinator.
+
+public import Coordinator
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+public import Logging
+import NIOCore
+public import ServiceLifecycle
+import Synchronization
+
+/// Serves OpenAI's API over HTTP/1.1: completions, chat completions, models and health.
+public struct Gateway: Service {
+    private let service: any GenerationService
+    private let host: String
+    private let port: Int
+    private let limits: GatewayLimits
+    private let logger: Logger
+    private let onBound: @Sendable (Int) async -> Void
+
+    /// A gateway to `service`; it opens its door in ``run()``.
+    ///
+    /// - Parameters:
+    ///   - host: the address or name to listen at.
+    ///   - port: the port to listen at; 0 takes any free one.
+    ///   - limits: what a client may cost.
+    ///   - onBound: called once, with the port, when connections are accepted.
+    public init(
+        service: any GenerationService, host: String = "127.0.0.1", port: Int = 8080, limits: GatewayLimits = .init(),
+        logger: Logger, onBound: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) {
+        self.service = service
+        self.host = host
+        self.port = port
+        self.limits = limits
+        self.logger = logger
+        self.onBound = onBound
+    }
+
+    /// Serves until a graceful shutdown or cancellation. After a graceful shutdown running requests have
+    /// ``GatewayLimits/drainTime`` to end. Throws ``GatewayError`` when it cannot listen.
+    public func run() async throws {
+        let open = OpenGenerations()
+        let door = Door()
+        let application = Application(
+            responder: GatewayResponder(service: service, limits: limits, open: open, logger: logger),
+            server: server,
+            configuration: ApplicationConfiguration(
+                address: .hostname(host, port: port), serverName: "winnow",
+                availableConnectionsDelegate: MaximumAvailableConnections(limits.connections, logger: logger)),
+            onServerRunning: { channel in
+                door.isOpen.store(true, ordering: .relaxed)
+                await onBound(channel.localAddress?.port ?? port)
+            },
+            logger: logger)
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    try? await gracefulShutdown()
+                    try? await Task.sleep(for: limits.drainTime)
+                    open.cancelAll()
+                }
+                defer { group.cancelAll() }
+                try await application.run()
+            }
+        } catch  where !door.isOpen.load(ordering: .relaxed) {
+            throw GatewayError(error, host: host, port: port)
+        }
+    }
+
+    /// HTTP/1.1 with bounds on silent clients and on clients that do not read.
+    private var server: HTTPServerBuilder {
+        let limits = limits
+        let configuration = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ConnectionMonitor(writeTime: limits.writeTime)],
+            idleTimeout: TimeAmount(limits.idleTime))
+        return HTTPServerBuilder { responder in
+            HTTP1Channel(
+                responder: { request, writer, channel in
+                    // A client that asks first (curl does, above 1 MB) waits a second for this before it sends.
+                    if request.headers[.expect]?.lowercased() == "100-continue" {
+                        try await writer.writeInformationalHead(HTTPResponse(status: .continue))
+                    }
+                    try await responder(request, writer, channel)
+                }, configuration: configuration)
+        }
+    }
+
+    /// Whether the address was bound: an error before is about the address.
+    private final class Door: Sendable {
+        let isOpen = Atomic(false)
+    }
+}

@@ -1,0 +1,62 @@
+// From sampled tokens to text that may be sent: whole characters only, nothing of a stop string.
+
+import Tokenizer
+import Transformer
+
+/// Assembles the text of one answer, token by token.
+struct AnswerText {
+    /// Text that became safe to send, and the tokens that made it.
+    struct Piece: Sendable {
+        var text: String = ""
+        var tokens: [Token] = []
+    }
+
+    /// One sampled token and where its text begins.
+    struct Token: Sendable {
+        var sampled: SampledToken
+        /// Offset of the token's first character in the answer, in Unicode scalars.
+        var offset: Int
+    }
+
+    private var detokenizer: StreamingDetokenizer
+    private var matcher: StopMatcher
+    /// Scalars decoded and scalars released so far; what lies between waits for a possible stop string to be ruled out.
+    private var decoded = 0
+    private var released = 0
+    private var waiting: [Token] = []
+
+    init(tokenizer: Tokenizer, stop: [String]) {
+        detokenizer = StreamingDetokenizer(tokenizer: tokenizer)
+        matcher = StopMatcher(stop)
+    }
+
+    /// Whether a stop string has appeared; nothing may follow.
+    var isStopped: Bool { matcher.isStopped }
+
+    /// Takes a token; returns what may be sent now, which may be nothing.
+    mutating func append(_ token: SampledToken) -> Piece {
+        waiting.append(Token(sampled: token, offset: decoded))
+        return release(detokenizer.append(token.token))
+    }
+
+    /// Returns what is left at the end of the answer.
+    mutating func finish() -> Piece {
+        guard !isStopped else { return Piece() }
+        var piece = release(detokenizer.finish())
+        if !isStopped { piece.text += matcher.finish() }
+        piece.tokens += waiting
+        waiting = []
+        return piece
+    }
+
+    private mutating func release(_ text: String) -> Piece {
+        decoded += text.unicodeScalars.count
+        let safe = matcher.append(text)
+        released += safe.unicodeScalars.count
+        // A token goes with the text in which it begins; one that makes no text of its own with what precedes it.
+        let ready = waiting.prefix { isStopped ? $0.offset < released : decoded == released || $0.offset < released }
+        let piece = Piece(text: safe, tokens: Array(ready))
+        waiting = isStopped ? [] : Array(waiting.dropFirst(ready.count))
+        return piece
+    }
+}

@@ -1,0 +1,39 @@
+// Answers without a model in them: JSON bodies, refusals, and the way to end a connection politely.
+
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+extension Response {
+    /// A JSON body.
+    static func json(
+        _ value: some Encodable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]
+    ) throws -> Response {
+        Response(json: try encoded(value), status: status, headers: headers)
+    }
+
+    /// A JSON text as body.
+    init(json: ByteBuffer, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]) {
+        var headers = headers
+        headers[.contentType] = "application/json"
+        self.init(status: status, headers: headers, body: ResponseBody(byteBuffer: json))
+    }
+
+    /// An error as OpenAI's clients expect it.
+    static func refusal(_ error: APIError, headers: HTTPFields = [:]) throws -> Response {
+        var headers = headers
+        if let wait = error.retryAfter {
+            headers[.retryAfter] = "\(max(1, Int((wait / .seconds(1)).rounded(.up))))"
+        }
+        return try json(ErrorBody(error), status: error.status, headers: headers)
+    }
+
+    /// An error told to a client whose body was not read to its end: the connection cannot serve another request.
+    ///
+    /// It stays open for a moment more, in which the rest of the body is thrown away: a client that still sends when
+    /// its connection closes loses the answer.
+    static func lastRefusal(_ error: APIError, on channel: any Channel) throws -> Response {
+        channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+        return try refusal(error, headers: [.connection: "close"])
+    }
+}
