@@ -50,6 +50,8 @@ public struct LaunchPlan: Equatable, Sendable {
             + ["--stages", String(topology.stageCount)]
             + Self.option("--threads", place.threads)
             + Self.option("--cpus", place.cpus)
+            + Self.option("--kv-tokens", place.kvTokens)
+            + Self.option("--micro-batch-tokens", place.microBatchTokens)
             + Self.option("--keep-rate", speculation.keepRate)
             + Self.option("--selection", speculation.selection)
             + Self.option("--look-ahead", speculation.lookAhead)
@@ -60,7 +62,7 @@ public struct LaunchPlan: Equatable, Sendable {
         workers = topology.pipelines.flatMap(\.stages).enumerated().map { index, stage in
             let layers = stage.layers.map { "\($0.lowerBound)-\($0.upperBound)" }
             let arguments =
-                ["worker", "--model", topology.model, "--listen", stage.listen]
+                ["worker", "--model", topology.model, "--listen", stage.listen, "--name", "worker-\(index)"]
                 + Self.option("--layers", layers)
                 + Self.option("--threads", stage.threads)
                 + Self.option("--cpus", stage.cpus)

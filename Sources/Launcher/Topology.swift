@@ -30,6 +30,10 @@ public struct Topology: Equatable, Sendable {
         public var threads: Int?
         /// CPUs the compute threads are pinned to, for example `0-3,6`; nil pins nothing.
         public var cpus: String?
+        /// Rows of KV cache every stage must be able to hold, in tokens over all requests; nil keeps the default.
+        public var kvTokens: Int?
+        /// Most token rows that travel between stages together; nil keeps the default.
+        public var microBatchTokens: Int?
     }
 
     /// Stages in order; together they hold every layer of the model.

@@ -10,6 +10,8 @@ extension Topology {
     static let stageLimit = 256
     /// Most compute threads a process may be given.
     static let threadLimit = 1024
+    /// Most tokens any cache or batch may be given.
+    static let kvLimit = 1 << 30
 
     /// Reads and checks a file.
     ///
@@ -132,7 +134,7 @@ extension Topology.SpeculationDefaults {
             }
             selection = text
         }
-        lookAhead = try map["look_ahead"]?.integer(1...256)
+        lookAhead = try map["look_ahead"]?.integer(1...128)
         tail = try map["tail"]?.integer(0...1_048_576)
         threshold = try map["threshold"]?.integer(0...1_048_576)
     }

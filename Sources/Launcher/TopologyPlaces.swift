@@ -37,7 +37,10 @@ struct HostTable {
 
 extension Topology.CoordinatorPlace {
     init(_ entry: TopologyNode?, hosts: HostTable) throws(TopologyError) {
-        let map = try entry?.mapping(allowed: ["host", "http", "listen", "threads", "cpus"]) ?? [:]
+        let map =
+            try entry?.mapping(allowed: [
+                "host", "http", "listen", "threads", "cpus", "kv_tokens", "micro_batch_tokens",
+            ]) ?? [:]
         host = try hosts.local(map["host"])
         if let node = map["http"] {
             http = try node.text()
@@ -50,6 +53,8 @@ extension Topology.CoordinatorPlace {
         listen = try map["listen"]?.endpoint() ?? "tcp://127.0.0.1:*"
         threads = try map["threads"]?.integer(1...Topology.threadLimit)
         cpus = try map["cpus"]?.cpuList()
+        kvTokens = try map["kv_tokens"]?.integer(1...Topology.kvLimit)
+        microBatchTokens = try map["micro_batch_tokens"]?.integer(1...Topology.kvLimit)
     }
 
     /// Whether `text` is `HOST:PORT` (an IPv6 host in brackets), port 0 to 65535.
@@ -117,7 +122,7 @@ extension Topology.StagePlace {
         listen = try map["listen"]?.endpoint() ?? "tcp://127.0.0.1:*"
         threads = try map["threads"]?.integer(1...Topology.threadLimit) ?? base?.threads
         cpus = try map["cpus"]?.cpuList()
-        kvTokens = try map["kv_tokens"]?.integer(1...1_073_741_824) ?? base?.kvTokens
+        kvTokens = try map["kv_tokens"]?.integer(1...Topology.kvLimit) ?? base?.kvTokens
     }
 }
 

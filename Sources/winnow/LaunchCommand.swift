@@ -29,6 +29,8 @@ struct LaunchCommand: AsyncParsableCommand {
                 listen: tcp://127.0.0.1:*      where workers register; * takes any free port
                 threads: 1                     compute threads of the speculator
                 cpus: 0-1                      pin them
+                kv_tokens: 131072              KV rows every stage must be able to hold, over all requests
+                micro_batch_tokens: 512        most token rows that travel together
               speculation:                     for requests that don't choose for themselves
                 keep_rate: 0.1                 over 0, at most 1
                 selection: windows             windows, grid or reference

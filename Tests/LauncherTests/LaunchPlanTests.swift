@@ -16,7 +16,7 @@ struct LaunchPlanTests {
                 name: needle
                 model: main
                 speculator: small
-                coordinator: {http: "127.0.0.1:8080", threads: 2}
+                coordinator: {http: "127.0.0.1:8080", threads: 2, kv_tokens: 9000, micro_batch_tokens: 256}
                 speculation: {keep_rate: 0.1, look_ahead: 4}
                 pipelines:
                   - stages:
@@ -27,15 +27,16 @@ struct LaunchPlanTests {
         #expect(
             plan.coordinator.arguments == [
                 "coordinator", "--model", "main", "--speculator", "small", "--name", "needle", "--http",
-                "127.0.0.1:8080", "--listen", "tcp://127.0.0.1:*", "--stages", "2", "--threads", "2", "--keep-rate",
-                "0.1", "--look-ahead", "4", "--exit-with-stdin",
+                "127.0.0.1:8080", "--listen", "tcp://127.0.0.1:*", "--stages", "2", "--threads", "2", "--kv-tokens",
+                "9000",
+                "--micro-batch-tokens", "256", "--keep-rate", "0.1", "--look-ahead", "4", "--exit-with-stdin",
             ])
         let workers = plan.workers(coordinatorAt: "tcp://127.0.0.1:4711")
         #expect(workers.map(\.name) == ["worker-0", "worker-1"])
         #expect(
             workers[0].arguments == [
                 "worker", "--coordinator", "tcp://127.0.0.1:4711", "--model", "main", "--listen", "tcp://127.0.0.1:*",
-                "--layers", "0-1", "--threads", "1", "--cpus", "3", "--exit-with-stdin",
+                "--name", "worker-0", "--layers", "0-1", "--threads", "1", "--cpus", "3", "--exit-with-stdin",
             ])
         #expect(workers[1].arguments.contains("--kv-tokens"))
         #expect((workers + [plan.coordinator]).allSatisfy { $0.environment == ["A": "b"] })
