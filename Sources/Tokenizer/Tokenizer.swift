@@ -1,1 +1,108 @@
-// placeholder
+// The tokenizer of a model: text to token ids and back.
+
+public import Checkpoint
+
+/// Byte-pair encoding as a model's own files describe it: byte-level (GPT-2, Llama 3, Qwen 2) or SentencePiece-style
+/// with byte fallback (Llama 2).
+///
+/// Reads `tokenizer.json` as Hugging Face's `tokenizers` writes it, and vocabularies in GGUF files. Immutable, so any
+/// number of threads may use one.
+public final class Tokenizer: Sendable {
+    /// One more than the largest token id. A model's embedding may have more rows.
+    public let vocabularySize: Int
+    /// The token that begins a text, if the model has one.
+    public let bosToken: Int32?
+    /// The token that ends a text, if the tokenizer's files name one.
+    public let eosToken: Int32?
+    /// How conversations are written for this model; a failure when its template is none of the known ones.
+    public let chatTemplate: Result<ChatTemplate, TokenizerError>
+    /// A digest, in hexadecimal, of tokens, special marks and merges: two tokenizers with the same one give every text
+    /// the same pieces and every piece the same id. A model and its speculator must agree on it.
+    public let fingerprint: String
+
+    let tokenText: TokenText
+    /// Put before and after a text when special tokens are added.
+    let prefix: [Int32]
+    let suffix: [Int32]
+    private let encoder: TextEncoder
+    /// Added tokens by their text.
+    private let addedIds: ByteTable
+
+    /// Loads `tokenizer.json` from a model directory, with `tokenizer_config.json` and `chat_template.jinja` where
+    /// they are. The error names the file, the member that is wrong and what is supported.
+    public convenience init(directory: String) throws(TokenizerError) {
+        self.init(try HuggingFaceTokenizer(directory: directory).definition())
+    }
+
+    /// Takes the vocabulary of a GGUF file: `tokenizer.ggml.model` "gpt2" or "llama".
+    public convenience init(gguf: GGUFFile) throws(TokenizerError) {
+        self.init(try GGUFTokenizer(gguf).definition())
+    }
+
+    private init(_ definition: TokenizerDefinition) {
+        vocabularySize = definition.tokens.count
+        bosToken = definition.bosToken
+        eosToken = definition.eosToken
+        prefix = definition.prefix
+        suffix = definition.suffix
+        fingerprint = definition.fingerprint
+        do throws(TokenizerError) {
+            chatTemplate = .success(try ChatTemplate(definition.chatTemplate, path: definition.path))
+        } catch {
+            chatTemplate = .failure(error)
+        }
+        var added = definition.addedTokens
+        var ids = ByteTable(capacity: added.count)
+        if case .success(let template) = chatTemplate {
+            let marks = Set(template.marks.map { Array($0.utf8) })
+            for index in added.indices { added[index].isTemplateMark = marks.contains(added[index].content) }
+        }
+        for token in added { ids.insert(token.content, token.id) }
+        addedIds = ids
+        tokenText = TokenText(
+            definition.tokens, specialIds: Set(added.filter(\.isSpecial).map(\.id)),
+            leadingSpace: definition.leadingSpace)
+        encoder = TextEncoder(
+            normalizer: definition.normalizer, preTokenizer: definition.preTokenizer, encoder: definition.encoder,
+            addedTokens: added)
+    }
+
+    /// The token ids of `text`.
+    ///
+    /// - Parameters:
+    ///   - addSpecialTokens: put BOS (and what else the tokenizer's template says) around it.
+    ///   - parseSpecialTokens: take `<|eot_id|>` and the like in the text for the tokens they name. Without, they are
+    ///     ordinary text and the result holds no special token but those added.
+    public func encode(_ text: String, addSpecialTokens: Bool = true, parseSpecialTokens: Bool = true) -> [Int32] {
+        let output = encoder.encode(Array(text.utf8), scope: parseSpecialTokens ? .all : .ordinary, isFirst: true)
+        return addSpecialTokens ? prefix + output.ids + suffix : output.ids
+    }
+
+    /// Encodes text that goes on from other text inside a conversation; `offsets` as in `TextEncoder`.
+    func encodeContent(_ text: [UInt8], isFirst: Bool, offsets: [Int]) -> TextEncoder.Output {
+        encoder.encode(text, scope: .content, isFirst: isFirst, offsets: offsets)
+    }
+
+    /// The added token written `text`, or nil.
+    func addedToken(_ text: String) -> Int32? {
+        addedIds.find(Array(text.utf8))
+    }
+
+    /// The text of `ids`. Bytes that are not UTF-8 become U+FFFD, ids that no token has become nothing.
+    public func decode(_ ids: [Int32], skipSpecialTokens: Bool = true) -> String {
+        var reader = TokenReader(tokenText, skipsSpecial: skipSpecialTokens, isContinuation: false)
+        var bytes: [UInt8] = []
+        for id in ids { bytes.append(contentsOf: reader.read(id)) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The bytes a token stands for, which need not be whole characters; empty for an id that no token has.
+    public func bytes(of id: Int32) -> [UInt8] {
+        Array(tokenText[id])
+    }
+
+    /// Whether `id` is a special token, which decoding leaves out unless asked not to.
+    public func isSpecial(_ id: Int32) -> Bool {
+        id >= 0 && id < tokenText.count && tokenText.isSpecial[Int(id)]
+    }
+}

@@ -1,0 +1,58 @@
+// What the two file formats are read into: everything a tokenizer is made of.
+
+internal import Checkpoint
+
+/// A tokenizer as a value, checked: every id in it has a token.
+struct TokenizerDefinition {
+    /// The file it comes from, for error messages.
+    var path: String
+    /// By id: the text of the token as bytes; nil where no token has the id.
+    var tokens: [[UInt8]?]
+    var addedTokens: [AddedToken]
+    var normalizer: [Rewrite]
+    var preTokenizer: PreTokenizer
+    var encoder: BytePairEncoder
+    var leadingSpace: TokenText.LeadingSpace
+    /// Put before and after a text whose special tokens are asked for.
+    var prefix: [Int32]
+    var suffix: [Int32]
+    var bosToken: Int32?
+    var eosToken: Int32?
+    var chatTemplate: String?
+    /// The merges in canonical form, for the fingerprint.
+    var mergeBytes: [UInt8]
+
+    /// A digest of tokens, their special marks and the merges: what decides which ids a text has.
+    var fingerprint: String {
+        var canonical = Array("winnow tokenizer 1".utf8)
+        let special = Set(addedTokens.filter(\.isSpecial).map(\.id))
+        for (id, token) in tokens.enumerated() {
+            canonical.append(token == nil ? 0 : special.contains(Int32(id)) ? 2 : 1)
+            canonical.append(littleEndian: UInt32(token?.count ?? 0))
+            canonical.append(contentsOf: token ?? [])
+        }
+        canonical.append(contentsOf: mergeBytes)
+        let digest = canonical.withUnsafeBytes { Digest.blake2b($0) }
+        return digest.reduce(into: "") { text, byte in
+            text += (byte < 16 ? "0" : "") + String(byte, radix: 16)
+        }
+    }
+}
+
+extension [UInt8] {
+    /// Appends the bytes of an integer, the least significant first.
+    mutating func append(littleEndian value: some FixedWidthInteger) {
+        Swift.withUnsafeBytes(of: value.littleEndian) { append(contentsOf: $0) }
+    }
+}
+
+/// Bounds that no real tokenizer comes near, so that a damaged file cannot claim all memory.
+enum TokenizerLimits {
+    /// Largest number of ids; vocabularies in use have up to 262,144.
+    static let tokens = 1 << 22
+    static let merges = 1 << 23
+    /// Longest text of a token, in bytes.
+    static let tokenBytes = 1 << 16
+    /// Largest JSON file, in bytes.
+    static let fileBytes = 1 << 28
+}
