@@ -57,11 +57,11 @@ let package = Package(
             dependencies: [
                 "CZeroMQ", log,
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-            ], swiftSettings: swift),
+            ], exclude: ["Messages/wire.proto"], swiftSettings: swift),
 
         // Floor 5: the two ends of a pipeline.
         .target(
-            name: "Worker", dependencies: ["Transformer", "Speculation", "Wire", "Checkpoint", "Compute", log],
+            name: "Worker", dependencies: ["Transformer", "Wire", "Checkpoint", "Compute", log],
             swiftSettings: swift),
         .target(
             name: "Coordinator",

@@ -1,0 +1,83 @@
+/// A ZeroMQ address, checked before it is bound or connected to.
+public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
+    public enum Transport: Sendable, Hashable {
+        /// `port` 0: any free one.
+        case tcp(host: String, port: UInt16)
+        case ipc(path: String)
+    }
+
+    public struct ParseError: Error, Sendable, CustomStringConvertible {
+        public var text: String
+        public var problem: String
+        public var description: String {
+            "\"\(text)\" is no endpoint: \(problem); write tcp://HOST:PORT (port 0 or * takes any free one) or ipc:///PATH"
+        }
+    }
+
+    public var transport: Transport
+
+    public init(_ transport: Transport) { self.transport = transport }
+
+    /// Reads `tcp://HOST:PORT`, `tcp://[::1]:PORT` or `ipc://PATH`.
+    public init(_ text: String) throws(ParseError) {
+        if text.hasPrefix("ipc://") {
+            let path = String(text.dropFirst(6))
+            // The kernel's limit on a Unix socket's path is 108 bytes with its end mark.
+            guard !path.isEmpty, path.utf8.count < 108 else {
+                throw ParseError(text: text, problem: "the path must have 1 to 107 bytes")
+            }
+            transport = .ipc(path: path)
+            return
+        }
+        guard text.hasPrefix("tcp://") else { throw ParseError(text: text, problem: "unknown transport") }
+        let rest = text.dropFirst(6)
+        guard let colon = rest.lastIndex(of: ":") else { throw ParseError(text: text, problem: "no port") }
+        let host = String(rest[..<colon])
+        let portText = rest[rest.index(after: colon)...]
+        guard !host.isEmpty, !host.contains(where: \.isWhitespace) else {
+            throw ParseError(text: text, problem: "no host")
+        }
+        guard let port = portText == "*" ? 0 : UInt16(portText) else {
+            throw ParseError(text: text, problem: "the port must be a number from 0 to 65535, or *")
+        }
+        transport = .tcp(host: host, port: port)
+    }
+
+    public var description: String {
+        switch transport {
+        case .tcp(let host, 0): "tcp://\(host):*"
+        case .tcp(let host, let port): "tcp://\(host):\(port)"
+        case .ipc(let path): "ipc://\(path)"
+        }
+    }
+
+    /// Whether only processes of this machine can reach it.
+    public var isLocal: Bool {
+        switch transport {
+        case .ipc: true
+        case .tcp(let host, _): host == "localhost" || host == "[::1]" || host.hasPrefix("127.")
+        }
+    }
+
+    /// Whether a peer could connect to it as it is written: not a wildcard.
+    public var isConnectable: Bool {
+        switch transport {
+        case .ipc: true
+        case .tcp(let host, let port): port != 0 && host != "*" && host != "0.0.0.0" && host != "[::]"
+        }
+    }
+
+    /// The same endpoint under another host name (for TCP); how peers on other machines reach a wildcard bind.
+    public func advertised(as host: String) -> Endpoint {
+        guard case .tcp(_, let port) = transport else { return self }
+        return Endpoint(.tcp(host: host, port: port))
+    }
+
+    /// A second endpoint beside this one, on a port or path of its own.
+    public func sibling(suffix: String) -> Endpoint {
+        switch transport {
+        case .tcp(let host, _): Endpoint(.tcp(host: host, port: 0))
+        case .ipc(let path): Endpoint(.ipc(path: path + suffix))
+        }
+    }
+}

@@ -1,0 +1,207 @@
+import Checkpoint
+import Compute
+import Dispatch
+import Synchronization
+import Transformer
+import Wire
+
+/// The computing half of a worker: a stage, and the KV caches of the requests it holds. Knows no socket.
+///
+/// Work is done one item after the other on the runner's own queue, in the order it was given.
+///
+/// `@unchecked Sendable`: `stage`, `limits`, `held` and `epoch` are touched on `queue` alone; the counters are atomics.
+final class StageRunner: @unchecked Sendable {
+    /// What a micro-batch came to.
+    enum Output: Sendable {
+        /// For the next stage.
+        case hidden(MicroBatchMessage, Frame)
+        /// From the last stage.
+        case samples(Outcome)
+    }
+    private struct Held {
+        let cache: KVCache
+        let sampling: SamplingParameters
+        let kvRows: Int
+    }
+
+    private let checkpoint: Checkpoint
+    private let pool: ThreadPool
+    private let queue: DispatchQueue
+    private var stage: Stage?
+    private var limits: StageLimits?
+    private var held: [UInt64: Held] = [:]
+    private var reservedRows = 0
+
+    /// Layers computed so far; a busy runner whose progress stands still hangs.
+    let progress = Atomic<UInt64>(0)
+    let pending = Atomic<Int>(0)
+    let rowsInUse = Atomic<Int>(0)
+    let requestsHeld = Atomic<Int>(0)
+
+    init(checkpoint: Checkpoint, pool: ThreadPool, name: String) {
+        self.checkpoint = checkpoint
+        self.pool = pool
+        queue = DispatchQueue(label: "\(name)-compute", qos: .userInitiated)
+    }
+
+    private func enqueue(_ work: @escaping @Sendable () -> Void) {
+        pending.add(1, ordering: .relaxed)
+        queue.async { [self] in
+            work()
+            pending.subtract(1, ordering: .relaxed)
+        }
+    }
+
+    /// Forgets every request, and loads `layers` unless they are loaded already.
+    func assign(
+        layers: Range<Int>, maxRows: Int, kvRows: Int,
+        completion: @escaping @Sendable (Result<Void, WorkerError>) -> Void
+    ) {
+        enqueue { [self] in
+            forgetAll()
+            do {
+                let stage = try loaded(layers)
+                limits = StageLimits(
+                    maxRows: maxRows, kvRows: kvRows, isFirst: stage.isFirst, isLast: stage.isLast,
+                    hiddenSize: stage.configuration.hiddenSize, contextLength: stage.configuration.contextLength)
+                completion(.success(()))
+            } catch {
+                limits = nil
+                completion(.failure(.model("\(error)")))
+            }
+        }
+    }
+
+    private func loaded(_ layers: Range<Int>) throws -> Stage {
+        if let stage, stage.layers == layers { return stage }
+        stage = nil  // the old weights go before the new ones come
+        let loaded = try Stage(checkpoint: checkpoint, layers: layers, pool: pool)
+        stage = loaded
+        return loaded
+    }
+
+    /// Forgets every request; what was queued before has run by then.
+    func reset() {
+        enqueue { [self] in forgetAll() }
+    }
+
+    private func forgetAll() {
+        held.removeAll()
+        reservedRows = 0
+        publishUse()
+    }
+
+    /// Frees requests' KV, then calls back.
+    func release(_ requests: [UInt64], completion: @escaping @Sendable () -> Void) {
+        enqueue { [self] in
+            for request in requests {
+                if let gone = held.removeValue(forKey: request) { reservedRows -= gone.kvRows }
+            }
+            publishUse()
+            completion()
+        }
+    }
+
+    private func publishUse() {
+        rowsInUse.store(reservedRows, ordering: .relaxed)
+        requestsHeld.store(held.count, ordering: .relaxed)
+    }
+
+    /// Checks and computes one micro-batch.
+    func run(
+        _ message: MicroBatchMessage, tensors: [Frame],
+        completion: @escaping @Sendable (Result<Output, MessageError>) -> Void
+    ) {
+        enqueue { [self] in
+            guard let stage, let limits else {
+                completion(.failure(MessageError("micro_batch", "no layers are loaded")))
+                return
+            }
+            do {
+                let work = try MicroBatchWork(message, tensors: tensors, limits: limits)
+                completion(.success(try compute(work, on: stage, limits: limits)))
+            } catch let error as MessageError {
+                completion(.failure(error))
+            } catch {
+                completion(.failure(MessageError("micro_batch \(message.id)", "\(error)")))
+            }
+        }
+    }
+
+    private func compute(_ work: MicroBatchWork, on stage: Stage, limits: StageLimits) throws -> Output {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let segments = try work.parts.map { part in
+            let entry = try holding(part, stage: stage, limits: limits)
+            return Segment(cache: entry.cache, positions: part.positions)
+        }
+        let hidden = try input(of: work, stage: stage)
+        try stage.forward(hidden, segments: segments, progress: { [self] in progress.add(1, ordering: .relaxed) })
+        guard stage.isLast else {
+            let frame = try hidden.withUnsafeMutableBufferPointer { rows in
+                try Frame(lending: UnsafeMutableRawBufferPointer(rows), owner: hidden)
+            }
+            return .hidden(work.forwarded(computeMicroseconds: microseconds(since: start, clock)), frame)
+        }
+        var outcome = Outcome()
+        outcome.microBatch = work.id
+        outcome.samples = try samples(of: work, hidden: hidden, stage: stage)
+        outcome.stageMicroseconds = work.stageMicroseconds + [microseconds(since: start, clock)]
+        return .samples(outcome)
+    }
+
+    private func microseconds(since start: ContinuousClock.Instant, _ clock: ContinuousClock) -> UInt64 {
+        UInt64(max(0, start.duration(to: clock.now) / .microseconds(1)))
+    }
+
+    private func holding(_ part: MicroBatchWork.Part, stage: Stage, limits: StageLimits) throws -> Held {
+        if let opening = part.opening {
+            guard held[part.request] == nil else {
+                throw MessageError("request \(part.request)", "opened twice")
+            }
+            guard reservedRows + opening.kvRows <= limits.kvRows else {
+                throw MessageError(
+                    "request \(part.request)",
+                    "its \(opening.kvRows) KV rows do not fit: \(reservedRows) of \(limits.kvRows) are taken")
+            }
+            let entry = Held(
+                cache: stage.makeCache(capacity: opening.kvRows), sampling: opening.sampling, kvRows: opening.kvRows)
+            held[part.request] = entry
+            reservedRows += opening.kvRows
+            publishUse()
+            return entry
+        }
+        guard let entry = held[part.request] else {
+            throw MessageError("request \(part.request)", "not open on this stage")
+        }
+        return entry
+    }
+
+    private func input(of work: MicroBatchWork, stage: Stage) throws -> Matrix {
+        guard let frame = work.hidden else { return try stage.embed(work.parts.flatMap(\.tokens)) }
+        let hidden = Matrix(rows: work.rows, columns: stage.configuration.hiddenSize)
+        hidden.withUnsafeMutableBufferPointer { target in
+            frame.withBytes { UnsafeMutableRawBufferPointer(target).copyMemory(from: $0) }
+        }
+        return hidden
+    }
+
+    private func samples(of work: MicroBatchWork, hidden: Matrix, stage: Stage) throws -> [SampleMessage] {
+        var wanted: [(part: MicroBatchWork.Part, row: Int)] = []
+        var end = 0
+        for part in work.parts {
+            end += part.positions.count
+            if part.sample { wanted.append((part, end - 1)) }
+        }
+        guard !wanted.isEmpty else { return [] }
+        let logits = try stage.logits(hidden, rows: wanted.map(\.row))
+        return logits.withUnsafeBufferPointer { all in
+            wanted.enumerated().compactMap { index, entry in
+                guard let request = held[entry.part.request] else { return nil }
+                let row = UnsafeBufferPointer(rebasing: all[index * logits.columns..<(index + 1) * logits.columns])
+                let token = Sampler.sample(row, parameters: request.sampling, step: entry.part.step)
+                return SampleMessage(request: entry.part.request, step: entry.part.step, token: token)
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+public import Wire
+
+/// What a worker must be told.
+public struct WorkerConfiguration: Sendable {
+    /// The main model's directory, the same weights as the coordinator's.
+    public var modelDirectory: String
+    /// The coordinator's control endpoint.
+    public var coordinator: Endpoint
+    /// Where the stage before this one connects; port 0 takes a free one.
+    public var listen: Endpoint
+    /// The host name under which other machines reach `listen`; needed when it is a wildcard.
+    public var advertisedHost: String?
+    /// The layers to hold, if not the coordinator's choice.
+    public var layers: Range<Int>?
+    /// Compute threads, at least 1.
+    public var threads: Int
+    /// The CPUs those threads are pinned to; `nil`: any.
+    public var cpus: [Int]?
+    /// KV cache rows this host can hold over all requests; `nil`: what the coordinator says.
+    public var kvRows: Int?
+    /// For logs and error messages.
+    public var name: String
+    /// Allow links that other machines can read and write.
+    public var allowPlaintext: Bool
+
+    public init(
+        modelDirectory: String, coordinator: Endpoint, listen: Endpoint, advertisedHost: String? = nil,
+        layers: Range<Int>? = nil, threads: Int = 1, cpus: [Int]? = nil, kvRows: Int? = nil, name: String = "worker",
+        allowPlaintext: Bool = false
+    ) {
+        self.modelDirectory = modelDirectory
+        self.coordinator = coordinator
+        self.listen = listen
+        self.advertisedHost = advertisedHost
+        self.layers = layers
+        self.threads = threads
+        self.cpus = cpus
+        self.kvRows = kvRows
+        self.name = name
+        self.allowPlaintext = allowPlaintext
+    }
+}
