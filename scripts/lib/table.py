@@ -1,0 +1,88 @@
+"""Prints what the demo measured as one small table. Standard library only.
+
+    table.py PROMPT-FILE QUESTION-DENSE.tsv QUESTION-PRUNED.tsv [LADDER-DENSE.json LADDER-PRUNED.json]
+
+The right answer is in the prompt: the number that follows the key its last sentence asks for. The .tsv files come from ask.py, the .json files from `winnow loadgen --ladder ... --json`.
+"""
+
+import json
+import re
+import sys
+
+
+def milliseconds(value) -> str:
+    if value is None:
+        return "-"
+    return f"{value / 1000:.2f} s" if value >= 1000 else f"{value:.0f} ms"
+
+
+def question(path: str) -> tuple[list[str], float, int]:
+    with open(path, encoding="utf-8") as file:
+        answer, ttft, prompt, kept, _ = file.read().rstrip("\n").split("\t")
+    right = "right" if answer == expected else f"wrong, it is {expected}"
+    return [f"{answer} ({right})", share(int(kept), int(prompt)), milliseconds(float(ttft))], float(ttft), int(prompt)
+
+
+def share(kept, prompt) -> str:
+    return f"{100 * kept / prompt:.1f} %" if kept and prompt else "-"
+
+
+def ladder(path: str) -> tuple[list[str], float | None, float | None, dict]:
+    with open(path, encoding="utf-8") as file:
+        report = json.load(file)
+    mode = report["modes"][0]
+    reports = [rung["summary"].get("speculative_prefill") for rung in mode["rungs"]]
+    prefill = next((report for report in reports if report), {})
+    kept = share(prefill.get("kept_tokens"), prefill.get("prompt_tokens"))
+    if mode["name"] == "dense":
+        kept = "100.0 %"
+    rate = mode["highest_passing_rate"]
+    if rate is None:
+        text = f"under {report['rates'][0]:g}"
+    else:
+        # Where the climb did not end at a broken promise, the true rate may be higher.
+        text = ("" if mode["ending"] in ("slow", "failures") else "at least ") + f"{rate:g}"
+    return ["-", kept, milliseconds(mode["unloaded_ttft_ms"]), text], mode["unloaded_ttft_ms"], rate, report
+
+
+def times(a, b) -> str:
+    return f"{a / b:.1f}x" if a and b else "-"
+
+
+def right_answer(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        prompt = file.read().rstrip()
+    key = re.search(r"special magic number for (\w+) is:$", prompt)
+    fact = key and re.search(rf"special magic numbers for {key[1]} is: (\d+)", prompt)
+    return fact[1] if fact else "unknown"
+
+
+expected = right_answer(sys.argv[1])
+files = sys.argv[2:]
+rows = [["", "answer", "kept", "TTFT", "requests/s"]]
+dense, dense_ttft, length = question(files[0])
+pruned, pruned_ttft, _ = question(files[1])
+rows += [["A dense"] + dense + ["-"], ["A 10 %"] + pruned + ["-"]]
+notes = [
+    f"A: the needle pair (2 M and 0.4 M parameters), one question about a fact hidden in {length} tokens of a novel:",
+    f"   the first token comes {times(dense_ttft, pruned_ttft)} as early from a tenth of the prompt. It is too small to be slow.",
+]
+if len(files) > 2:
+    dense, dense_ttft, dense_rate, report = ladder(files[2])
+    pruned, pruned_ttft, pruned_rate, _ = ladder(files[3])
+    bound = report["ttft_bound_ms"] / 1000
+    rows += [["B dense"] + dense, ["B 10 %"] + pruned]
+    notes += [
+        "B: a synthetic pair (62 M and 1 M parameters, random weights: for speed only), prompts of 4096 tokens:",
+        f"   the first token comes {times(dense_ttft, pruned_ttft)} as early, at {times(pruned_rate, dense_rate)} the rate.",
+        f"   TTFT without load; requests/s: highest rate tried whose slowest TTFT stayed under {bound:g} s",
+        "   (a quick estimate from a few requests a rate, not a verdict).",
+    ]
+widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+for number, row in enumerate(rows):
+    cells = [cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))]
+    print("  ".join(cells).rstrip())
+    if number == 0:
+        print("-" * (sum(widths) + 2 * (len(widths) - 1)))
+print()
+print("\n".join(notes))

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# All tests, on a fresh clone or a worked-in one. Arguments go to `swift test`, for example --filter Launcher.
+# The last line is Swift Testing's summary.
+set -euo pipefail
+
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
+    cat <<'TEXT'
+Usage: scripts/test.sh [SWIFT-TEST-OPTION...]
+
+Sets up what is missing (Debian packages through apt-get, with sudo where not root; a Python environment with the
+`openai` package for one test), checks the format of all Swift files, builds everything in the release configuration
+and runs all tests. Options go to `swift test`: scripts/test.sh --filter LauncherTests
+Exit status: 0 when the format is clean and all tests pass, 1 otherwise.
+TEXT
+    exit 0
+fi
+
+# shellcheck source-path=SCRIPTDIR source=lib/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
+cd "$root"
+
+headline "Setting up"
+prepare python3 python3-venv
+# The official OpenAI client talks to the gateway in one test.
+python=$root/.build/python-openai
+if ! "$python/bin/python" -c 'import openai' 2>/dev/null; then
+    mkdir -p "$root/.build"
+    if ! { run_quietly "python venv" "$logs/venv.log" python3 -m venv --clear "$python" &&
+        run_quietly "pip install openai" "$logs/pip.log" \
+            "$python/bin/pip" install --disable-pip-version-check --timeout 20 --retries 2 openai; }; then
+        say "${red}The openai package can't be installed: the test of the official client IS SKIPPED.${plain}"
+    fi
+fi
+if "$python/bin/python" -c 'import openai' 2>/dev/null; then
+    export WINNOW_OPENAI_PYTHON=$python/bin/python
+fi
+
+headline "Format"
+unclean=
+if find Sources Tests Package.swift -name '*.swift' ! -name '*.pb.swift' -print0 |
+    xargs -0 swift format lint --strict --parallel --configuration .swift-format 2>"$logs/format.log"; then
+    say "  clean"
+else
+    unclean=yes
+    head -n 40 "$logs/format.log" >&2
+    say "${red}The format is not clean${plain}; \`swift format -i --configuration .swift-format FILE\` corrects most of it."
+fi
+
+headline "Building"
+build "swift build" --build-tests
+
+headline "Testing"
+status=0
+swift test -c "$configuration" --skip-build --disable-xctest --parallel "$@" || status=$?
+if [ -n "$unclean" ]; then exit 1; fi
+exit "$status"
