@@ -45,7 +45,9 @@ public final class ThreadPool: Sendable {
         if workers.isEmpty || count <= 1 {
             for index in 0..<max(count, 0) { body(index) }
         } else {
-            withoutActuallyEscaping(body) { loop.run(count, $0) }
+            withoutActuallyEscaping(body) { body in
+                withUnsafePointer(to: body) { loop.run(count, $0) }
+            }
         }
     }
 
@@ -63,7 +65,8 @@ private final class SharedLoop: @unchecked Sendable {  // `lock` guards all but 
     private let wake: UnsafeMutablePointer<pthread_cond_t>
     private let idle: UnsafeMutablePointer<pthread_cond_t>
 
-    private var body: ((Int) -> Void)?
+    /// The caller's closure, lent: no thread may keep a reference to it beyond the loop.
+    private var body: UnsafePointer<(Int) -> Void>?
     private var count = 0
     private var stopped = false
     private let next = Atomic<Int>(0)
@@ -93,7 +96,7 @@ private final class SharedLoop: @unchecked Sendable {  // `lock` guards all but 
         lock.deallocate()
     }
 
-    func run(_ count: Int, _ body: @escaping (Int) -> Void) {
+    func run(_ count: Int, _ body: UnsafePointer<(Int) -> Void>) {
         turn.withLock { _ in
             pthread_mutex_lock(lock)
             self.body = body
@@ -157,11 +160,13 @@ private final class SharedLoop: @unchecked Sendable {  // `lock` guards all but 
         pthread_mutex_unlock(lock)
     }
 
-    private func consume(_ count: Int, _ body: (Int) -> Void) {
+    /// Not inlined, so that every reference to the closure ends in here.
+    @inline(never)
+    private func consume(_ count: Int, _ body: UnsafePointer<(Int) -> Void>) {
         while true {
             let index = next.add(1, ordering: .relaxed).oldValue
             if index >= count { return }
-            body(index)
+            body.pointee(index)
         }
     }
 }

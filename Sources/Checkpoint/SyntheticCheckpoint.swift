@@ -1,0 +1,181 @@
+// Models of random weights, for measuring speed where no trained weights can be had.
+
+internal import FoundationEssentials
+internal import Glibc
+
+/// Writes model directories whose weights are random numbers.
+public enum SyntheticCheckpoint {
+    /// How weights are stored.
+    public enum Precision: String, Sendable, CaseIterable {
+        /// bfloat16, rounded to nearest even.
+        case bf16
+        /// Float32.
+        case f32
+    }
+
+    /// Tokens a vocabulary must have room for: 256 bytes and two marks.
+    public static let smallestVocabulary = SyntheticTokenizer.smallestVocabulary
+
+    /// The configuration of a Llama model of this shape, with untied head, the tokenizer's marks and the synthetic mark.
+    ///
+    /// `headDim` is `hidden / heads`; nothing is checked until ``write(_:precision:seed:to:progress:)``.
+    public static func configuration(
+        hidden: Int, layers: Int, feedForward: Int, heads: Int, kvHeads: Int, vocabulary: Int, context: Int
+    ) -> ModelConfiguration {
+        ModelConfiguration(
+            architecture: "llama", vocabularySize: vocabulary, hiddenSize: hidden, feedForwardSize: feedForward,
+            layerCount: layers, headCount: heads, kvHeadCount: kvHeads, headDim: heads > 0 ? hidden / heads : 0,
+            contextLength: context, normEpsilon: 1e-5, ropeTheta: 500_000, ropeScaling: nil, tiedEmbeddings: false,
+            bosToken: SyntheticTokenizer.beginToken, eosTokens: [SyntheticTokenizer.endToken], isSynthetic: true)
+    }
+
+    /// Writes `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and
+    /// `model.safetensors`, the configuration last, so that a directory with one is complete.
+    ///
+    /// Weights are drawn with mean 0 and standard deviation 1 / sqrt(inputs), norms are 1; the same seed, shape and
+    /// precision give the same bytes. They are streamed: memory use does not grow with the model. Models of equal
+    /// vocabulary get equal tokenizers.
+    ///
+    /// - Parameters:
+    ///   - directory: made if it does not exist; a model in it that is not synthetic is not overwritten.
+    ///   - progress: told the bytes of weights written so far and in total.
+    /// - Throws: for a shape that cannot be, and when a file cannot be written.
+    public static func write(
+        _ configuration: ModelConfiguration, precision: Precision = .bf16, seed: UInt64 = 1, to directory: String,
+        progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
+    ) throws(CheckpointError) {
+        try check(configuration, directory)
+        if mkdir(directory, 0o777) != 0, errno != EEXIST {
+            throw CheckpointError(
+                path: directory, place: "", problem: "cannot make the directory: \(String(cString: strerror(errno)))")
+        }
+        let configPath = directory + "/config.json"
+        if access(configPath, F_OK) == 0 {
+            let existing = try JSONObject(file: configPath)
+            guard try existing.bool("winnow_synthetic") ?? false else {
+                throw CheckpointError(
+                    path: directory, place: "", problem: "holds a model that is not synthetic",
+                    fix: "give another directory")
+            }
+            unlink(configPath)
+        }
+        try write(
+            .object([
+                "bos_token_id": .integer(Int(SyntheticTokenizer.beginToken)),
+                "eos_token_id": .integer(Int(SyntheticTokenizer.endToken)),
+            ]), to: directory + "/generation_config.json")
+        try write(
+            SyntheticTokenizer.tokenizer(vocabularySize: configuration.vocabularySize),
+            to: directory + "/tokenizer.json")
+        try write(
+            SyntheticTokenizer.configuration(contextLength: configuration.contextLength),
+            to: directory + "/tokenizer_config.json")
+        try writeWeights(configuration, precision, seed, to: directory + "/model.safetensors", progress)
+        try write(config(configuration, precision), to: configPath)
+    }
+
+    private static func check(_ configuration: ModelConfiguration, _ directory: String) throws(CheckpointError) {
+        func fail(_ place: String, _ problem: String) -> CheckpointError {
+            CheckpointError(path: directory, place: place, problem: problem)
+        }
+        let sizes = [
+            ("hidden", configuration.hiddenSize), ("layers", configuration.layerCount),
+            ("ffn", configuration.feedForwardSize), ("heads", configuration.headCount),
+            ("kv-heads", configuration.kvHeadCount), ("vocab", configuration.vocabularySize),
+            ("context", configuration.contextLength),
+        ]
+        for (name, size) in sizes where size < 1 || size > 1 << 24 {
+            throw fail(name, "\(size) is outside 1 to \(1 << 24)")
+        }
+        guard configuration.headCount * configuration.headDim == configuration.hiddenSize,
+            configuration.headDim % 2 == 0
+        else {
+            throw fail(
+                "heads",
+                "hidden size \(configuration.hiddenSize) is not \(configuration.headCount) heads of an even size")
+        }
+        guard configuration.headCount % configuration.kvHeadCount == 0 else {
+            throw fail("kv-heads", "\(configuration.kvHeadCount) does not divide \(configuration.headCount) heads")
+        }
+        guard configuration.vocabularySize >= smallestVocabulary else {
+            throw fail("vocab", "\(configuration.vocabularySize) is less than \(smallestVocabulary)")
+        }
+    }
+
+    private static func config(_ configuration: ModelConfiguration, _ precision: Precision) -> JSONValue {
+        .object([
+            "architectures": .array([.string("LlamaForCausalLM")]), "model_type": .string("llama"),
+            "winnow_synthetic": .bool(true), "vocab_size": .integer(configuration.vocabularySize),
+            "hidden_size": .integer(configuration.hiddenSize),
+            "intermediate_size": .integer(configuration.feedForwardSize),
+            "num_hidden_layers": .integer(configuration.layerCount),
+            "num_attention_heads": .integer(configuration.headCount),
+            "num_key_value_heads": .integer(configuration.kvHeadCount), "head_dim": .integer(configuration.headDim),
+            "max_position_embeddings": .integer(configuration.contextLength), "hidden_act": .string("silu"),
+            "rms_norm_eps": .number(1e-5), "rope_theta": .number(configuration.ropeTheta), "rope_scaling": .null,
+            "attention_bias": .bool(false), "mlp_bias": .bool(false),
+            "tie_word_embeddings": .bool(configuration.tiedEmbeddings),
+            "torch_dtype": .string(precision == .bf16 ? "bfloat16" : "float32"),
+            "bos_token_id": .integer(Int(SyntheticTokenizer.beginToken)),
+            "eos_token_id": .integer(Int(SyntheticTokenizer.endToken)),
+        ])
+    }
+
+    private static func write(_ value: JSONValue, to path: String) throws(CheckpointError) {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
+        let data: Data
+        do { data = try encoder.encode(value) } catch {
+            throw CheckpointError(path: path, place: "", problem: "cannot be encoded: \(error)")
+        }
+        let file = try OutputFile(path: path)
+        try file.write(Array(data))
+        try file.finish()
+    }
+
+    private static func writeWeights(
+        _ configuration: ModelConfiguration, _ precision: Precision, _ seed: UInt64, to path: String,
+        _ progress: (Int, Int) -> Void
+    ) throws(CheckpointError) {
+        let tensors = LlamaLayout(configuration).tensors
+        let elementSize = precision == .bf16 ? 2 : 4
+        var entries: [String: JSONValue] = ["__metadata__": .object(["format": .string("pt")])]
+        var total = 0
+        for tensor in tensors {
+            let size = tensor.shape.reduce(elementSize, *)
+            entries[tensor.name] = .object([
+                "dtype": .string(precision.rawValue.uppercased()),
+                "shape": .array(tensor.shape.map { .integer($0) }),
+                "data_offsets": .array([.integer(total), .integer(total + size)]),
+            ])
+            total += size
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        var header: [UInt8]
+        do { header = Array(try encoder.encode(JSONValue.object(entries))) } catch {
+            throw CheckpointError(path: path, place: "header", problem: "cannot be encoded: \(error)")
+        }
+        // Spaces, as the format allows, so that the tensors begin aligned.
+        header += [UInt8](repeating: 0x20, count: (8 - header.count % 8) % 8)
+
+        let file = try OutputFile(path: path)
+        let length = UInt64(header.count)
+        try file.write((0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) })
+        try file.write(header)
+        var written = 0
+        for (index, tensor) in tensors.enumerated() {
+            var source = RandomWeights(tensor, seed: seed, stream: UInt64(index))
+            var left = tensor.shape.reduce(1, *)
+            while left > 0 {
+                let count = min(left, 1 << 18)
+                let bytes = source.next(count, precision)
+                try file.write(bytes)
+                left -= count
+                written += bytes.count
+                progress(written, total)
+            }
+        }
+        try file.finish()
+    }
+}
