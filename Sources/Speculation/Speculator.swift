@@ -1,0 +1,104 @@
+// The small model reads the prompt and looks ahead.
+
+internal import Checkpoint
+internal import Compute
+public import Transformer
+
+/// Scores the tokens of a prompt by the attention that the speculator's next tokens pay to them.
+///
+/// The whole prompt is prefilled in blocks of rows. The queries of its last token, and of the tokens decoded greedily
+/// after it, score the prompt: see ``ImportanceAccumulator``. When the speculator decodes an EOS the look-ahead ends: the
+/// step that decoded it counts, the EOS token's own queries do not, as in the paper's published code.
+public final class Speculator: @unchecked Sendable {  // one thread at a time, as its stage; it has no state of its own
+    private let stage: Stage
+    private let prefillRows: Int
+    private let eosTokens: Set<Int32>
+
+    /// Scores with a model.
+    ///
+    /// - Parameters:
+    ///   - stage: all layers of the speculator.
+    ///   - prefillRows: rows in a block of prefill, at least 1; a cancellation is seen between two blocks.
+    ///   - eosTokens: tokens that end the look-ahead; nil for those of the model's configuration.
+    public init(stage: Stage, prefillRows: Int = 512, eosTokens: [Int32]? = nil) {
+        self.stage = stage
+        self.prefillRows = max(1, prefillRows)
+        self.eosTokens = Set(eosTokens ?? stage.configuration.eosTokens)
+    }
+
+    /// The importance of every token of `prompt`, `[prompt.count]`, each in 0...1.
+    ///
+    /// Near the end of the context there are fewer steps than `parameters.lookAhead`: those whose positions exist.
+    ///
+    /// - Parameters:
+    ///   - prompt: at least one token, at most the speculator's context length.
+    ///   - parameters: `lookAhead` and `pool` are used.
+    ///   - isCancelled: asked between two forward passes.
+    public func importance(
+        of prompt: [Int32], parameters: SpeculationParameters, isCancelled: () -> Bool = { false }
+    ) throws(SpeculationError) -> [Float] {
+        try parameters.validate()
+        let configuration = stage.configuration
+        guard !prompt.isEmpty else { throw .invalidPrompt(problem: "the prompt is empty") }
+        guard prompt.count <= configuration.contextLength else {
+            throw .invalidPrompt(
+                problem: "the prompt has \(prompt.count) tokens, but the speculator's context ends at"
+                    + " \(configuration.contextLength)")
+        }
+        let steps = min(parameters.lookAhead, configuration.contextLength - prompt.count + 1)
+        let group = configuration.headCount / configuration.kvHeadCount
+        let accumulator = ImportanceAccumulator(
+            promptCount: prompt.count, pool: parameters.pool, group: group, headDim: configuration.headDim)
+        let cache = stage.makeCache(capacity: prompt.count + steps - 1)
+
+        /// Passes `tokens` forward; `scoring` adds the queries of the last one. Returns what the last layer left.
+        func forward(_ tokens: [Int32], at position: Int, scoring: Bool) throws(SpeculationError) -> Matrix {
+            if isCancelled() { throw .cancelled }
+            let first = (tokens.count - 1) * configuration.headCount * configuration.headDim
+            let observer = { (layer: Int, queries: UnsafeBufferPointer<Float>) in
+                for kvHead in 0..<configuration.kvHeadCount {
+                    let start = first + kvHead * group * configuration.headDim
+                    let shared = UnsafeBufferPointer(rebasing: queries[start..<start + group * configuration.headDim])
+                    cache.withKeys(layer: layer, kvHead: kvHead) { accumulator.add(queries: shared, keys: $0) }
+                }
+            }
+            let positions = (position..<position + tokens.count).map { Int32($0) }
+            do {
+                let hidden = try stage.embed(tokens)
+                try stage.forward(
+                    hidden, segments: [Segment(cache: cache, positions: positions)], observer: scoring ? observer : nil)
+                if scoring { accumulator.endStep() }
+                return hidden
+            } catch {
+                throw .stage(error)
+            }
+        }
+
+        var last: (hidden: Matrix, row: Int)?
+        for first in stride(from: 0, to: prompt.count, by: prefillRows) {
+            let end = min(prompt.count, first + prefillRows)
+            let hidden = try forward(Array(prompt[first..<end]), at: first, scoring: end == prompt.count)
+            last = (hidden, end - first - 1)
+        }
+        for step in 1..<steps {
+            guard let state = last else { break }
+            let token = try greedyToken(after: state.hidden, row: state.row)
+            if eosTokens.contains(token) { break }
+            last = (try forward([token], at: prompt.count + step - 1, scoring: true), 0)
+        }
+        let importance = accumulator.importance
+        guard importance.allSatisfy(\.isFinite) else { throw .notFinite }
+        return importance
+    }
+
+    private func greedyToken(after hidden: Matrix, row: Int) throws(SpeculationError) -> Int32 {
+        do {
+            let greedy = SamplingParameters(temperature: 0)
+            return try stage.logits(hidden, rows: [row]).withUnsafeBufferPointer {
+                Sampler.sample($0, parameters: greedy, step: 0).token
+            }
+        } catch {
+            throw .stage(error)
+        }
+    }
+}
