@@ -9,6 +9,12 @@ public struct StopRule: Sendable, Equatable {
     /// How many requests may break it.
     public let allowedMisses: Int
 
+    /// Makes a rule.
+    public init(bound: Duration, allowedMisses: Int) {
+        self.bound = bound
+        self.allowedMisses = allowedMisses
+    }
+
     /// Whether a run that has seen this much has lost. Any failure loses.
     func isLost(slow: Int, failed: Int) -> Bool { failed > 0 || slow > allowedMisses }
 }

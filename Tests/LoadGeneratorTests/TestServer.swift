@@ -130,6 +130,7 @@ private enum Player {
 
 /// Scripts in the shape of real answers.
 enum Answer {
+    static let nothing: TestServer.Script = { _, _ in [] }
     static let streamHead = Step.head(200, [("Content-Type", "text/event-stream")])
     static let models: [Step] = json(200, #"{"object":"list","data":[{"id":"toy"}]}"#)
 
