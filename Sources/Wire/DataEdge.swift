@@ -1,7 +1,7 @@
 /// One end of a one-to-one edge that sends: a dealer towards one peer's router.
 ///
-/// Numbers its messages. Nothing waits in it: the pipeline's bound on micro-batches under way keeps every queue far below
-/// the library's high-water mark, so a message that can't be taken means that the link is down.
+/// Numbers its messages. Nothing waits in it: the pipeline's bound on micro-batches under way keeps every queue far
+/// below the library's high-water mark, so a message that can't be taken means that the link is down.
 package final class OutgoingEdge {
     package let socket: Socket
     package let endpoint: String

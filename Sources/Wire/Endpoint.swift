@@ -10,7 +10,8 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         public var text: String
         public var problem: String
         public var description: String {
-            "\"\(text)\" is no endpoint: \(problem); write tcp://HOST:PORT (port 0 or * takes any free one) or ipc:///PATH"
+            "\"\(text)\" is no endpoint: \(problem); write tcp://HOST:PORT (port 0 or * takes any free one) "
+                + "or ipc:///PATH"
         }
     }
 

@@ -3,7 +3,8 @@ import CZeroMQ
 /// A ZeroMQ socket. One thread owns it.
 ///
 /// `@unchecked Sendable`: it is made and bound by the thread that starts its owner, then handed to the owner's
-/// `SocketLoop` and touched on that thread alone. libzmq allows this with a full fence between, which the loop's inbox is.
+/// `SocketLoop` and touched on that thread alone. libzmq allows this with a full fence between, which the loop's inbox
+/// is.
 package final class Socket: @unchecked Sendable {
     package enum Kind {
         case dealer

@@ -22,9 +22,11 @@ public struct ZeroMQError: Error, Sendable, CustomStringConvertible {
         let place = endpoint.isEmpty ? "" : " \(endpoint)"
         switch code {
         case EADDRINUSE:
-            return "cannot \(operation)\(place): the port is in use; stop what holds it, or choose another (port 0 takes any)"
+            return "cannot \(operation)\(place): the port is in use; stop what holds it, or choose another "
+                + "(port 0 takes any)"
         case EADDRNOTAVAIL, ENODEV:
-            return "cannot \(operation)\(place): no such address on this host; use one of its own, e.g. tcp://127.0.0.1:0"
+            return "cannot \(operation)\(place): no such address on this host; use one of its own, "
+                + "e.g. tcp://127.0.0.1:0"
         case EINVAL, EPROTONOSUPPORT:
             return "cannot \(operation)\(place): \(reason); endpoints look like tcp://127.0.0.1:5700 or ipc:///tmp/name"
         default:

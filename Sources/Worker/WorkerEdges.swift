@@ -260,7 +260,8 @@ actor WorkerEdges {
         switch current.check.check(epoch: message.envelope.epoch, sequence: message.envelope.sequence) {
         case .stale: return
         case .gap(let expected, let found):
-            fault(.pipeline, reason: "the link from the stage before lost messages: expected \(expected), found \(found)")
+            fault(
+                .pipeline, reason: "the link from the stage before lost messages: expected \(expected), found \(found)")
             served = nil
             return
         case .inOrder: served = current

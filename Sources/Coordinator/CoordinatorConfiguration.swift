@@ -1,0 +1,75 @@
+public import Speculation
+public import Wire
+
+/// What a coordinator must be told.
+public struct CoordinatorConfiguration: Sendable {
+    /// The main model's directory: shape, tokenizer, and the weights' fingerprint that workers are held to.
+    public var modelDirectory: String
+    /// The speculator's directory; `nil`: every prompt goes dense.
+    public var speculatorDirectory: String?
+    /// The id under which the main model is served; `nil`: the directory's name.
+    public var modelName: String?
+    /// Where workers say hello.
+    public var listen: Endpoint
+    /// The host name under which other machines reach this one; needed when `listen` is a wildcard.
+    public var advertisedHost: String?
+    public var stageCount: Int
+    /// The speculator's compute threads, at least 1.
+    public var threads: Int
+    /// The CPUs those threads are pinned to; `nil`: any.
+    public var cpus: [Int]?
+    /// Most rows of one micro-batch.
+    public var microBatchRows: Int
+    /// KV rows over all requests that each stage must be able to hold.
+    public var kvRows: Int
+    /// Requests admitted at a time; more are refused with 429.
+    public var maxRequests: Int
+    /// Prompt tokens of admitted requests that have no first token yet; more are refused with 429.
+    public var maxQueuedTokens: Int
+    /// The longest a request may take.
+    public var requestTimeout: Duration
+    /// What a request gets that says nothing about speculation.
+    public var speculation: SpeculationParameters
+    /// Allow links that other machines can read and write.
+    public var allowPlaintext: Bool
+
+    public init(
+        modelDirectory: String, speculatorDirectory: String? = nil, modelName: String? = nil, listen: Endpoint,
+        advertisedHost: String? = nil, stageCount: Int = 1, threads: Int = 1, cpus: [Int]? = nil,
+        microBatchRows: Int = 512, kvRows: Int = 131_072, maxRequests: Int = 256, maxQueuedTokens: Int = 1 << 20,
+        requestTimeout: Duration = .seconds(600), speculation: SpeculationParameters = .init(),
+        allowPlaintext: Bool = false
+    ) {
+        self.modelDirectory = modelDirectory
+        self.speculatorDirectory = speculatorDirectory
+        self.modelName = modelName
+        self.listen = listen
+        self.advertisedHost = advertisedHost
+        self.stageCount = stageCount
+        self.threads = threads
+        self.cpus = cpus
+        self.microBatchRows = microBatchRows
+        self.kvRows = kvRows
+        self.maxRequests = maxRequests
+        self.maxQueuedTokens = maxQueuedTokens
+        self.requestTimeout = requestTimeout
+        self.speculation = speculation
+        self.allowPlaintext = allowPlaintext
+    }
+}
+
+/// Why a coordinator could not start, or had to end.
+public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
+    /// A setting is out of its range; the text names it and the fix.
+    case badConfiguration(String)
+    /// A model or tokenizer could not be read, or the pair does not belong together.
+    case model(String)
+    /// A socket could not be opened or bound.
+    case transport(String)
+
+    public var description: String {
+        switch self {
+        case .badConfiguration(let text), .model(let text), .transport(let text): text
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import Checkpoint
+import Compute
+import Speculation
+import Tokenizer
+import Transformer
+
+/// What the coordinator reads of the two models: of the main model its shape, tokenizer and fingerprint, of the
+/// speculator everything.
+struct CoordinatorModels {
+    let configuration: ModelConfiguration
+    let fingerprint: [UInt8]
+    let tokenizer: Tokenizer
+    let speculator: SpeculatorRunner?
+
+    init(_ settings: CoordinatorConfiguration) throws(CoordinatorError) {
+        do {
+            let checkpoint = try Checkpoint(directory: settings.modelDirectory)
+            configuration = checkpoint.configuration
+            fingerprint = try checkpoint.fingerprint().bytes
+            tokenizer = try Tokenizer(directory: settings.modelDirectory)
+        } catch {
+            throw .model("\(error)")
+        }
+        try TokenizerMatch.check(tokenizer, configuration: configuration, directory: settings.modelDirectory)
+        guard let directory = settings.speculatorDirectory else {
+            speculator = nil
+            return
+        }
+        do {
+            let checkpoint = try Checkpoint(directory: directory)
+            try TokenizerMatch.check(
+                pair: tokenizer, settings.modelDirectory, with: try Tokenizer(directory: directory), directory,
+                configuration: checkpoint.configuration)
+            let stage = try Stage(
+                checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount,
+                pool: ThreadPool(threads: settings.threads, cpus: settings.cpus, name: "speculator"))
+            speculator = SpeculatorRunner(
+                speculator: Speculator(stage: stage), contextLength: checkpoint.configuration.contextLength)
+        } catch let error as CoordinatorError {
+            throw error
+        } catch {
+            throw .model("\(error)")
+        }
+    }
+}

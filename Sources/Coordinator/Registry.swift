@@ -1,0 +1,271 @@
+/// Which workers there are, and which of them form the pipeline. A pure value: events in, actions out.
+struct Registry {
+    typealias Instant = ContinuousClock.Instant
+    /// What a worker's control edge is known by.
+    typealias Identity = [UInt8]
+
+    struct Settings {
+        /// The main model's fingerprint, 32 bytes.
+        var fingerprint: [UInt8]
+        var layerCount: Int
+        var stageCount: Int
+        /// KV rows a request may count on, unless a worker holds fewer.
+        var kvRows: Int
+        /// A worker silent for this long is lost.
+        var silenceLimit: Duration
+        /// A busy worker without progress for this long hangs, and counts as lost.
+        var stallLimit: Duration
+    }
+
+    /// What a worker says of itself, checked for form.
+    struct Introduction: Equatable {
+        var name: String
+        var fingerprint: [UInt8]
+        var model: String
+        var layerCount: Int
+        var dataEndpoint: String
+        /// The layers it was told to hold; `nil`: any.
+        var wish: Range<Int>?
+        /// 0: the coordinator's choice.
+        var kvRows: Int
+    }
+
+    enum Action: Equatable {
+        case reply(Identity)
+        case refuse(Identity, RefusalReason)
+        /// `next` is the data endpoint of the next stage; `nil` for the last, which answers to the coordinator.
+        case assign(Identity, epoch: UInt64, stage: Int, layers: Range<Int>, next: String?, kvRows: Int)
+        case up(epoch: UInt64, first: String, kvRows: Int)
+        case down(reason: String)
+    }
+
+    enum RefusalReason: Equatable {
+        case otherWeights(String)
+        case badLayers(String)
+        case unknownWorker
+    }
+
+    private struct Member {
+        let introduction: Introduction
+        let order: Int
+        var lastHeard: Instant
+        var progress: UInt64 = 0
+        var progressSince: Instant
+        /// Its place in the current epoch, or the last one it had: its weights are loaded for it.
+        var layers: Range<Int>?
+        var stage: Int?
+        var isReady = false
+    }
+
+    private enum Phase: Equatable {
+        case waiting(reason: String)
+        case assembling
+        case up
+    }
+
+    private let settings: Settings
+    private var members: [Identity: Member] = [:]
+    private var joined = 0
+    private var phase: Phase
+    private(set) var epoch: UInt64 = 0
+
+    init(settings: Settings) {
+        self.settings = settings
+        phase = .waiting(reason: "0 of \(settings.stageCount) workers are here")
+    }
+
+    var isUp: Bool { phase == .up }
+
+    /// In words an operator can act on; `nil` when the pipeline stands.
+    var notReadyReason: String? {
+        switch phase {
+        case .waiting(let reason): reason
+        case .assembling:
+            "workers are loading their layers: "
+                + "\(members.values.count { $0.stage != nil && $0.isReady }) of \(settings.stageCount) are ready"
+        case .up: nil
+        }
+    }
+
+    /// The names of the workers in the pipeline, stage by stage.
+    var stageNames: [String] {
+        members.values.filter { $0.stage != nil }.sorted { ($0.stage ?? 0) < ($1.stage ?? 0) }
+            .map(\.introduction.name)
+    }
+
+    var identities: [Identity] { Array(members.keys) }
+
+    func knows(_ identity: Identity) -> Bool { members[identity] != nil }
+
+    // MARK: Events
+
+    mutating func hello(from identity: Identity, _ introduction: Introduction, now: Instant) -> [Action] {
+        if members[identity] != nil {
+            members[identity]?.lastHeard = now
+            return [.reply(identity)]
+        }
+        guard introduction.fingerprint == settings.fingerprint else {
+            return [
+                .refuse(
+                    identity,
+                    .otherWeights(
+                        "its model \"\(introduction.model)\" has fingerprint \(Self.short(introduction.fingerprint)), "
+                            + "the coordinator's has \(Self.short(settings.fingerprint)): "
+                            + "give every worker the same model directory"))
+            ]
+        }
+        if let wish = introduction.wish {
+            guard !wish.isEmpty, wish.upperBound <= settings.layerCount else {
+                return [
+                    .refuse(
+                        identity,
+                        .badLayers(
+                            "layers \(LayerPlan.name(wish)) lie outside the model's 0-\(settings.layerCount - 1)"))
+                ]
+            }
+            let others = members.values.compactMap { member in
+                member.introduction.wish.map { (member.introduction.name, $0) }
+            }
+            // The same wish twice makes a spare; a different one that overlaps can never be served beside it.
+            if let (name, other) = others.first(where: { $0.1 != wish && $0.1.overlaps(wish) }) {
+                return [
+                    .refuse(
+                        identity,
+                        .badLayers("layers \(LayerPlan.name(wish)) overlap \(LayerPlan.name(other)) of worker \(name)"))
+                ]
+            }
+        }
+        joined += 1
+        members[identity] = Member(introduction: introduction, order: joined, lastHeard: now, progressSince: now)
+        return [.reply(identity)] + assembleIfWaiting()
+    }
+
+    mutating func heartbeat(from identity: Identity, progress: UInt64, isBusy: Bool, now: Instant) -> [Action] {
+        guard var member = members[identity] else { return [.refuse(identity, .unknownWorker)] }
+        member.lastHeard = now
+        if !isBusy || progress != member.progress { member.progressSince = now }
+        member.progress = progress
+        members[identity] = member
+        guard member.stage != nil, member.progressSince.duration(to: now) > settings.stallLimit else {
+            return [.reply(identity)]
+        }
+        return [.reply(identity)]
+            + lose(identity, why: "computes without progress for \(settings.stallLimit.components.seconds) s")
+    }
+
+    mutating func ready(from identity: Identity, epoch: UInt64, now: Instant) -> [Action] {
+        guard epoch == self.epoch, phase == .assembling, members[identity]?.stage != nil else { return [] }
+        members[identity]?.isReady = true
+        members[identity]?.lastHeard = now
+        let stages = members.values.filter { $0.stage != nil }
+        guard stages.count == settings.stageCount, stages.allSatisfy(\.isReady),
+            let first = stages.first(where: { $0.stage == 0 })
+        else { return [] }
+        phase = .up
+        return [.up(epoch: epoch, first: first.introduction.dataEndpoint, kvRows: commonKVRows(stages))]
+    }
+
+    /// A worker says the pipeline can't go on. It stays; a new epoch is made of the same workers.
+    mutating func pipelineFault(from identity: Identity, epoch: UInt64, reason: String) -> [Action] {
+        guard epoch == self.epoch || epoch == 0, let member = members[identity], member.stage != nil else { return [] }
+        return breakPipeline("worker \(member.introduction.name) reports: \(reason)") + assembleIfWaiting()
+    }
+
+    /// The coordinator's own edge to the pipeline failed.
+    mutating func edgeFault(reason: String) -> [Action] { breakPipeline(reason) + assembleIfWaiting() }
+
+    mutating func goodbye(from identity: Identity, reason: String) -> [Action] {
+        lose(identity, why: "left (\(reason))")
+    }
+
+    mutating func tick(now: Instant) -> [Action] {
+        let silent = members.filter { $0.value.lastHeard.duration(to: now) > settings.silenceLimit }.map(\.key)
+        return silent.flatMap { lose($0, why: "has been silent for \(settings.silenceLimit.components.seconds) s") }
+    }
+
+    // MARK: The pipeline
+
+    private mutating func lose(_ identity: Identity, why: String) -> [Action] {
+        guard let member = members.removeValue(forKey: identity) else { return [] }
+        guard member.stage != nil else {
+            if case .waiting = phase { return assembleIfWaiting() }
+            return []
+        }
+        return breakPipeline("worker \(member.introduction.name) \(why)") + assembleIfWaiting()
+    }
+
+    private mutating func breakPipeline(_ reason: String) -> [Action] {
+        guard phase == .up || phase == .assembling else { return [] }
+        phase = .waiting(reason: reason)
+        for identity in members.keys {
+            members[identity]?.stage = nil
+            members[identity]?.isReady = false
+        }
+        return [.down(reason: reason)]
+    }
+
+    private mutating func assembleIfWaiting() -> [Action] {
+        guard case .waiting = phase else { return [] }
+        guard members.count >= settings.stageCount else {
+            phase = .waiting(reason: "\(members.count) of \(settings.stageCount) workers are here")
+            return []
+        }
+        do {
+            let plan = try LayerPlan(
+                layerCount: settings.layerCount, stageCount: settings.stageCount,
+                wishes: members.values.compactMap(\.introduction.wish))
+            guard let chosen = choose(for: plan) else {
+                phase = .waiting(reason: "too few workers without layers of their own; start one without --layers")
+                return []
+            }
+            return assign(chosen, plan: plan)
+        } catch {
+            phase = .waiting(reason: error.reason)
+            return []
+        }
+    }
+
+    /// One worker for each slot: whoever has its layers loaded already, else whoever came first.
+    private func choose(for plan: LayerPlan) -> [Identity]? {
+        var free = members.sorted { $0.value.order < $1.value.order }
+        var chosen: [Identity?] = plan.slots.map { _ in nil }
+        func take(_ index: Int, where fits: (Member) -> Bool) {
+            guard chosen[index] == nil, let found = free.firstIndex(where: { fits($0.value) }) else { return }
+            chosen[index] = free.remove(at: found).key
+        }
+        for (index, slot) in plan.slots.enumerated() {
+            let wish = slot.isWish ? slot.layers : nil
+            take(index) { $0.introduction.wish == wish && $0.layers == slot.layers }
+        }
+        for (index, slot) in plan.slots.enumerated() {
+            let wish = slot.isWish ? slot.layers : nil
+            take(index) { $0.introduction.wish == wish }
+        }
+        let all = chosen.compactMap { $0 }
+        return all.count == plan.slots.count ? all : nil
+    }
+
+    private mutating func assign(_ chosen: [Identity], plan: LayerPlan) -> [Action] {
+        epoch += 1
+        phase = .assembling
+        for (stage, identity) in chosen.enumerated() {
+            members[identity]?.stage = stage
+            members[identity]?.layers = plan.slots[stage].layers
+            members[identity]?.isReady = false
+        }
+        let kvRows = commonKVRows(chosen.compactMap { members[$0] })
+        return chosen.enumerated().map { stage, identity in
+            let next = stage + 1 < chosen.count ? members[chosen[stage + 1]]?.introduction.dataEndpoint : nil
+            return .assign(
+                identity, epoch: epoch, stage: stage, layers: plan.slots[stage].layers, next: next, kvRows: kvRows)
+        }
+    }
+
+    private func commonKVRows(_ stages: some Sequence<Member>) -> Int {
+        stages.map(\.introduction.kvRows).filter { $0 > 0 }.min().map { min($0, settings.kvRows) } ?? settings.kvRows
+    }
+
+    private static func short(_ fingerprint: [UInt8]) -> String {
+        fingerprint.prefix(6).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+}

@@ -1,0 +1,49 @@
+import ArgumentParser
+import Foundation
+
+/// Threads and the CPUs they run on.
+struct ComputeOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Compute threads.", valueName: "n"))
+    var threads = 1
+
+    @Option(help: ArgumentHelp("CPUs to stay on, e.g. 0,2-3. Default: any.", valueName: "list"))
+    var cpus: CPUList?
+
+    func validate() throws {
+        guard (1...1024).contains(threads) else {
+            throw ValidationError("--threads must be 1 to 1024, found \(threads)")
+        }
+    }
+}
+
+/// CPU numbers as `taskset` writes them: `0,2-3`.
+struct CPUList: ExpressibleByArgument {
+    var cpus: [Int]
+
+    init?(argument: String) {
+        var cpus: [Int] = []
+        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+            guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first >= 0,
+                first <= last, last < 4096
+            else { return nil }
+            cpus += first...last
+        }
+        self.cpus = cpus
+    }
+
+    var defaultValueDescription: String { cpus.map(String.init).joined(separator: ",") }
+}
+
+/// Layers as `first-last`, both included: `0-4`.
+struct LayerList: ExpressibleByArgument {
+    var layers: Range<Int>
+
+    init?(argument: String) {
+        let ends = argument.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+        guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first >= 0, first <= last,
+            last < 1 << 20
+        else { return nil }
+        layers = first..<last + 1
+    }
+}

@@ -1,0 +1,182 @@
+import ArgumentParser
+import Coordinator
+import Gateway
+import Launcher
+import Logging
+import ServiceLifecycle
+import Synchronization
+import Wire
+
+/// `winnow coordinator`: scores prompts, leads them through the pipeline, and serves HTTP.
+struct CoordinatorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "coordinator",
+        abstract: "Serve a model: score prompts, route them through workers, answer HTTP.",
+        discussion: """
+            Waits for as many workers as it has stages, shares the layers out, and serves an OpenAI-compatible API. \
+            Prints `listening ENDPOINT` once workers can say hello, and `ready http://HOST:PORT` once every layer is held.
+
+            When a worker is lost, its requests end with a typed error within 5 seconds; as soon as there are enough \
+            workers again (one more than needed waits as a spare) the pipeline is rebuilt.
+            """)
+
+    @Option(help: ArgumentHelp("The main model's directory (Hugging Face layout).", valueName: "dir"))
+    var model: String
+
+    @Option(
+        help: ArgumentHelp("The speculator's directory, same tokenizer. Without it all is dense.", valueName: "dir"))
+    var speculator: String?
+
+    @Option(help: ArgumentHelp("The id the model is served under. Default: the directory's name.", valueName: "id"))
+    var name: String?
+
+    @Option(help: ArgumentHelp("Where clients connect; port 0 takes any.", valueName: "host:port"))
+    var http = "127.0.0.1:8080"
+
+    @Option(help: ArgumentHelp("Where workers say hello; port * takes any.", valueName: "endpoint"))
+    var listen = "tcp://127.0.0.1:5700"
+
+    @Option(help: ArgumentHelp("The name other hosts know this one by.", valueName: "host"))
+    var advertise: String?
+
+    @Option(help: ArgumentHelp("Stages of the pipeline, one worker each.", valueName: "n"))
+    var stages = 1
+
+    @OptionGroup var compute: ComputeOptions
+
+    @Option(help: ArgumentHelp("Most token rows that travel together.", valueName: "n"))
+    var microBatchTokens = 512
+
+    @Option(help: ArgumentHelp("KV cache rows (kept and new tokens) over all requests.", valueName: "n"))
+    var kvTokens = 131_072
+
+    @Option(help: ArgumentHelp("Requests served at a time; more get 429.", valueName: "n"))
+    var maxRequests = 256
+
+    @Option(help: ArgumentHelp("Prompt tokens waiting for their first token; more get 429.", valueName: "n"))
+    var maxQueuedTokens = 1 << 20
+
+    @Option(help: ArgumentHelp("The longest a request may take.", valueName: "seconds"))
+    var requestTimeout = 600
+
+    @OptionGroup var speculation: SpeculationOptions
+
+    @Flag(help: "Allow links to workers that other machines could read and change.")
+    var allowPlaintext = false
+
+    @Flag(help: "End when standard input ends.")
+    var exitWithStdin = false
+
+    @Option(help: ArgumentHelp("The least that is logged.", valueName: "level"))
+    var logLevel: LogLevel = .info
+
+    func validate() throws {
+        guard Topology.CoordinatorPlace.isHostAndPort(http) else {
+            throw ValidationError("--http must be HOST:PORT, found '\(http)'; write for example 127.0.0.1:8080")
+        }
+        guard (1...86_400).contains(requestTimeout) else {
+            throw ValidationError("--request-timeout must be 1 to 86400 seconds, found \(requestTimeout)")
+        }
+    }
+
+    /// Says `ready` each time both halves of it are known: the address bound, and a complete pipeline.
+    private final class ReadyLine: Sendable {
+        private let state = Mutex<(url: String?, isUp: Bool)>((nil, false))
+
+        func bound(_ url: String) { update { $0.url = url } }
+        func pipelineStands() { update { $0.isUp = true } }
+
+        private func update(_ change: (inout (url: String?, isUp: Bool)) -> Void) {
+            let url = state.withLock { state in
+                change(&state)
+                guard state.isUp, let url = state.url else { return String?.none }
+                state.isUp = false
+                return url
+            }
+            if let url { Console.say("ready \(url)") }
+        }
+    }
+
+    /// The coordinator among the services: runs until asked to end, then ends its requests.
+    private struct CoordinatorService: Service {
+        let coordinator: Coordinator
+        func run() async throws {
+            await withGracefulShutdownHandler {
+                await coordinator.run()
+            } onGracefulShutdown: {
+                coordinator.stop()
+            }
+        }
+    }
+
+    func run() async throws {
+        let logger = Console.logger("coordinator", level: logLevel)
+        let ready = ReadyLine()
+        let coordinator: Coordinator
+        do {
+            let configuration = CoordinatorConfiguration(
+                modelDirectory: model, speculatorDirectory: speculator, modelName: name, listen: try Endpoint(listen),
+                advertisedHost: advertise, stageCount: stages, threads: compute.threads, cpus: compute.cpus?.cpus,
+                microBatchRows: microBatchTokens, kvRows: kvTokens, maxRequests: maxRequests,
+                maxQueuedTokens: maxQueuedTokens, requestTimeout: .seconds(requestTimeout),
+                speculation: speculation.parameters, allowPlaintext: allowPlaintext)
+            coordinator = try Coordinator(
+                configuration: configuration, context: try ZeroMQContext(), logger: logger
+            ) { stages in
+                logger.info("ready", metadata: ["stages": "\(stages.joined(separator: ", "))"])
+                ready.pipelineStands()
+            }
+        } catch let error as CoordinatorError {
+            throw Console.failure(error.exit, "\(error)")
+        } catch let error as Endpoint.ParseError {
+            throw Console.failure(.usage, "\(error)")
+        } catch {
+            throw Console.failure(.unavailable, "\(error)")
+        }
+        Console.say("listening \(coordinator.endpoint)")
+
+        let (host, port) = Self.split(http)
+        let gateway = Gateway(service: coordinator, host: host, port: port, logger: logger) { bound in
+            ready.bound("http://\(host):\(bound)")
+        }
+        // The gateway ends first, so that it can still tell its clients how their requests ended.
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [
+                    .init(service: CoordinatorService(coordinator: coordinator)), .init(service: gateway),
+                ], logger: Logger(label: "services") { _ in SwiftLogNoOpLogHandler() }))
+        let ends = EndSignals(withStandardInput: exitWithStdin)
+        let wait = Task {
+            let reason = await ends.first()
+            await group.triggerGracefulShutdown()
+            return reason
+        }
+        do {
+            try await group.run()
+        } catch let error as GatewayError {
+            wait.cancel()
+            throw Console.failure(.unavailable, "\(error)")
+        } catch {
+            wait.cancel()
+            throw Console.failure(.fault, "\(error)")
+        }
+        if await wait.value == .interrupt { throw ExitCode(Console.Failure.interrupted.rawValue) }
+    }
+
+    /// Host and port of a text that has passed `validate`.
+    private static func split(_ address: String) -> (host: String, port: Int) {
+        guard let colon = address.lastIndex(of: ":") else { return (address, 0) }
+        return (String(address[..<colon]), Int(address[address.index(after: colon)...]) ?? 0)
+    }
+}
+
+extension CoordinatorError {
+    /// What a script is told.
+    fileprivate var exit: Console.Failure {
+        switch self {
+        case .badConfiguration: .usage
+        case .model: .badData
+        case .transport: .unavailable
+        }
+    }
+}

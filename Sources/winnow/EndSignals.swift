@@ -1,0 +1,47 @@
+import Dispatch
+import Foundation
+import Launcher
+
+/// Waits for what ends a serving command: SIGINT, SIGTERM, SIGHUP, and, if asked for, the end of standard input.
+///
+/// A launcher holds the write end of its children's standard input, so they end with it however it ends.
+final class EndSignals {
+    private let signals = StopSignals()
+    private let stream: AsyncStream<StopReason>
+    private let relay: Task<Void, Never>
+    private let input: (any DispatchSourceRead)?
+
+    init(withStandardInput: Bool) {
+        let (stream, continuation) = AsyncStream.makeStream(of: StopReason.self, bufferingPolicy: .bufferingNewest(8))
+        self.stream = stream
+        let reasons = signals.reasons
+        relay = Task { for await reason in reasons { continuation.yield(reason) } }
+        guard withStandardInput else {
+            input = nil
+            return
+        }
+        let source = DispatchSource.makeReadSource(fileDescriptor: STDIN_FILENO)
+        source.setEventHandler {
+            var bytes = [UInt8](repeating: 0, count: 4096)
+            // What is written there is of no interest, only that it ends.
+            if read(STDIN_FILENO, &bytes, bytes.count) <= 0 {
+                source.cancel()
+                continuation.yield(.terminate)
+            }
+        }
+        source.resume()
+        input = source
+    }
+
+    /// The first of them.
+    func first() async -> StopReason? {
+        for await reason in stream { return reason }
+        return nil
+    }
+
+    deinit {
+        relay.cancel()
+        signals.cancel()
+        input?.cancel()
+    }
+}
