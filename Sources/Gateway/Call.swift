@@ -112,8 +112,11 @@ struct Call: Sendable {
         do {
             try parameters.validate()
         } catch {
-            let place = "\(SpeculationField.name).\(error.field)"
-            throw .invalid(place, "'\(place)' is \(error.value); allowed is \(error.allowed).")
+            guard case .invalidParameter(let field, let value, let allowed) = error else {
+                throw .invalid(SpeculationField.name, "\(error)")
+            }
+            let place = "\(SpeculationField.name).\(field)"
+            throw .invalid(place, "'\(place)' is \(value); allowed is \(allowed).")
         }
         for (index, span) in field.keepSpans.enumerated() where span.upperBound > promptCount {
             let place = "\(SpeculationField.name).keep_spans[\(index)]"

@@ -39,7 +39,7 @@ struct ChatFields: Decodable, Sendable {
         var content: String
 
         /// What says how to behave, or what a tool found out, is kept whole when the prompt is pruned.
-        var isProtected: Bool { role == "system" || role == "tool" }
+        var isProtected: Bool { ["system", "developer", "tool"].contains(role) }
 
         private static let roles: Set<String> = ["system", "developer", "user", "assistant", "tool"]
 
@@ -53,8 +53,7 @@ struct ChatFields: Decodable, Sendable {
                 let known = Self.roles.sorted().joined(separator: ", ")
                 throw APIError.invalid(place, "'\(place)' is \"\(role)\"; known are \(known).")
             }
-            // "developer" is OpenAI's newer word for the same thing; the templates of open models know only the older.
-            self.role = role == "developer" ? "system" : role
+            self.role = role
             for calls in ["tool_calls", "function_call"] where fields.has(calls) {
                 throw APIError.invalid(
                     fields.place(calls), "'\(fields.place(calls))': tool calls are not supported.",
