@@ -81,8 +81,9 @@ public struct SummaryText: Sendable {
         var parts = ["\(mode.name):"]
         if let unloaded = mode.unloadedTtftMs {
             parts.append("unloaded TTFT \(Self.latency(unloaded)) ms (median of \(mode.unloadedRequests))")
-            if let first = base?.unloadedTtftMs, base != mode, unloaded > 0 {
-                parts[parts.count - 1] += ", \(Self.number(first / unloaded))x sooner than \(base?.name ?? "")"
+            if let base, let first = base.unloadedTtftMs, base != mode, unloaded > 0, first > 0 {
+                let (ratio, word) = first >= unloaded ? (first / unloaded, "sooner") : (unloaded / first, "later")
+                parts[parts.count - 1] += ", \(Self.number(ratio))x \(word) than \(base.name)"
             }
         } else {
             parts.append("no unloaded TTFT")
@@ -106,8 +107,10 @@ public struct SummaryText: Sendable {
 
     private func counts(_ summary: RunSummary) -> String {
         let open = summary.interrupted > 0 ? ", \(summary.interrupted) open at the end" : ""
+        // A Poisson window holds as many arrivals as its seed draws; the drawn rate is the one to compare with.
+        let drawn = summary.scheduledRate.map { ", drawn \(Self.number($0))/s" } ?? ""
         return "completed \(summary.completed) of \(summary.requests), failed \(summary.failedTotal)\(open); "
-            + "achieved \(Self.number(summary.achievedRate))/s of \(Self.number(summary.offeredRate))/s asked, "
+            + "achieved \(Self.number(summary.achievedRate))/s\(drawn), asked \(Self.number(summary.offeredRate))/s; "
             + "\(summary.outputTokens) tokens"
     }
 
@@ -115,8 +118,9 @@ public struct SummaryText: Sendable {
         var lines = failures(summary)
         if summary.lateSends > 0 {
             let worst = summary.sendLatenessMs.max.map { ", the worst \(Self.latency($0)) ms" } ?? ""
-            lines.append(
-                "late sends \(summary.lateSends) of \(summary.requests) (over 5 ms\(worst)): this machine was busy")
+            // A generator this late has measured itself as much as the server.
+            let advice = summary.lateSends * 10 > summary.requests ? ": this machine is too busy for this rate" : ""
+            lines.append("late sends \(summary.lateSends) of \(summary.requests) (over 5 ms\(worst))\(advice)")
         }
         if let prefill = summary.speculativePrefill, let prompt = prefill.promptTokens, let kept = prefill.keptTokens {
             let time = prefill.speculationMs.map { ", speculation \(Self.latency($0)) ms" } ?? ""

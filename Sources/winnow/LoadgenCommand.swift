@@ -12,27 +12,34 @@ struct LoadgenCommand: AsyncParsableCommand {
         commandName: "loadgen",
         abstract: "Measure latency at a request rate, or the highest rate that keeps a latency bound.",
         discussion: """
-            Requests are sent at times drawn from a seed before the run, whatever the server does (open loop), and
-            latencies count from those times, not from the sending. A request that fails, is refused or times out
-            is a miss: it counts as slower than every answer. Works with any OpenAI-compatible server.
+            Requests are sent at times drawn from a seed before the run, whatever the server does (open loop), and \
+            latencies count from those times, not from the sending. A request that fails, is refused or times out is \
+            a miss: it counts as slower than every answer. Works with any OpenAI-compatible server.
 
-            --rate runs once. --ladder runs at ascending rates, each mode until its first rate whose p99 time to
-            first token (TTFT) breaks --ttft-bound or at which a request fails. It is a quick estimate from few
-            requests, and says from how many.
+            --rate runs once. --ladder runs at ascending rates, each mode until its first rate whose p99 time to \
+            first token (TTFT) breaks --ttft-bound or at which a request fails. It is a quick estimate from few \
+            requests, and says from how many: a rung sends rate x duration of them, and at least 3.
 
-            PROMPTS is a JSONL file, one object a line: {"prompt": TEXT} or {"messages": [...]}, with
-            "max_tokens" and "expected" (the right answer, for accuracy) if wanted; or a text file: one prompt.
+            The prompt file is JSONL, an object a line: {"prompt": TEXT} or {"messages": [...]}, with "max_tokens" \
+            and "expected" (the right answer, for accuracy) if wanted; or a text file, which is one prompt.
 
             EXAMPLES
-              winnow loadgen --target http://127.0.0.1:8080 --rate 2 --duration 30s --prompts prompts.jsonl
-              winnow loadgen --target http://127.0.0.1:8080 --rate 5 --duration 60s --prompts book.txt \\
-                  --arrivals constant --max-tokens 1 --keep-rate 0.1 --json run.json
-              winnow loadgen --target http://127.0.0.1:8080 --ladder 0.5,1,2,4 --ttft-bound 2s --duration 10s \\
-                  --compare dense,0.1 --prompts prompts.jsonl --max-seconds 120 --json ladder.json
+              winnow loadgen --target http://127.0.0.1:8080 --prompts book.txt \\
+                --rate 2 --duration 30s
+
+              winnow loadgen --target http://127.0.0.1:8080 --prompts p.jsonl \\
+                --rate 5 --duration 60s --keep-rate 0.1 --max-tokens 1 --json o.json
+
+              winnow loadgen --target http://127.0.0.1:8080 --prompts p.jsonl \\
+                --ladder 0.5,1,2,4 --ttft-bound 2s --duration 10s \\
+                --compare dense,0.1 --max-seconds 120 --json o.json
 
             EXIT CODES
-              0 measured (also when requests failed), 64 bad arguments, 65 bad prompt file,
-              69 target unreachable, 130 interrupted (what was measured is still printed and written)
+              0    measured, also when requests failed
+              64   bad arguments
+              65   bad prompt file
+              69   target unreachable
+              130  interrupted; what was measured is still printed and written
             """)
 
     @Option(help: ArgumentHelp("Address of the server.", valueName: "url"))

@@ -1,5 +1,6 @@
 // Whole runs and ladders against a real server.
 
+import Foundation
 import LoadGenerator
 import Testing
 
@@ -136,27 +137,45 @@ struct LoadRunTests {
             let isDense = request.body.contains(#""enabled":false"#)
             return Answer.whole(after: queue.delay(service: .milliseconds(isDense ? 50 : 5)))
         }
+        let plan = LadderPlan(
+            ladder: try LadderRates([5, 80]), bound: .milliseconds(500), arrivals: .poisson, seed: 1,
+            rungDuration: .milliseconds(600), timeout: .seconds(20), drainLimit: .seconds(20))
         let results = try await TestServer.run(script) { server in
             let template = try RequestTemplate(model: "toy")
             let modes = try [RequestVariant.dense, .keep(0.1)].map { variant in
                 LadderMode(
                     name: variant.name, requests: [try template.request(for: Prompt(.text("q")), variant: variant)])
             }
-            let plan = LadderPlan(
-                ladder: try LadderRates([5, 80]), bound: .milliseconds(500), arrivals: .poisson, seed: 1,
-                rungDuration: .milliseconds(1000), timeout: .seconds(20), drainLimit: .seconds(20))
             return try await OpenAIClient.withClient(address: server.address, connectionLimit: 1000) { client in
                 try await LadderRun(plan, modes: modes, target: client).run()
             }
         }
         let (dense, kept) = (results[0], results[1])
-        // Dense serves 20/s: 80 requests in a second leave the last one 3 s behind.
+        // Dense serves 20/s: 48 requests in 0.6 s leave the last one 1.8 s behind.
         #expect(dense.rungs.map(\.verdict) == [.pass, .slow])
         #expect(dense.highestPassing == 5 && dense.ending == .slow)
         #expect(kept.rungs.map(\.verdict) == [.pass, .pass])
         #expect(kept.highestPassing == 80 && kept.ending == .top)
         #expect(try #require(dense.unloaded?.median) >= .milliseconds(50))
         #expect(dense.rungs[0].schedule == kept.rungs[0].schedule)
+
+        let settings = LoadSettings(
+            target: "http://h", model: "toy", prompts: "p", promptCount: 1, arrivals: .poisson, seed: 1,
+            duration: plan.rungDuration, timeout: plan.timeout, drainLimit: plan.drainLimit, warmUp: 1, maxTokens: nil,
+            extraBody: [:], host: "here", startedAt: Date())
+        let report = LadderReport(settings: settings, plan: plan, results: results)
+        #expect(report.note.hasPrefix("quick estimate, not a verdict: 3 to 48 requests per rung"))
+        let text = SummaryText(usesColor: false).text(of: report)
+        #expect(text.contains("highest passing rate 5/s\n"))
+        #expect(text.contains("highest passing rate 80/s, 16x (the ladder's top: it may sustain more)\n"))
+        let fields = try JSONValue.object(
+            parsing: String(decoding: try ReportFile.json(report), as: UTF8.self), place: "report")
+        #expect(fields["kind"] == .string("ladder") && fields["ttft_bound_ms"] == .integer(500))
+        guard case .array(let modes) = fields["modes"], case .object(let mode) = modes.first else {
+            Issue.record("the report has no modes")
+            return
+        }
+        #expect(mode["highest_passing_rate"] == .integer(5) && mode["ending"] == .string("slow"))
     }
 
     @Test("a ladder keeps its time budget, and tells an absent server")

@@ -132,7 +132,7 @@ struct OpenAIClientTests {
             }
             try await OpenAIClient.withClient(address: server.address + "/other", connectionLimit: 2) { client in
                 _ = await #expect(throws: LoadGeneratorError.self) {
-                    _ = try await client.firstModel(timeout: .seconds(1))
+                    _ = try await client.firstModel(timeout: .milliseconds(100))
                 }
             }
         }
