@@ -44,8 +44,15 @@ struct ChatScript {
         TokenizerError(path: "chat", place: place, problem: problem, fix: fix)
     }
 
-    private static func trimmed(_ text: String) -> String {
-        text.trimmingCharacters(in: .whitespacesAndNewlines)
+    /// `text` without white space at its end and, unless told otherwise, at its front: what jinja's `trim` takes away.
+    private static func trimmed(_ text: String, front: Bool = true) -> String {
+        func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
+        }
+        var scalars = text.unicodeScalars[...]
+        while front, let first = scalars.first, isSpace(first) { scalars.removeFirst() }
+        while let last = scalars.last, isSpace(last) { scalars.removeLast() }
+        return String(scalars)
     }
 
     // MARK: Llama 3
@@ -129,7 +136,7 @@ struct ChatScript {
                     parts += [.boundary, .bos, .mark("[INST]"), .text(" ")]
                     // The template trims system and user message as one text.
                     let system = "<<SYS>>\n\(messages[0].content)\n<</SYS>>\n\n"
-                    parts += [.text(system), .boundary, .text(Self.trimmedEnd(message.content))]
+                    parts += [.text(system), .boundary, .text(Self.trimmed(message.content, front: false))]
                 } else {
                     parts += [.boundary, .bos, .mark("[INST]"), .text(" "), .text(Self.trimmed(message.content))]
                 }
@@ -139,11 +146,6 @@ struct ChatScript {
             }
         }
         parts.append(.boundary)
-    }
-
-    private static func trimmedEnd(_ text: String) -> String {
-        // A sentinel keeps the front.
-        String(trimmed("." + text).dropFirst())
     }
 
     // MARK: Plain

@@ -55,7 +55,7 @@ public struct ChatTemplate: Sendable, Equatable {
             self.init(
                 family: .llama3, hasBOS: jinja.contains("bos_token") || jinja.contains("<|begin_of_text|>"),
                 isDated: jinja.contains("Cutting Knowledge Date"))
-        } else if jinja.contains("<|im_start|>") {
+        } else if jinja.contains("<|im_start|>"), !jinja.contains("<|im_sep|>") {
             self.init(
                 family: .chatML, hasBOS: jinja.contains("bos_token"), defaultSystem: Self.defaultSystem(in: jinja),
                 wrapsToolResponses: jinja.contains("<tool_response>"))
@@ -63,7 +63,9 @@ public struct ChatTemplate: Sendable, Equatable {
             self.init(family: .llama2, hasBOS: true)
         } else {
             let found =
-                jinja.contains("[INST]") ? "[INST] without <<SYS>>, as Mistral's models have it" : "none of their marks"
+                jinja.contains("[INST]")
+                ? "[INST] without <<SYS>>, as Mistral's models have it"
+                : jinja.contains("<|im_sep|>") ? "<|im_sep|>, as Phi 4 has it" : "none of their marks"
             throw TokenizerError(
                 path: path, place: "chat_template",
                 problem: "is none of the known ones: Llama 3 (<|start_header_id|>), ChatML (<|im_start|>), "
