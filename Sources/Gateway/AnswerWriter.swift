@@ -114,6 +114,7 @@ struct AnswerWriter: Sendable {
 /// A value as JSON text.
 func encoded(_ value: some Encodable) throws -> ByteBuffer {
     let encoder = JSONEncoder()
-    encoder.outputFormatting = .withoutEscapingSlashes
+    // Sorted, so that the same answer is the same bytes.
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     return ByteBuffer(bytes: try encoder.encode(value))
 }

@@ -131,6 +131,6 @@ extension APIError {
     static func unknownModel(_ model: String, served: String) -> APIError {
         APIError(
             status: .notFound, type: "invalid_request_error", code: "model_not_found", parameter: "model",
-            message: "The model '\(model)' does not exist here; '\(served)' is served.")
+            message: "The model '\(model.shown)' does not exist here; '\(served)' is served.")
     }
 }

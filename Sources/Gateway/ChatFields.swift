@@ -51,7 +51,7 @@ struct ChatFields: Decodable, Sendable {
             }
             guard Self.roles.contains(role) else {
                 let known = Self.roles.sorted().joined(separator: ", ")
-                throw APIError.invalid(place, "'\(place)' is \"\(role)\"; known are \(known).")
+                throw APIError.invalid(place, "'\(place)' is \"\(role.shown)\"; known are \(known).")
             }
             self.role = role
             for calls in ["tool_calls", "function_call"] where fields.has(calls) {
@@ -81,7 +81,7 @@ struct ChatFields: Decodable, Sendable {
                 guard type == "text" else {
                     throw APIError.invalid(
                         fields.place("type"),
-                        "'\(fields.place("type"))' is \"\(type)\"; only \"text\" parts are supported.",
+                        "'\(fields.place("type"))' is \"\(type.shown)\"; only \"text\" parts are supported.",
                         code: "unsupported_field")
                 }
                 guard let text = try fields.string("text") else {

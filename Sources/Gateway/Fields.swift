@@ -62,7 +62,8 @@ struct Fields {
     func refuseUnknown(_ known: Set<String>, hint: (String) -> String? = { _ in nil }) throws {
         guard let name = names.first(where: { !known.contains($0) }) else { return }
         let advice = hint(name) ?? "Known are: \(known.sorted().joined(separator: ", "))."
-        throw APIError.invalid(place(name), "Unrecognized field '\(place(name))'. \(advice)", code: "unknown_field")
+        let place = place(name.shown)
+        throw APIError.invalid(place, "Unrecognized field '\(place)'. \(advice)", code: "unknown_field")
     }
 
     /// What the field holds, in words for an error message.

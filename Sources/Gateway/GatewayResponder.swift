@@ -25,52 +25,47 @@ struct GatewayResponder: HTTPResponder {
 
     func respond(to request: Request, context: GatewayContext) async throws -> Response {
         switch Route.match(method: request.method, path: request.uri.path) {
-        case .route(.completions):
-            return try await answer(.completions, request, context)
-        case .route(.chatCompletions):
-            return try await answer(.chat, request, context)
-        case .route(let route):
-            let response = try facts(route)
-            return request.method == .head ? response.createHeadResponse() : response
+        case .route(.answer(let endpoint)):
+            return try await answer(endpoint, request, context)
+        case .route(.models):
+            return try .json(ModelList(data: [model]), headOnly: request.method == .head)
+        case .route(.model(let id)) where id == model.id:
+            return try .json(model, headOnly: request.method == .head)
+        case .route(.model(let id)):
+            return try refusal(.unknownModel(id, served: model.id), request, context)
+        case .route(.live):
+            return try .json(HealthBody(status: "live"), headOnly: request.method == .head)
+        case .route(.ready):
+            guard case .notReady(let reason) = service.readiness() else {
+                return try .json(HealthBody(status: "ready"), headOnly: request.method == .head)
+            }
+            return try .json(
+                HealthBody(status: "not ready", reason: reason), status: .serviceUnavailable,
+                headers: [.retryAfter: "1"], headOnly: request.method == .head)
         case .wrongMethod(let allowed):
             let error = APIError(
                 status: .methodNotAllowed, type: "invalid_request_error", code: "method_not_allowed", parameter: nil,
-                message: "\(request.method.rawValue) is not possible on \(request.uri.path): use \(allowed).")
+                message: "\(request.method.rawValue) is not possible on \(request.uri.path.shown): use \(allowed).")
             var response = try refusal(error, request, context)
             response.headers[.allow] = allowed
             return response
         case .unknown:
             let error = APIError(
                 status: .notFound, type: "invalid_request_error", code: "unknown_url", parameter: nil,
-                message: "Unknown URL \(request.method.rawValue) \(request.uri.path).")
+                message: "Unknown URL \(request.method.rawValue) \(request.uri.path.shown).")
             return try refusal(error, request, context)
         }
     }
 
+    private var model: ModelList.Model {
+        ModelList.Model(id: service.modelName, created: created, contextLength: service.contextLength)
+    }
+
+    /// Refuses a request whose body, if it has one, is left unread.
     private func refusal(_ error: APIError, _ request: Request, _ context: GatewayContext) throws -> Response {
         RequestLog(route: request.uri.path, logger: logger).end(error.status, error: error)
         let hasBody = request.headers[.contentLength].map { $0 != "0" } ?? request.headers.contains(.transferEncoding)
         return hasBody ? try .lastRefusal(error, on: context.channel) : try .refusal(error)
-    }
-
-    private func facts(_ route: Route) throws -> Response {
-        let model = ModelList.Model(id: service.modelName, created: created, contextLength: service.contextLength)
-        switch route {
-        case .models:
-            return try .json(ModelList(data: [model]))
-        case .model(let id):
-            guard id == model.id else { return try .refusal(.unknownModel(id, served: model.id)) }
-            return try .json(model)
-        case .ready:
-            switch service.readiness() {
-            case .ready: return try .json(HealthBody(status: "ready"))
-            case .notReady(let reason):
-                let body = HealthBody(status: "not ready", reason: reason)
-                return try .json(body, status: .serviceUnavailable, headers: [.retryAfter: "1"])
-            }
-        case .live, .completions, .chatCompletions:
-            return try .json(HealthBody(status: "live"))
-        }
     }
 
     private func answer(_ endpoint: Endpoint, _ request: Request, _ context: GatewayContext) async throws -> Response {

@@ -5,11 +5,12 @@ import Hummingbird
 import NIOCore
 
 extension Response {
-    /// A JSON body.
+    /// A JSON body, or only the head that it would have.
     static func json(
-        _ value: some Encodable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]
+        _ value: some Encodable, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:], headOnly: Bool = false
     ) throws -> Response {
-        Response(json: try encoded(value), status: status, headers: headers)
+        let response = Response(json: try encoded(value), status: status, headers: headers)
+        return headOnly ? response.createHeadResponse() : response
     }
 
     /// A JSON text as body.

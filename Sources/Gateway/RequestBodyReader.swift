@@ -37,7 +37,7 @@ struct RequestBodyReader: Sendable {
         guard name.hasPrefix("application/json") || (name.hasPrefix("application/") && name.hasSuffix("+json")) else {
             throw APIError(
                 status: .unsupportedMediaType, type: "invalid_request_error", code: "unsupported_media_type",
-                parameter: nil, message: "The body's Content-Type is \(type); send application/json.")
+                parameter: nil, message: "The body's Content-Type is \(type.shown); send application/json.")
         }
     }
 

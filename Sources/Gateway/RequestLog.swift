@@ -26,7 +26,7 @@ struct RequestLog: Sendable {
 
     init(route: String, logger: Logger) {
         self.logger = logger
-        metadata = [LogKey.route.rawValue: "\(route)"]
+        metadata = [LogKey.route.rawValue: "\(route.shown)"]
     }
 
     mutating func note(_ key: LogKey, _ value: some CustomStringConvertible & Sendable) {

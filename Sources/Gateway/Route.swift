@@ -5,8 +5,7 @@ import Hummingbird
 
 /// An endpoint of the gateway.
 enum Route: Equatable, Sendable {
-    case completions
-    case chatCompletions
+    case answer(Endpoint)
     case models
     case model(id: String)
     case live
@@ -30,8 +29,8 @@ enum Route: Equatable, Sendable {
     private static func find(_ path: String) -> (route: Route, isPost: Bool)? {
         let models = "/v1/models"
         switch path {
-        case "/v1/completions": return (.completions, true)
-        case "/v1/chat/completions": return (.chatCompletions, true)
+        case "/v1/completions": return (.answer(.completions), true)
+        case "/v1/chat/completions": return (.answer(.chat), true)
         case models: return (.models, false)
         case "/health/live": return (.live, false)
         case "/health/ready": return (.ready, false)

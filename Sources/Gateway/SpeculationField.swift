@@ -49,7 +49,8 @@ struct SpeculationField: Decodable, Equatable, Sendable {
             if selection == nil {
                 let known = SelectionMode.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
                 throw APIError.invalid(
-                    fields.place("selection"), "'\(fields.place("selection"))' is \"\(mode)\"; known are \(known).")
+                    fields.place("selection"),
+                    "'\(fields.place("selection"))' is \"\(mode.shown)\"; known are \(known).")
             }
         }
         keepSpans = try Self.spans(fields)

@@ -89,7 +89,7 @@ struct LifeTests {
             let entries = lines.entries.filter { $0.message == "request" }
             #expect(entries.count == 2)
             let answered = try #require(entries.first?.metadata)
-            #expect(answered["id"] == .string(try reply.json["id"]?.string ?? ""))
+            #expect(try answered["id"]?.description == reply.json["id"]?.string)
             #expect(answered["status"]?.description == "200")
             #expect(answered["kept_tokens"]?.description == "1")
             #expect(answered["tokens"]?.description == "1")

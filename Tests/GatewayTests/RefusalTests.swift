@@ -38,7 +38,7 @@ struct RefusalTests {
         Case(body: "", says: "empty"),
         Case(body: "[1, 2]", field: "The request body", says: "a JSON object, found an array"),
         Case(body: "\"text\"", field: "The request body", says: "found a string"),
-        Case(body: "{\"model\": \"scripted\",\n  \"prompt\" \"x\"}", says: "line 2"),
+        Case(body: "{\"model\": \"scripted\",\n  \"prompt\" \"x\"}", says: "character 33"),
         Case(body: #"{"model": "scripted", "prompt": "x""#, says: "not valid JSON"),
         Case(body: #"{"model": "scripted", "prompt": "x", "temperature": NaN}"#, says: "not valid JSON"),
         Case(body: String(repeating: "[", count: 100_000), says: "not valid JSON"),
