@@ -86,43 +86,44 @@ WINNOW_DISPATCH(winnow_sgemm,
                 SGEMM_ARGUMENTS)
 
 WINNOW_BODY float sum_of(const lanes *value) {
-    float values[16], sum = 0;
-    memcpy(values, value, sizeof values);
-    for (int i = 0; i < 16; i++) sum += values[i];
-    return sum;
+    typedef float half __attribute__((vector_size(32)));
+    typedef float quarter __attribute__((vector_size(16)));
+    half eight = __builtin_shufflevector(*value, *value, 0, 1, 2, 3, 4, 5, 6, 7) +
+                 __builtin_shufflevector(*value, *value, 8, 9, 10, 11, 12, 13, 14, 15);
+    quarter four =
+        __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+    return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
-// `rows` rows of A by `columns` rows of B, at most four each. Both are constants in every use, so that the sums stay in
-// registers.
-WINNOW_BODY void few_tile(int rows, int columns, size_t k, float alpha, const float *a, size_t lda, const float *b,
+// One row of B at a time, so that memory is read in one direction. `rows`, at most four, is a constant in every use, so
+// that the sums stay in registers; there are at least four of them, because each waits for its own last addition.
+WINNOW_BODY void few_rows(int rows, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,
                           size_t ldb, float beta, float *c, size_t ldc) {
-    lanes acc[4][4] = {0};
-    size_t p = 0;
-    for (; p + 16 <= k; p += 16) {
-        lanes weights[4];
+    const int chains = rows == 1 ? 4 : 2;
+    const size_t step = (size_t)chains * 16;
+    for (size_t j = 0; j < n; j++) {
+        const float *weights = b + j * ldb;
+        lanes acc[4][4] = {0};
+        size_t p = 0;
+        for (; p + step <= k; p += step) {
 #pragma clang loop unroll(full)
-        for (int j = 0; j < columns; j++) weights[j] = LANES(b + (size_t)j * ldb + p);
+            for (int i = 0; i < chains; i++) {
+                lanes value = LANES(weights + p + 16 * i);
+                // 4 KiB ahead: the CPU's own prefetching stops at pages.
+                __builtin_prefetch(weights + p + 16 * i + 1024);
+#pragma clang loop unroll(full)
+                for (int r = 0; r < rows; r++) acc[r][i] += value * LANES(a + (size_t)r * lda + p + 16 * i);
+            }
+        }
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; r++) {
-            lanes value = LANES(a + (size_t)r * lda + p);
-#pragma clang loop unroll(full)
-            for (int j = 0; j < columns; j++) acc[r][j] += weights[j] * value;
-        }
-    }
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < columns; j++) {
-            float sum = sum_of(&acc[r][j]);
-            for (size_t q = p; q < k; q++) sum += a[(size_t)r * lda + q] * b[(size_t)j * ldb + q];
+            lanes both = (acc[r][0] + acc[r][1]) + (acc[r][2] + acc[r][3]);
+            float sum = sum_of(&both);
+            for (size_t q = p; q < k; q++) sum += a[(size_t)r * lda + q] * weights[q];
             float *to = c + (size_t)r * ldc + j;
             *to = alpha * sum + (beta == 0 ? 0 : beta * *to);
         }
-}
-
-WINNOW_BODY void few_rows(int rows, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,
-                          size_t ldb, float beta, float *c, size_t ldc) {
-    size_t j = 0;
-    for (; j + 4 <= n; j += 4) few_tile(rows, 4, k, alpha, a, lda, b + j * ldb, ldb, beta, c + j, ldc);
-    for (; j < n; j++) few_tile(rows, 1, k, alpha, a, lda, b + j * ldb, ldb, beta, c + j, ldc);
+    }
 }
 
 WINNOW_BODY void sgemm_few(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b,

@@ -1,7 +1,5 @@
 // What goes into a model's fingerprint.
 
-internal import CSodium
-
 extension Checkpoint {
     /// The model's fingerprint: equal for directories that compute the same, different for other shapes or weights.
     ///
@@ -32,8 +30,7 @@ extension Checkpoint {
             }
         }
 
-        var digest = [UInt8](repeating: 0, count: Fingerprint.byteCount)
-        crypto_generichash(&digest, digest.count, sample, UInt64(sample.count), nil, 0)
+        let digest = sample.withUnsafeBytes { Digest.blake2b($0) }
         guard let fingerprint = Fingerprint(bytes: digest) else {
             throw CheckpointError(path: directory, place: "fingerprint", problem: "the digest has a wrong length")
         }
