@@ -77,11 +77,10 @@ struct OpenAIClientTests {
 
     @Test("a whole answer stays one although the server holds the connection")
     func heldOpen() async throws {
-        let (response, start, _) = try await ask(timeout: .milliseconds(300)) { _, _ in
+        let response = try await ask(timeout: .seconds(1)) { _, _ in
             Answer.whole().dropLast() + [.wait(.seconds(600)), .end]
-        }
+        }.response
         #expect(response.outcome == .completed)
-        #expect(response.end - start < .milliseconds(300))
     }
 
     @Test("a connection cut in the stream, a clean early end, and no stream at all are broken streams")

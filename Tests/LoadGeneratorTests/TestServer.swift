@@ -20,6 +20,30 @@ enum Step: Sendable {
     case end
     /// Cuts the connection.
     case close
+    /// Goes on when the gate is open.
+    case pass(Gate)
+}
+
+/// Holds answers back until something has happened.
+final class Gate: Sendable {
+    private let state = Mutex<(isOpen: Bool, waiting: [@Sendable () -> Void])>((false, []))
+
+    func open() {
+        let waiting = state.withLock { state in
+            state.isOpen = true
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for resume in waiting { resume() }
+    }
+
+    func whenOpen(_ resume: @escaping @Sendable () -> Void) {
+        let isOpen = state.withLock { state in
+            if !state.isOpen { state.waiting.append(resume) }
+            return state.isOpen
+        }
+        if isOpen { resume() }
+    }
 }
 
 /// Answers as HTTP on 127.0.0.1 for the time of a closure.
@@ -53,7 +77,7 @@ final class TestServer: Sendable {
         shared.set(server)
         let result: Result
         do {
-            result = try await body(server)
+            result = try await withTaskExecutorPreference(OwnThread.shared) { try await body(server) }
         } catch {
             try await group.shutdownGracefully()
             throw error
@@ -115,6 +139,9 @@ private enum Player {
             let nanoseconds = parts.seconds * 1_000_000_000 + parts.attoseconds / 1_000_000_000
             channel.eventLoop.scheduleTask(in: .nanoseconds(nanoseconds)) { play(rest, on: channel) }
             return
+        case .pass(let gate):
+            gate.whenOpen { channel.eventLoop.execute { play(rest, on: channel) } }
+            return
         case .head(let status, let headers):
             let head = HTTPResponseHead(
                 version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: HTTPHeaders(headers))
@@ -146,14 +173,14 @@ enum Answer {
     static let usage = #"data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}"# + "\n\n"
     static let done = "data: [DONE]\n\n"
 
-    /// A whole answer whose first token comes after a while.
-    static func whole(after delay: Duration = .zero, gap: Duration = .zero, tokens: [String] = ["a"]) -> [Step] {
-        var steps: [Step] = [streamHead, .wait(delay)]
-        for (index, token) in tokens.enumerated() {
-            if index > 0 { steps.append(.wait(gap)) }
-            steps.append(.text(chunk(token)))
-        }
-        return steps + [.text(finish + done), .end]
+    /// A whole answer of one token, `a`, which comes after a while.
+    static func whole(after delay: Duration = .zero) -> [Step] {
+        [streamHead, .wait(delay), .text(chunk("a") + finish + done), .end]
+    }
+
+    /// The answer of ``whole(after:)``, once the gate is open.
+    static func whole(after gate: Gate) -> [Step] {
+        [.pass(gate)] + whole()
     }
 }
 
