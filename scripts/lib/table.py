@@ -70,12 +70,12 @@ notes = [
 if len(files) > 2:
     dense, dense_ttft, dense_rate, report = ladder(files[2])
     pruned, pruned_ttft, pruned_rate, _ = ladder(files[3])
-    bound = report["ttft_bound_ms"] / 1000
+    bound = milliseconds(report["ttft_bound_ms"])
     rows += [["B dense"] + dense, ["B 10 %"] + pruned]
     notes += [
         "B: a synthetic pair (62 M and 1 M parameters, random weights: for speed only), prompts of 4096 tokens:",
         f"   the first token comes {times(dense_ttft, pruned_ttft)} as early, at {times(pruned_rate, dense_rate)} the rate.",
-        f"   TTFT without load; requests/s: highest rate tried whose slowest TTFT stayed under {bound:g} s",
+        f"   TTFT without load; requests/s: highest rate tried whose slowest TTFT stayed under {bound}",
         "   (a quick estimate from a few requests a rate, not a verdict).",
     ]
 widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
