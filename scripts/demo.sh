@@ -86,12 +86,12 @@ start_cluster "coordinator and 3 workers, synthetic pair" "$logs/synthetic.yaml"
 head -c 4095 "$prompts/alice.txt" >"$logs/long.txt"
 for _ in 1 2; do python3 "$lib/ask.py" "$cluster_url" "$logs/long.txt" 1 dense >"$logs/unloaded.tsv"; done
 unloaded=$(cut -f 2 "$logs/unloaded.tsv")
-bound=$(awk "BEGIN { print int(1.5 * $unloaded + 1) }")ms
+bound=$(awk "BEGIN { printf \"%.1f\", 1.5 * $unloaded / 1000 + 0.05 }")s
 # rates FACTOR...: requests per second, as multiples of what answering one dense request after the other gives.
 rates() { printf '%s\n' "$@" | awk "{ printf \"%s%.2g\", (NR > 1 ? \",\" : \"\"), \$1 * 1000 / $unloaded }"; }
-say "  a dense request takes $unloaded ms to its first token; promised is $bound, half as much again"
+say "  dense, without load: first token after $unloaded ms; promised under load: $bound, half as much again"
 measure() { # measure MODE RATES
-    say "  measuring $1 at $2 requests/s (at most $seconds s)"
+    say "  measuring $1 at ${2//,/, } requests/s until the promise breaks (at most $seconds s)"
     "$winnow" loadgen --target "$cluster_url" --prompts "$logs/prompts.jsonl" --max-tokens 1 --arrivals constant \
         --ladder "$2" --ttft-bound "$bound" --duration 8s --max-seconds "$seconds" --compare "$1" \
         --json "$logs/ladder-$1.json" >"$logs/ladder-$1.txt"
