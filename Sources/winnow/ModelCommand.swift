@@ -1,0 +1,117 @@
+public import ArgumentParser
+public import Checkpoint
+import Foundation
+
+/// `winnow model`: what a model is, and models of random weights.
+struct ModelCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "model",
+        abstract: "Look into a model, or make one of random weights.",
+        subcommands: [Inspect.self, Synth.self])
+
+    /// `winnow model inspect`
+    struct Inspect: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "inspect",
+            abstract: "Check a model's files and print its shape.",
+            discussion: """
+                Reads a directory in Hugging Face's layout (config.json, safetensors, tokenizer.json) or the header of a \
+                GGUF file. All headers are checked; weights are only sampled, for the fingerprint by which a coordinator \
+                and its workers make sure that they hold the same model.
+
+                Exits with 65 and says what is wrong, where, and what to do, if the model cannot be used.
+
+                  winnow model inspect cluster/models/stories260K
+                  winnow model inspect cluster/models/stories260K --json
+                """)
+
+        @Argument(help: ArgumentHelp("A model directory, or a GGUF file.", valueName: "dir|file.gguf"))
+        var path: String
+
+        @Flag(help: "Print one JSON object.")
+        var json = false
+
+        func run() async throws {
+            let report: ModelReport
+            do {
+                var isDirectory: ObjCBool = false
+                if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), !isDirectory.boolValue {
+                    report = ModelReport(try GGUFFile(path: path))
+                } else {
+                    report = try ModelReport(directory: path)
+                }
+            } catch {
+                throw Console.failure(.badData, "\(error)")
+            }
+            Console.say(json ? try report.json() : report.text())
+        }
+    }
+
+    /// `winnow model synth`
+    struct Synth: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "synth",
+            abstract: "Write a model of random weights, for measuring speed.",
+            discussion: """
+                Writes a directory in Hugging Face's layout whose config.json says "winnow_synthetic": true. The same \
+                options give the same bytes. Its text means nothing, but it computes, serves and takes memory like a \
+                trained model of its shape. Its tokenizer has a token per byte; two models of the same --vocab share it, \
+                so one can be the other's speculator.
+
+                  winnow model synth --hidden 1024 --layers 16 --ffn 4096 --heads 16 --kv-heads 4 --vocab 8192 \\
+                    --context 131072 --seed 1 --dtype bf16 --out DIR
+                """)
+
+        @Option(help: ArgumentHelp("Width of the residual stream: heads times an even number.", valueName: "n"))
+        var hidden: Int
+
+        @Option(help: ArgumentHelp("Transformer layers.", valueName: "n"))
+        var layers: Int
+
+        @Option(help: ArgumentHelp("Width of the feed-forward layers.", valueName: "n"))
+        var ffn: Int
+
+        @Option(help: ArgumentHelp("Query heads.", valueName: "n"))
+        var heads: Int
+
+        @Option(help: ArgumentHelp("Key and value heads, a divisor of --heads. Default: --heads.", valueName: "n"))
+        var kvHeads: Int?
+
+        @Option(help: ArgumentHelp("Vocabulary, at least \(SyntheticCheckpoint.smallestVocabulary).", valueName: "n"))
+        var vocab = 8192
+
+        @Option(help: ArgumentHelp("Longest context in tokens.", valueName: "n"))
+        var context = 131_072
+
+        @Option(help: ArgumentHelp("Seed of the random numbers.", valueName: "n"))
+        var seed: UInt64 = 1
+
+        @Option(help: "How weights are stored.")
+        var dtype = SyntheticCheckpoint.Precision.bf16
+
+        @Option(
+            help: ArgumentHelp(
+                "The directory to write; made if needed. A synthetic model in it is replaced, another is not.",
+                valueName: "dir"))
+        var out: String
+
+        func run() async throws {
+            let shape = SyntheticCheckpoint.configuration(
+                hidden: hidden, layers: layers, feedForward: ffn, heads: heads, kvHeads: kvHeads ?? heads,
+                vocabulary: vocab, context: context)
+            let line = ProgressLine()
+            do {
+                try SyntheticCheckpoint.write(shape, precision: dtype, seed: seed, to: out) { written, total in
+                    line.show("writing weights: \(ModelReport.size(written)) of \(ModelReport.size(total))")
+                }
+                line.clear()
+                Console.say(try ModelReport(directory: out).text())
+            } catch {
+                line.clear()
+                throw Console.failure(.badData, "\(error)")
+            }
+        }
+    }
+}
+
+extension SyntheticCheckpoint.Precision: ExpressibleByArgument {}

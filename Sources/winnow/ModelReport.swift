@@ -1,0 +1,203 @@
+import Checkpoint
+import Foundation
+import Tokenizer
+import Transformer
+
+/// What `winnow model inspect` tells. Fields that do not apply are absent.
+struct ModelReport: Encodable {
+    var path: String
+    var format: String
+    var architecture: String
+    var name: String?
+    var layers: Int?
+    var hiddenSize: Int?
+    var feedForwardSize: Int?
+    var heads: Int?
+    var kvHeads: Int?
+    var headDim: Int?
+    var vocabularySize: Int?
+    var contextLength: Int?
+    var ropeTheta: Double?
+    var ropeScaling: String?
+    var tiedEmbeddings: Bool?
+    var parameters: Int
+    var elementTypes: [String]
+    var bytes: Int
+    var files: Int
+    var kvBytesPerToken: Int?
+    var tokenizer: TokenizerReport
+    var bosToken: Int?
+    var eosTokens: [Int]
+    var synthetic: Bool
+    var fingerprint: String?
+
+    /// What is known about the tokenizer beside the model.
+    struct TokenizerReport: Encodable {
+        var kind: String?
+        var tokens: Int?
+        var chatTemplate: String?
+        var fingerprint: String?
+        var problem: String?
+    }
+
+    /// Opens and checks a model directory.
+    init(directory: String) throws {
+        let checkpoint = try Checkpoint(directory: directory)
+        let shape = checkpoint.configuration
+        path = directory
+        format = "safetensors"
+        architecture = shape.architecture
+        layers = shape.layerCount
+        hiddenSize = shape.hiddenSize
+        feedForwardSize = shape.feedForwardSize
+        heads = shape.headCount
+        kvHeads = shape.kvHeadCount
+        headDim = shape.headDim
+        vocabularySize = shape.vocabularySize
+        contextLength = shape.contextLength
+        ropeTheta = shape.ropeTheta
+        ropeScaling =
+            switch shape.ropeScaling {
+            case nil: nil
+            case .linear(let factor): "linear x\(factor)"
+            case .llama3(let factor, _, _, _): "llama3 x\(factor)"
+            }
+        tiedEmbeddings = shape.tiedEmbeddings
+        parameters = checkpoint.parameterCount
+        elementTypes = checkpoint.elementTypes
+        bytes = checkpoint.byteCount
+        files = checkpoint.files.count
+        kvBytesPerToken = Stage.cacheBytes(configuration: shape, layers: 0..<shape.layerCount, capacity: 1)
+        tokenizer = TokenizerReport(directory: directory)
+        bosToken = shape.bosToken.map { Int($0) }
+        eosTokens = shape.eosTokens.map { Int($0) }
+        synthetic = shape.isSynthetic
+        fingerprint = try checkpoint.fingerprint().description
+    }
+
+    /// Takes the metadata of a GGUF file.
+    init(_ file: GGUFFile) {
+        let architecture = file.metadata["general.architecture"]?.string ?? "unknown"
+        func size(_ key: String) -> Int? { file.metadata["\(architecture).\(key)"]?.integer }
+        var bytesByType: [String: Int] = [:]
+        for tensor in file.tensors { bytesByType["\(tensor.type)", default: 0] += tensor.byteCount ?? 0 }
+
+        path = file.path
+        format = "GGUF version \(file.version)"
+        self.architecture = architecture
+        name = file.metadata["general.name"]?.string
+        layers = size("block_count")
+        hiddenSize = size("embedding_length")
+        feedForwardSize = size("feed_forward_length")
+        heads = size("attention.head_count")
+        kvHeads = size("attention.head_count_kv") ?? heads
+        headDim = size("attention.key_length") ?? size("rope.dimension_count")
+        vocabularySize = size("vocab_size") ?? file.metadata["tokenizer.ggml.tokens"]?.strings?.count
+        contextLength = size("context_length")
+        parameters = file.tensors.reduce(0) { $0 + $1.elementCount }
+        elementTypes = bytesByType.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key)
+        bytes = bytesByType.values.reduce(0, +)
+        files = 1
+        tokenizer = TokenizerReport(file)
+        bosToken = file.metadata["tokenizer.ggml.bos_token_id"]?.integer
+        eosTokens = file.metadata["tokenizer.ggml.eos_token_id"]?.integer.map { [$0] } ?? []
+        synthetic = false
+    }
+
+    /// One JSON object, keys in snake case.
+    func json() throws -> String {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(self), as: UTF8.self)
+    }
+
+    /// A table of a dozen lines.
+    func text() -> String {
+        func list(_ parts: String?...) -> String { parts.compactMap(\.self).joined(separator: ", ") }
+        let rows: [(String, String)] = [
+            ("model", list(path, name)),
+            (
+                "shape",
+                list(
+                    architecture, layers.map { "\($0) layers" }, hiddenSize.map { "hidden \($0)" },
+                    feedForwardSize.map { "feed-forward \($0)" }, heads.map { "\($0) heads" },
+                    kvHeads.map { "\($0) KV heads" }, headDim.map { "head size \($0)" })
+            ),
+            (
+                "text",
+                list(
+                    vocabularySize.map { "vocabulary \($0)" }, contextLength.map { "context \($0)" },
+                    ropeTheta.map { "RoPE base \($0.formatted())" }, ropeScaling.map { "scaled \($0)" },
+                    tiedEmbeddings.map { $0 ? "head tied to the embedding" : "head of its own" })
+            ),
+            (
+                "weights",
+                list(
+                    "\(parameters.formatted()) parameters", elementTypes.joined(separator: " + "), Self.size(bytes),
+                    "\(files) \(files == 1 ? "file" : "files")", format)
+            ),
+            ("KV cache", kvBytesPerToken.map { "\(Self.size($0)) per token" } ?? ""),
+            ("tokenizer", tokenizer.text),
+            ("begin, end", "\(bosToken.map(String.init) ?? "none"), \(eosTokens.isEmpty ? "none" : "\(eosTokens)")"),
+            ("synthetic", synthetic ? "yes: random weights, its text means nothing" : "no"),
+            ("fingerprint", fingerprint ?? ""),
+        ]
+        return rows.filter { !$0.1.isEmpty }
+            .map { name, value in name.padding(toLength: 13, withPad: " ", startingAt: 0) + value }
+            .joined(separator: "\n")
+    }
+
+    /// Bytes in binary units: `1.5 GiB`.
+    static func size(_ bytes: Int) -> String {
+        var value = Double(bytes)
+        var unit = 0
+        let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+        while value >= 1024, unit < units.count - 1 {
+            value /= 1024
+            unit += 1
+        }
+        return "\(unit == 0 ? "\(bytes)" : String(format: "%.1f", value)) \(units[unit])"
+    }
+}
+
+extension ModelReport.TokenizerReport {
+    /// Loads the tokenizer of a model directory; what is wrong with it becomes part of the report.
+    init(directory: String) {
+        // Byte-level vocabularies name their decoder, the others fall back to tokens for single bytes.
+        let text = FileManager.default.contents(atPath: directory + "/tokenizer.json")
+        let isByteLevel = text?.range(of: Data("\"ByteLevel\"".utf8)) != nil
+        self.init(
+            Result { () throws(TokenizerError) in try Tokenizer(directory: directory) },
+            kind: text.map { _ in isByteLevel ? "byte-level BPE" : "SentencePiece BPE" })
+    }
+
+    /// Loads the tokenizer of a GGUF file.
+    init(_ file: GGUFFile) {
+        let kind =
+            switch file.metadata["tokenizer.ggml.model"]?.string {
+            case "gpt2": "byte-level BPE"
+            case "llama": "SentencePiece BPE"
+            case let other: other
+            }
+        self.init(Result { () throws(TokenizerError) in try Tokenizer(gguf: file) }, kind: kind)
+    }
+
+    private init(_ loaded: Result<Tokenizer, TokenizerError>, kind: String?) {
+        self.kind = kind
+        switch loaded {
+        case .success(let tokenizer):
+            tokens = tokenizer.vocabularySize
+            fingerprint = tokenizer.fingerprint
+            if case .success(let template) = tokenizer.chatTemplate { chatTemplate = template.family.rawValue }
+        case .failure(let error):
+            problem = "\(error)"
+        }
+    }
+
+    /// One line.
+    fileprivate var text: String {
+        if let problem { return [kind, "cannot be used: \(problem)"].compactMap(\.self).joined(separator: ", ") }
+        return "\(kind ?? "unknown kind"), \(tokens ?? 0) tokens, chat template \(chatTemplate ?? "none")"
+    }
+}
