@@ -7,6 +7,8 @@ struct ChatScript {
     enum Part: Equatable {
         /// The beginning of a message, or after the last one, of the generation prompt.
         case boundary
+        /// What the tokenizer puts before any text.
+        case prefix
         /// The BOS token.
         case bos
         /// The EOS token.
@@ -151,7 +153,7 @@ struct ChatScript {
     // MARK: Plain
 
     private mutating func writePlain(_ messages: [ChatMessage]) {
-        parts.append(.bos)
+        parts.append(.prefix)
         for (index, message) in messages.enumerated() {
             parts += [.boundary, .text(index == 0 ? message.content : "\n" + message.content)]
         }

@@ -79,8 +79,10 @@ struct GGUFTokenizer {
     }
 
     /// Control and user-defined tokens, which are matched as they stand.
-    private func addedTokens(_ vocabulary: VocabularyBuilder, _ kinds: [Kind]) -> [AddedToken] {
-        zip(vocabulary.texts, kinds).enumerated().compactMap { id, entry in
+    private func addedTokens(
+        _ vocabulary: VocabularyBuilder, _ kinds: [Kind]
+    ) throws(TokenizerError) -> [AddedToken] {
+        let added = zip(vocabulary.texts, kinds).enumerated().compactMap { id, entry -> AddedToken? in
             guard let text = entry.0, !text.isEmpty else { return nil }
             switch entry.1 {
             case .control, .unknown: return AddedToken(id: Int32(id), content: text, isSpecial: true)
@@ -88,6 +90,14 @@ struct GGUFTokenizer {
             case .normal, .unused, .byte: return nil
             }
         }
+        let bytes = added.reduce(0) { $0 + $1.content.count }
+        guard bytes <= TokenizerLimits.allAddedTokenBytes else {
+            throw error(
+                "tokenizer.ggml.token_type",
+                "control and user-defined tokens of \(bytes) bytes, at most \(TokenizerLimits.allAddedTokenBytes) "
+                    + "are accepted")
+        }
+        return added
     }
 
     private func token(_ name: String, in vocabulary: VocabularyBuilder) throws(TokenizerError) -> Int32? {
@@ -169,7 +179,7 @@ struct GGUFTokenizer {
                 throw self.error("tokenizer.ggml.pre", "its pattern does not compile: \(error.message)")
             }
         }
-        let added = addedTokens(vocabulary, kinds)
+        let added = try addedTokens(vocabulary, kinds)
         let encoder = BytePairEncoder(
             vocabulary: table, units: .bytes((0..<256).map { table.find([UInt8($0)]) ?? -1 }),
             merges: merges.ranked(special: Set(added.filter(\.isSpecial).map(\.id))),
@@ -218,7 +228,7 @@ struct GGUFTokenizer {
             takesWholePieces: false, unknown: nil, fusesUnknown: false)
         return try finish(
             TokenizerDefinition(
-                path: file.path, tokens: tokens, addedTokens: addedTokens(vocabulary, kinds), normalizer: [],
+                path: file.path, tokens: tokens, addedTokens: try addedTokens(vocabulary, kinds), normalizer: [],
                 preTokenizer: PreTokenizer(rewrites: addsSpace ? [.prepend(Self.space), escape] : [escape]),
                 encoder: encoder, leadingSpace: addsSpace ? .drop(1) : .keep, prefix: [], suffix: [],
                 mergeBytes: mergeBytes), vocabulary, addsBOS: true)

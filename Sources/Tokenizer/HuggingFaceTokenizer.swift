@@ -124,16 +124,21 @@ extension JSONFile {
     /// The added tokens, which join the vocabulary unless they are there already.
     fileprivate func addedTokens(_ vocabulary: inout VocabularyBuilder) throws(TokenizerError) -> [AddedToken] {
         let list = try optional("added_tokens", of: root, at: "", "an array", \.array) ?? []
-        guard list.count <= TokenizerLimits.tokens else {
-            throw error("added_tokens", "\(list.count) entries, at most \(TokenizerLimits.tokens) are accepted")
-        }
         var seen: Set<Int32> = []
+        var bytes = 0
         var tokens: [AddedToken] = []
         for (index, value) in list.enumerated() {
             let place = "added_tokens[\(index)]"
             let content = try require("content", of: value, at: place, "a string", \.bytes)
             let id = try require("id", of: value, at: place, "an integer", \.integer)
             guard !content.isEmpty else { throw error("\(place).content", "is empty") }
+            bytes += content.count
+            guard content.count <= TokenizerLimits.addedTokenBytes, bytes <= TokenizerLimits.allAddedTokenBytes else {
+                throw error(
+                    "\(place).content",
+                    "is \(content.count) bytes long, at most \(TokenizerLimits.addedTokenBytes) are accepted, "
+                        + "\(TokenizerLimits.allAddedTokenBytes) for all added tokens together")
+            }
             if let known = vocabulary.ids.find(content) {
                 guard Int(known) == id else {
                     throw error("\(place).id", "is \(id), but the vocabulary has the same text as \(known)")

@@ -38,8 +38,9 @@ extension Tokenizer {
         return script.parts.reduce(into: "") { text, part in
             switch part {
             case .boundary: break
-            case .bos: text += bosToken.map { String(decoding: bytes(of: $0), as: UTF8.self) } ?? ""
-            case .eos: text += eosToken.map { String(decoding: bytes(of: $0), as: UTF8.self) } ?? ""
+            case .prefix: text += decode(prefix, skipSpecialTokens: false)
+            case .bos: text += decode(bosToken.map { [$0] } ?? [], skipSpecialTokens: false)
+            case .eos: text += decode(eosToken.map { [$0] } ?? [], skipSpecialTokens: false)
             case .mark(let mark): text += mark
             case .text(let more): text += more
             }
@@ -54,6 +55,8 @@ private struct ChatWriter {
     private(set) var tokens: [Int32] = []
     /// Token indices at which messages begin.
     private(set) var boundaries: [Int] = []
+    /// Nothing of the rendered text is encoded yet. What the tokenizer puts before texts is not part of it.
+    private var isFirst = true
     private var text: [UInt8] = []
     /// Byte offsets of boundaries in `text`.
     private var offsets: [Int] = []
@@ -65,6 +68,7 @@ private struct ChatWriter {
     mutating func write(_ part: ChatScript.Part) {
         switch part {
         case .boundary: offsets.append(text.count)
+        case .prefix: tokens += tokenizer.prefix
         case .bos: write(tokenizer.bosToken)
         case .eos: write(tokenizer.eosToken)
         case .text(let more): text.append(contentsOf: more.utf8)
@@ -81,13 +85,15 @@ private struct ChatWriter {
         guard let id else { return }
         flush()
         tokens.append(id)
+        isFirst = false
     }
 
     /// Encodes the text collected so far.
     mutating func flush() {
-        let output = tokenizer.encodeContent(text, isFirst: tokens.isEmpty, offsets: offsets)
+        let output = tokenizer.encodeContent(text, isFirst: isFirst, offsets: offsets)
         boundaries += output.marks.map { $0 + tokens.count }
         tokens += output.ids
+        isFirst = isFirst && text.isEmpty
         text = []
         offsets = []
     }

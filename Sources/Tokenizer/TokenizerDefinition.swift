@@ -53,6 +53,9 @@ enum TokenizerLimits {
     static let merges = 1 << 23
     /// Longest text of a token, in bytes.
     static let tokenBytes = 1 << 16
+    /// Longest text of an added token, and of all together, in bytes: they are held in a trie.
+    static let addedTokenBytes = 1 << 12
+    static let allAddedTokenBytes = 1 << 24
     /// Largest JSON file, in bytes.
     static let fileBytes = 1 << 28
 }

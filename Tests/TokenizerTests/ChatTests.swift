@@ -87,6 +87,10 @@ struct ChatTests {
         let messages = [ChatMessage(role: "user", content: "one"), ChatMessage(role: "assistant", content: "two\n")]
         #expect(try tokenizer.render(chat: messages) == "<s>one\ntwo\n")
         #expect(try tokenizer.chatTemplate.get().family == .plain)
+        // GPT-2 has a BOS token but puts it before no text.
+        let gpt2 = try loadTokenizer("gpt2")
+        #expect(try gpt2.encode(chat: [messages[0]]).tokens == gpt2.encode("one"))
+        #expect(try tokenizer.encode(chat: [messages[0]]).tokens == tokenizer.encode("one"))
         let needle = packageRoot.appendingPathComponent("cluster/models/needle-main-2m")
         #expect(try Tokenizer(directory: needle.path).chatTemplate.get().family == .plain)
     }

@@ -61,6 +61,8 @@ struct HostileFileTests {
         #expect(try fault(#""id": 3, "content""#, #""id": 9000000, "content""#).contains("has id 9000000"))
         #expect(try fault(#""content": "<s>""#, #""content": "a""#).contains("the vocabulary has the same text as 0"))
         #expect(try fault(#""content": "<s>""#, #""content": """#).contains("is empty"))
+        let long = String(repeating: "<", count: 5000)
+        #expect(try fault(#""content": "<s>""#, #""content": "\#(long)""#).contains("is 5000 bytes long"))
         #expect(try fault(#""ids": [3]"#, #""ids": [4]"#).contains("is 4, which no token has"))
         #expect(try fault(#""ids": [3]"#, #""ids": ["3"]"#).contains("expected integer ids"))
         #expect(try fault(#", {"Sequence": {"id": "A", "type_id": 0}}"#, "").contains("the text itself does not occur"))
@@ -102,6 +104,9 @@ struct HostileFileTests {
                 #"{"type": "Sequence", "pretokenizers": [\#(split)]}"#)
         }
         #expect(try pattern("(").contains("the pattern does not compile"))
+        let many = String(repeating: "(", count: 5000) + "a" + String(repeating: ")", count: 5000)
+        #expect(try pattern(many).contains("the pattern does not compile"))
+        #expect(try pattern("(((a{1,9999}){1,9999}){1,9999}){1,100001}").contains("the pattern does not compile"))
         #expect(try pattern("[z-a]").contains("the pattern does not compile"))
         #expect(try pattern(String(repeating: "a", count: 20_000)).contains("at most 16384"))
     }
