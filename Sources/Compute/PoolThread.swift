@@ -7,8 +7,8 @@ internal import Glibc
 final class PoolThread: Sendable {
     private let handle: pthread_t
 
-    /// Starts the thread, on `cpu` only if one is given and can be had.
-    init(name: String, cpu: Int?, _ body: @escaping @Sendable () -> Void) {
+    /// Starts the thread, on `cpu` only if one is given and can be had; nil if the system allows no more threads.
+    init?(name: String, cpu: Int?, _ body: @escaping @Sendable () -> Void) {
         let start = Unmanaged.passRetained(Start(name: name, cpu: cpu, body: body))
         var handle = pthread_t()
         let status = pthread_create(
@@ -21,7 +21,10 @@ final class PoolThread: Sendable {
                 start.body()
                 return nil
             }, start.toOpaque())
-        precondition(status == 0, "cannot start thread \(name): \(String(cString: strerror(status)))")
+        guard status == 0 else {
+            start.release()
+            return nil
+        }
         self.handle = handle
     }
 

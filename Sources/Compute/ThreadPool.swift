@@ -17,20 +17,20 @@ public final class ThreadPool: Sendable {
     /// Starts `threads - 1` threads; the caller of ``parallelFor(_:_:)`` is the remaining one.
     ///
     /// - Parameters:
-    ///   - threads: at least 1.
+    ///   - threads: at least 1. Where the system allows fewer, there are fewer: see ``threads``.
     ///   - cpus: the CPUs to keep the threads on: thread i stays on `cpus[i % cpus.count]`. Thread 0 is the caller, which
     ///     is left alone: see ``pinCurrentThread(to:)``. A CPU that cannot be had is ignored.
     ///   - name: thread i is called `name-i`, of which Linux shows the first 15 bytes.
     public init(threads: Int, cpus: [Int]? = nil, name: String) {
         precondition(threads >= 1, "a pool of \(threads) threads")
-        self.threads = threads
         let loop = SharedLoop()
         self.loop = loop
-        workers = (1..<threads).map { index in
+        workers = (1..<threads).compactMap { index in
             PoolThread(name: "\(name)-\(index)", cpu: cpus.flatMap { $0.isEmpty ? nil : $0[index % $0.count] }) {
                 loop.work()
             }
         }
+        self.threads = workers.count + 1
     }
 
     deinit {

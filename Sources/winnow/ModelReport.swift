@@ -114,7 +114,9 @@ struct ModelReport: Encodable {
 
     /// A table of a dozen lines.
     func text() -> String {
-        func list(_ parts: String?...) -> String { parts.compactMap(\.self).joined(separator: ", ") }
+        func list(_ parts: String?...) -> String {
+            parts.compactMap(\.self).filter { !$0.isEmpty }.joined(separator: ", ")
+        }
         let rows: [(String, String)] = [
             ("model", list(path, name)),
             (
