@@ -28,7 +28,6 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
@@ -76,16 +75,15 @@ let package = Package(
             dependencies: [
                 "Coordinator", "Tokenizer", "Transformer", "Speculation", log,
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: swift),
         .target(
             name: "LoadGenerator",
             dependencies: [
-                log,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "Histogram", package: "hdrhistogram-swift"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: swift),
         .target(
             name: "Launcher",
@@ -102,5 +100,45 @@ let package = Package(
                 "Gateway", "LoadGenerator", "Launcher", arguments, log,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: swift),
+
+        // Tests live with the room they hold. They read their fixtures from the source tree.
+        .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels"], swiftSettings: swift),
+        .testTarget(name: "CheckpointTests", dependencies: ["Checkpoint"], swiftSettings: swift),
+        .testTarget(
+            name: "TokenizerTests", dependencies: ["Tokenizer", "Checkpoint"], exclude: ["Fixtures"],
+            swiftSettings: swift),
+        .testTarget(
+            name: "TransformerTests", dependencies: ["Transformer", "Checkpoint", "Compute"], exclude: ["Fixtures"],
+            swiftSettings: swift),
+        .testTarget(
+            name: "SpeculationTests", dependencies: ["Speculation", "Transformer", "Checkpoint", "Compute"],
+            exclude: ["Fixtures"], swiftSettings: swift),
+        .testTarget(
+            name: "WireTests", dependencies: ["Wire", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            swiftSettings: swift),
+        .testTarget(name: "WorkerTests", dependencies: ["Worker", "Wire", "Checkpoint", log], swiftSettings: swift),
+        .testTarget(
+            name: "CoordinatorTests",
+            dependencies: ["Coordinator", "Worker", "Wire", "Speculation", "Transformer", "Tokenizer", log],
+            swiftSettings: swift),
+        .testTarget(
+            name: "GatewayTests",
+            dependencies: [
+                "Gateway", "Coordinator", "Tokenizer", "Transformer", "Speculation", log,
+                .product(name: "InMemoryLogging", package: "swift-log"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], swiftSettings: swift),
+        .testTarget(
+            name: "LoadGeneratorTests",
+            dependencies: [
+                "LoadGenerator", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+            ], swiftSettings: swift),
+        .testTarget(name: "LauncherTests", dependencies: ["Launcher", "winnow"], swiftSettings: swift),
+        // The whole house: real processes of the built command.
+        .testTarget(name: "WinnowTests", dependencies: ["winnow"], exclude: ["Fixtures"], swiftSettings: swift),
     ]
 )

@@ -109,7 +109,9 @@ final class Admission: Sendable {
         do {
             try request.speculation.validate()
         } catch {
-            throw RequestError(.invalidRequest, "\(error)", field: "speculative_prefill")
+            var field = "speculative_prefill"
+            if case .invalidParameter(let name, _, _) = error { field += ".\(name)" }
+            throw RequestError(.invalidRequest, "\(error)", field: field)
         }
     }
 }

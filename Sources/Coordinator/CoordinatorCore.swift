@@ -43,16 +43,6 @@ actor CoordinatorCore {
     private var isStopped = false
     private let clock = ContinuousClock()
 
-    /// The pipeline of one epoch, from its last worker's ready to its end.
-    private struct Pipeline {
-        let epoch: UInt64
-        let edge: OutgoingEdge
-        var check: SequenceCheck
-        var scheduler: Scheduler
-        /// The edge to stage 0 stands.
-        var isLinked = false
-    }
-
     init(
         loop: SocketLoop, settings: Settings, context: ZeroMQContext, control: Socket,
         results: Socket, registry: Registry, admission: Admission, speculator: SpeculatorRunner?,
@@ -199,12 +189,8 @@ actor CoordinatorCore {
 
     @discardableResult
     private func send(_ body: Envelope.OneOf_Body, on pipeline: Pipeline) -> Bool {
-        do {
-            if try pipeline.edge.send(epoch: pipeline.epoch, body) == .sent { return true }
-            act(registry.edgeFault(reason: "the link to stage 0 at \(pipeline.edge.endpoint) is down"))
-        } catch {
-            act(registry.edgeFault(reason: "\(error)"))
-        }
+        guard let problem = pipeline.send(body) else { return true }
+        act(registry.edgeFault(reason: problem))
         return false
     }
 
@@ -348,7 +334,13 @@ actor CoordinatorCore {
                 case .unknownWorker: refuse(identity, .unknownWorker, "say hello first")
                 }
             case .assign(let identity, let epoch, let stage, let layers, let next, let kvRows):
-                assign(identity, epoch: epoch, stage: stage, layers: layers, next: next, kvRows: kvRows)
+                logger.info(
+                    "assigning",
+                    metadata: ["epoch": "\(epoch)", "stage": "\(stage)", "layers": "\(LayerPlan.name(layers))"])
+                let assignment = Assignment(
+                    stage: stage, of: settings.stageCount, layers: layers, next: next ?? settings.resultsEndpoint,
+                    maxRows: settings.microBatchRows, maxInFlight: maxInFlight, kvRows: kvRows)
+                tell(identity, .assignment(assignment), epoch: epoch)
             case .up(let epoch, let first, let kvRows): rise(epoch: epoch, first: first, kvRows: kvRows)
             case .down(let reason): fall(reason)
             }
@@ -366,23 +358,6 @@ actor CoordinatorCore {
         tell(identity, .refusal(refusal))
     }
 
-    private func assign(
-        _ identity: Registry.Identity, epoch: UInt64, stage: Int, layers: Range<Int>, next: String?, kvRows: Int
-    ) {
-        var assignment = Assignment()
-        assignment.stage = UInt32(stage)
-        assignment.stageCount = UInt32(settings.stageCount)
-        assignment.layerFirst = UInt32(layers.lowerBound)
-        assignment.layerEnd = UInt32(layers.upperBound)
-        assignment.nextEndpoint = next ?? settings.resultsEndpoint
-        assignment.maxRows = UInt32(settings.microBatchRows)
-        assignment.maxInFlight = UInt32(maxInFlight)
-        assignment.kvRows = UInt64(kvRows)
-        logger.info(
-            "assigning", metadata: ["epoch": "\(epoch)", "stage": "\(stage)", "layers": "\(LayerPlan.name(layers))"])
-        tell(identity, .assignment(assignment), epoch: epoch)
-    }
-
     /// One micro-batch for each stage, and one on the way.
     private var maxInFlight: Int { settings.stageCount + 1 }
 
@@ -398,15 +373,11 @@ actor CoordinatorCore {
 
     private func rise(epoch: UInt64, first: String, kvRows: Int) {
         do {
-            let edge = try OutgoingEdge(
-                to: first, identity: "coordinator-\(epoch)", context: context,
-                limits: Socket.Limits(maxFrameBytes: Protocol.maxDataBytes))
-            pipeline = Pipeline(
-                epoch: epoch, edge: edge, check: SequenceCheck(epoch: epoch),
-                scheduler: Scheduler(
-                    limits: Scheduler.Limits(
-                        maxRows: settings.microBatchRows, maxInFlight: maxInFlight, stageCount: settings.stageCount,
-                        kvRows: kvRows)))
+            pipeline = try Pipeline(
+                epoch: epoch, first: first, context: context,
+                limits: Scheduler.Limits(
+                    maxRows: settings.microBatchRows, maxInFlight: maxInFlight, stageCount: settings.stageCount,
+                    kvRows: kvRows))
         } catch {
             act(registry.edgeFault(reason: "\(error)"))
         }
@@ -414,9 +385,7 @@ actor CoordinatorCore {
 
     /// The pipeline serves once the edge to stage 0 stands.
     private func link() {
-        guard let pipeline, !pipeline.isLinked else { return }
-        let probe = Message(epoch: pipeline.epoch, sequence: 0, .ready(Ready()))
-        guard let frames = try? probe.frames(), (try? pipeline.edge.socket.send(frames)) == .sent else { return }
+        guard let pipeline, !pipeline.isLinked, pipeline.probe() else { return }
         self.pipeline?.isLinked = true
         admission.setReadiness(nil)
         logger.info("the pipeline stands", metadata: ["epoch": "\(pipeline.epoch)"])

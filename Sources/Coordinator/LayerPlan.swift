@@ -1,21 +1,23 @@
 /// Who holds which layers: the stages of a pipeline, in order.
-struct LayerPlan: Equatable {
-    struct Slot: Equatable {
-        var layers: Range<Int>
+package struct LayerPlan: Equatable {
+    package struct Slot: Equatable {
+        package var layers: Range<Int>
         /// A worker asked for exactly these layers; otherwise any worker without a wish takes them.
-        var isWish: Bool
+        package var isWish: Bool
     }
-    struct Impossible: Error, Equatable {
-        var reason: String
+    package struct Impossible: Error, Equatable {
+        package var reason: String
+
+        package init(reason: String) { self.reason = reason }
     }
 
-    var slots: [Slot]
+    package var slots: [Slot]
 
     /// Cuts `layerCount` layers into `stageCount` contiguous stages: the wishes as they are, the gaps between them into
     /// even parts, the longer parts first.
     ///
     /// - Throws: `Impossible`, with the reason, when wishes overlap or the count does not come out.
-    init(layerCount: Int, stageCount: Int, wishes: [Range<Int>]) throws(Impossible) {
+    package init(layerCount: Int, stageCount: Int, wishes: [Range<Int>]) throws(Impossible) {
         let wishes = Set(wishes).sorted { $0.lowerBound < $1.lowerBound }
         for (first, second) in zip(wishes, wishes.dropFirst()) where first.overlaps(second) {
             throw Impossible(reason: "layers \(Self.name(first)) and \(Self.name(second)) of two workers overlap")
@@ -57,5 +59,5 @@ struct LayerPlan: Equatable {
     }
 
     /// As flags spell it: first and last layer, both included.
-    static func name(_ layers: Range<Int>) -> String { "\(layers.lowerBound)-\(layers.upperBound - 1)" }
+    package static func name(_ layers: Range<Int>) -> String { "\(layers.lowerBound)-\(layers.upperBound - 1)" }
 }

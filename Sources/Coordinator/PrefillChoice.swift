@@ -19,7 +19,7 @@ package enum PrefillChoice: Equatable {
             self = .dense(fallback: "no speculator is configured")
             return
         }
-        if parameters.selection != .reference, count < parameters.threshold {
+        guard parameters.prunes(promptCount: count) else {
             self = .dense(fallback: "the prompt's \(count) tokens are below the threshold of \(parameters.threshold)")
             return
         }

@@ -1,36 +1,61 @@
 /// Which workers there are, and which of them form the pipeline. A pure value: events in, actions out.
-struct Registry {
-    typealias Instant = ContinuousClock.Instant
+package struct Registry {
+    package typealias Instant = ContinuousClock.Instant
     /// What a worker's control edge is known by.
-    typealias Identity = [UInt8]
+    package typealias Identity = [UInt8]
 
-    struct Settings {
+    package struct Settings {
         /// The main model's fingerprint, 32 bytes.
-        var fingerprint: [UInt8]
-        var layerCount: Int
-        var stageCount: Int
+        package var fingerprint: [UInt8]
+        package var layerCount: Int
+        package var stageCount: Int
         /// KV rows a request may count on, unless a worker holds fewer.
-        var kvRows: Int
+        package var kvRows: Int
         /// A worker silent for this long is lost.
-        var silenceLimit: Duration
+        package var silenceLimit: Duration
         /// A busy worker without progress for this long hangs, and counts as lost.
-        var stallLimit: Duration
+        package var stallLimit: Duration
+
+        package init(
+            fingerprint: [UInt8], layerCount: Int, stageCount: Int, kvRows: Int, silenceLimit: Duration,
+            stallLimit: Duration
+        ) {
+            self.fingerprint = fingerprint
+            self.layerCount = layerCount
+            self.stageCount = stageCount
+            self.kvRows = kvRows
+            self.silenceLimit = silenceLimit
+            self.stallLimit = stallLimit
+        }
     }
 
     /// What a worker says of itself, checked for form.
-    struct Introduction: Equatable {
-        var name: String
-        var fingerprint: [UInt8]
-        var model: String
-        var layerCount: Int
-        var dataEndpoint: String
+    package struct Introduction: Equatable {
+        package var name: String
+        package var fingerprint: [UInt8]
+        package var model: String
+        package var layerCount: Int
+        package var dataEndpoint: String
         /// The layers it was told to hold; `nil`: any.
-        var wish: Range<Int>?
+        package var wish: Range<Int>?
         /// 0: the coordinator's choice.
-        var kvRows: Int
+        package var kvRows: Int
+
+        package init(
+            name: String, fingerprint: [UInt8], model: String, layerCount: Int, dataEndpoint: String,
+            wish: Range<Int>?, kvRows: Int
+        ) {
+            self.name = name
+            self.fingerprint = fingerprint
+            self.model = model
+            self.layerCount = layerCount
+            self.dataEndpoint = dataEndpoint
+            self.wish = wish
+            self.kvRows = kvRows
+        }
     }
 
-    enum Action: Equatable {
+    package enum Action: Equatable {
         case reply(Identity)
         case refuse(Identity, RefusalReason)
         /// `next` is the data endpoint of the next stage; `nil` for the last, which answers to the coordinator.
@@ -39,7 +64,7 @@ struct Registry {
         case down(reason: String)
     }
 
-    enum RefusalReason: Equatable {
+    package enum RefusalReason: Equatable {
         case otherWeights(String)
         case badLayers(String)
         case unknownWorker
@@ -67,17 +92,17 @@ struct Registry {
     private var members: [Identity: Member] = [:]
     private var joined = 0
     private var phase: Phase
-    private(set) var epoch: UInt64 = 0
+    package private(set) var epoch: UInt64 = 0
 
-    init(settings: Settings) {
+    package init(settings: Settings) {
         self.settings = settings
         phase = .waiting(reason: "0 of \(settings.stageCount) workers are here")
     }
 
-    var isUp: Bool { phase == .up }
+    package var isUp: Bool { phase == .up }
 
     /// In words an operator can act on; `nil` when the pipeline stands.
-    var notReadyReason: String? {
+    package var notReadyReason: String? {
         switch phase {
         case .waiting(let reason): reason
         case .assembling:
@@ -88,18 +113,18 @@ struct Registry {
     }
 
     /// The names of the workers in the pipeline, stage by stage.
-    var stageNames: [String] {
+    package var stageNames: [String] {
         members.values.filter { $0.stage != nil }.sorted { ($0.stage ?? 0) < ($1.stage ?? 0) }
             .map(\.introduction.name)
     }
 
-    var identities: [Identity] { Array(members.keys) }
+    package var identities: [Identity] { Array(members.keys) }
 
-    func knows(_ identity: Identity) -> Bool { members[identity] != nil }
+    package func knows(_ identity: Identity) -> Bool { members[identity] != nil }
 
     // MARK: Events
 
-    mutating func hello(from identity: Identity, _ introduction: Introduction, now: Instant) -> [Action] {
+    package mutating func hello(from identity: Identity, _ introduction: Introduction, now: Instant) -> [Action] {
         if members[identity] != nil {
             members[identity]?.lastHeard = now
             return [.reply(identity)]
@@ -140,20 +165,21 @@ struct Registry {
         return [.reply(identity)] + assembleIfWaiting()
     }
 
-    mutating func heartbeat(from identity: Identity, progress: UInt64, isBusy: Bool, now: Instant) -> [Action] {
+    package mutating func heartbeat(from identity: Identity, progress: UInt64, isBusy: Bool, now: Instant) -> [Action] {
         guard var member = members[identity] else { return [.refuse(identity, .unknownWorker)] }
         member.lastHeard = now
         if !isBusy || progress != member.progress { member.progressSince = now }
         member.progress = progress
         members[identity] = member
-        guard member.stage != nil, member.progressSince.duration(to: now) > settings.stallLimit else {
+        // Loading the weights of a large model may take as long as it takes.
+        guard member.isReady, member.progressSince.duration(to: now) > settings.stallLimit else {
             return [.reply(identity)]
         }
         return [.reply(identity)]
             + lose(identity, why: "computes without progress for \(settings.stallLimit.components.seconds) s")
     }
 
-    mutating func ready(from identity: Identity, epoch: UInt64, now: Instant) -> [Action] {
+    package mutating func ready(from identity: Identity, epoch: UInt64, now: Instant) -> [Action] {
         guard epoch == self.epoch, phase == .assembling, members[identity]?.stage != nil else { return [] }
         members[identity]?.isReady = true
         members[identity]?.lastHeard = now
@@ -166,19 +192,19 @@ struct Registry {
     }
 
     /// A worker says the pipeline can't go on. It stays; a new epoch is made of the same workers.
-    mutating func pipelineFault(from identity: Identity, epoch: UInt64, reason: String) -> [Action] {
+    package mutating func pipelineFault(from identity: Identity, epoch: UInt64, reason: String) -> [Action] {
         guard epoch == self.epoch || epoch == 0, let member = members[identity], member.stage != nil else { return [] }
         return breakPipeline("worker \(member.introduction.name) reports: \(reason)") + assembleIfWaiting()
     }
 
     /// The coordinator's own edge to the pipeline failed.
-    mutating func edgeFault(reason: String) -> [Action] { breakPipeline(reason) + assembleIfWaiting() }
+    package mutating func edgeFault(reason: String) -> [Action] { breakPipeline(reason) + assembleIfWaiting() }
 
-    mutating func goodbye(from identity: Identity, reason: String) -> [Action] {
+    package mutating func goodbye(from identity: Identity, reason: String) -> [Action] {
         lose(identity, why: "left (\(reason))")
     }
 
-    mutating func tick(now: Instant) -> [Action] {
+    package mutating func tick(now: Instant) -> [Action] {
         let silent = members.filter { $0.value.lastHeard.duration(to: now) > settings.silenceLimit }.map(\.key)
         return silent.flatMap { lose($0, why: "has been silent for \(settings.silenceLimit.components.seconds) s") }
     }

@@ -1,5 +1,5 @@
 import DequeModule
-import Transformer
+package import Transformer
 
 /// Which rows travel next: a pure value that turns requests into micro-batches, and samples into tokens.
 ///
@@ -7,54 +7,75 @@ import Transformer
 /// every stage busy; a request's prompt rows may follow each other down the pipeline without waiting, its decode rows
 /// can't. KV rows are reserved for the kept tokens and the answer when a request's first rows leave, and given back when
 /// every stage has freed them.
-struct Scheduler {
-    struct Limits: Equatable {
+package struct Scheduler {
+    package struct Limits: Equatable {
         /// Rows of one micro-batch.
-        var maxRows: Int
+        package var maxRows: Int
         /// Micro-batches under way.
-        var maxInFlight: Int
-        var stageCount: Int
-        var kvRows: Int
+        package var maxInFlight: Int
+        package var stageCount: Int
+        package var kvRows: Int
         /// Fewer prompt rows than this make inefficient products.
-        var minRows = 64
+        package var minRows: Int
+
+        package init(maxRows: Int, maxInFlight: Int, stageCount: Int, kvRows: Int, minRows: Int = 64) {
+            self.maxRows = maxRows
+            self.maxInFlight = maxInFlight
+            self.stageCount = stageCount
+            self.kvRows = kvRows
+            self.minRows = minRows
+        }
     }
 
     /// A request whose prompt has been pruned (or not).
-    struct Work {
-        var id: UInt64
+    package struct Work {
+        package var id: UInt64
         /// Kept prompt tokens, and their position ids in the unpruned prompt.
-        var tokens: [Int32]
-        var positions: [Int32]
+        package var tokens: [Int32]
+        package var positions: [Int32]
         /// M: generation continues at this position.
-        var promptCount: Int
-        var maxTokens: Int
-        var sampling: SamplingParameters
+        package var promptCount: Int
+        package var maxTokens: Int
+        package var sampling: SamplingParameters
         /// Tokens that end the answer; empty to go on regardless.
-        var ends: Set<Int32>
+        package var ends: Set<Int32>
 
-        var kvRows: Int { tokens.count + maxTokens - 1 }
+        package init(
+            id: UInt64, tokens: [Int32], positions: [Int32], promptCount: Int, maxTokens: Int,
+            sampling: SamplingParameters, ends: Set<Int32>
+        ) {
+            self.id = id
+            self.tokens = tokens
+            self.positions = positions
+            self.promptCount = promptCount
+            self.maxTokens = maxTokens
+            self.sampling = sampling
+            self.ends = ends
+        }
+
+        package var kvRows: Int { tokens.count + maxTokens - 1 }
     }
 
-    struct Part: Equatable {
-        var request: UInt64
-        var tokens: [Int32]
-        var positions: [Int32]
+    package struct Part: Equatable {
+        package var request: UInt64
+        package var tokens: [Int32]
+        package var positions: [Int32]
         /// In a request's first part.
-        var opening: Opening?
-        var sample: Bool
-        var step: Int
+        package var opening: Opening?
+        package var sample: Bool
+        package var step: Int
     }
-    struct Opening: Equatable {
-        var kvRows: Int
-        var sampling: SamplingParameters
+    package struct Opening: Equatable {
+        package var kvRows: Int
+        package var sampling: SamplingParameters
     }
-    struct MicroBatch: Equatable {
-        var id: UInt64
-        var parts: [Part]
-        var rows: Int { parts.reduce(0) { $0 + $1.tokens.count } }
+    package struct MicroBatch: Equatable {
+        package var id: UInt64
+        package var parts: [Part]
+        package var rows: Int { parts.reduce(0) { $0 + $1.tokens.count } }
     }
 
-    enum Effect: Equatable {
+    package enum Effect: Equatable {
         case token(UInt64, SampledToken)
         case finished(UInt64, FinishReason)
         /// Tell the stages to free the request.
@@ -70,7 +91,7 @@ struct Scheduler {
         var isPrefilling: Bool { rowsSent < work.tokens.count }
     }
 
-    let limits: Limits
+    package let limits: Limits
     private var waiting: Deque<Work> = []
     private var active: [UInt64: Active] = [:]
     /// Active requests whose prompt is not all sent, in order of arrival.
@@ -82,20 +103,20 @@ struct Scheduler {
     private var reservedRows = 0
     private var nextMicroBatch: UInt64 = 1
 
-    init(limits: Limits) { self.limits = limits }
+    package init(limits: Limits) { self.limits = limits }
 
-    var isIdle: Bool { waiting.isEmpty && active.isEmpty }
-    var waitingCount: Int { waiting.count }
-    var activeCount: Int { active.count }
-    var inFlightCount: Int { inFlight.count }
+    package var isIdle: Bool { waiting.isEmpty && active.isEmpty }
+    package var waitingCount: Int { waiting.count }
+    package var activeCount: Int { active.count }
+    package var inFlightCount: Int { inFlight.count }
     /// KV rows that active and not yet freed requests hold.
-    var kvRowsReserved: Int { reservedRows }
+    package var kvRowsReserved: Int { reservedRows }
 
     /// Queues a request. It must fit: `work.kvRows <= limits.kvRows`, and at least one token.
-    mutating func add(_ work: Work) { waiting.append(work) }
+    package mutating func add(_ work: Work) { waiting.append(work) }
 
     /// The next micro-batch to send, or `nil`: nothing to do, or enough under way.
-    mutating func next() -> MicroBatch? {
+    package mutating func next() -> MicroBatch? {
         guard inFlight.count < limits.maxInFlight else { return nil }
         var parts: [Part] = []
         var room = limits.maxRows
@@ -122,6 +143,7 @@ struct Scheduler {
 
     private mutating func takePromptRows(_ parts: inout [Part], room: inout Int) {
         var index = 0
+        var isShared = prefilling.count + waiting.count > 1
         while room > 0 {
             if index == prefilling.count {
                 guard let work = waiting.first, reservedRows + work.kvRows <= limits.kvRows else { return }
@@ -136,7 +158,8 @@ struct Scheduler {
                 continue
             }
             let work = request.work
-            let rows = min(room, work.tokens.count - request.rowsSent, share(of: work.tokens.count))
+            let rows = min(
+                room, work.tokens.count - request.rowsSent, isShared ? limits.maxRows : share(of: work.tokens.count))
             let range = request.rowsSent..<request.rowsSent + rows
             request.rowsSent = range.upperBound
             active[id] = request
@@ -146,21 +169,23 @@ struct Scheduler {
                     opening: range.lowerBound == 0 ? Opening(kvRows: work.kvRows, sampling: work.sampling) : nil,
                     sample: !request.isPrefilling, step: 0))
             room -= rows
+            isShared = true
             if request.isPrefilling { index += 1 } else { prefilling.remove(at: index) }
         }
     }
 
-    /// Rows of one prompt in one micro-batch. Cut into n micro-batches, a lone prompt is through S stages in
+    /// Rows of a lone prompt in one micro-batch. Cut into n micro-batches, a lone prompt is through S stages in
     /// (n+S-1)/(nS) of the time one stage would take for all layers: so about two micro-batches a stage, unless that makes
     /// them too small to compute well. When other prompts follow they keep the stages busy, and nothing is cut.
     private func share(of count: Int) -> Int {
-        guard limits.stageCount > 1, prefilling.count + waiting.count == 1 else { return limits.maxRows }
+        guard limits.stageCount > 1 else { return limits.maxRows }
         let even = (count + 2 * limits.stageCount - 1) / (2 * limits.stageCount)
         return min(limits.maxRows, max(limits.minRows, (even + 31) / 32 * 32))
     }
 
     /// A micro-batch came out of the last stage. Samples of requests that are gone are ignored.
-    mutating func complete(_ microBatch: UInt64, samples: [(request: UInt64, token: SampledToken)]) -> [Effect] {
+    package mutating func complete(_ microBatch: UInt64, samples: [(request: UInt64, token: SampledToken)]) -> [Effect]
+    {
         guard let expected = inFlight.removeValue(forKey: microBatch) else { return [] }
         var effects: [Effect] = []
         for (id, token) in samples where expected.contains(id) {
@@ -183,13 +208,13 @@ struct Scheduler {
     }
 
     /// A stage could not compute a micro-batch: its requests are lost, and freed everywhere.
-    mutating func lose(_ microBatch: UInt64) -> (lost: [UInt64], effects: [Effect]) {
+    package mutating func lose(_ microBatch: UInt64) -> (lost: [UInt64], effects: [Effect]) {
         let lost = (inFlight.removeValue(forKey: microBatch) ?? []).filter { active[$0] != nil }
         return (lost, lost.flatMap { end($0) })
     }
 
     /// Takes a request out, wherever it is.
-    mutating func cancel(_ id: UInt64) -> [Effect] {
+    package mutating func cancel(_ id: UInt64) -> [Effect] {
         if let index = waiting.firstIndex(where: { $0.id == id }) {
             waiting.remove(at: index)
             return []
@@ -204,7 +229,7 @@ struct Scheduler {
     }
 
     /// Every stage has freed these requests.
-    mutating func released(_ ids: [UInt64]) {
+    package mutating func released(_ ids: [UInt64]) {
         for id in ids { reservedRows -= releasing.removeValue(forKey: id) ?? 0 }
     }
 }

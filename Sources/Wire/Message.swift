@@ -57,6 +57,8 @@ package struct Message {
         } catch {
             throw MessageError("envelope", "not a protobuf envelope of \(first.count) bytes (\(error))")
         }
+        // No release has version 0: such bytes happen to parse, but are no message.
+        guard envelope.version != 0 else { throw MessageError("envelope", "no version") }
         guard envelope.version == Protocol.version else {
             throw MessageError(
                 "envelope.version",

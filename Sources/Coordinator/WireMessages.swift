@@ -51,6 +51,23 @@ extension SampledToken {
     }
 }
 
+extension Assignment {
+    /// - Parameter next: the data endpoint of the next stage, or of the coordinator for the last one.
+    init(
+        stage: Int, of stageCount: Int, layers: Range<Int>, next: String, maxRows: Int, maxInFlight: Int, kvRows: Int
+    ) {
+        self.init()
+        self.stage = UInt32(stage)
+        self.stageCount = UInt32(stageCount)
+        layerFirst = UInt32(layers.lowerBound)
+        layerEnd = UInt32(layers.upperBound)
+        nextEndpoint = next
+        self.maxRows = UInt32(maxRows)
+        self.maxInFlight = UInt32(maxInFlight)
+        self.kvRows = UInt64(kvRows)
+    }
+}
+
 extension Registry.Introduction {
     /// - Throws: `MessageError` naming the field that makes no sense.
     init(_ hello: Hello) throws(MessageError) {

@@ -1,0 +1,147 @@
+import Coordinator
+import Testing
+
+@Suite("Registry")
+struct RegistryTests {
+    private let start = ContinuousClock.now
+    private let weights = [UInt8](repeating: 7, count: 32)
+
+    private func registry(stages: Int = 2, layers: Int = 4) -> Registry {
+        Registry(
+            settings: Registry.Settings(
+                fingerprint: weights, layerCount: layers, stageCount: stages, kvRows: 1000, silenceLimit: .seconds(3),
+                stallLimit: .seconds(60)))
+    }
+
+    private func worker(_ name: String, wish: Range<Int>? = nil, weights: [UInt8]? = nil, kvRows: Int = 0)
+        -> Registry.Introduction
+    {
+        Registry.Introduction(
+            name: name, fingerprint: weights ?? self.weights, model: "m", layerCount: 4, dataEndpoint: "ipc://\(name)",
+            wish: wish, kvRows: kvRows)
+    }
+
+    private func identity(_ name: String) -> Registry.Identity { Array(name.utf8) }
+
+    /// A registry whose pipeline stands: stage i is worker "w<i>".
+    private func standing(stages: Int = 2) -> Registry {
+        var registry = registry(stages: stages)
+        for stage in 0..<stages {
+            _ = registry.hello(from: identity("w\(stage)"), worker("w\(stage)"), now: start)
+        }
+        for stage in 0..<stages { _ = registry.ready(from: identity("w\(stage)"), epoch: 1, now: start) }
+        return registry
+    }
+
+    @Test func aPipelineStandsWhenAllAreReady() {
+        var registry = registry()
+        #expect(registry.notReadyReason == "0 of 2 workers are here")
+        #expect(registry.hello(from: identity("a"), worker("a"), now: start) == [.reply(identity("a"))])
+        #expect(registry.notReadyReason == "1 of 2 workers are here")
+        let actions = registry.hello(from: identity("b"), worker("b", kvRows: 500), now: start)
+        #expect(
+            actions == [
+                .reply(identity("b")),
+                .assign(identity("a"), epoch: 1, stage: 0, layers: 0..<2, next: "ipc://b", kvRows: 500),
+                .assign(identity("b"), epoch: 1, stage: 1, layers: 2..<4, next: nil, kvRows: 500),
+            ])
+        #expect(registry.ready(from: identity("b"), epoch: 1, now: start) == [])
+        #expect(!registry.isUp)
+        #expect(
+            registry.ready(from: identity("a"), epoch: 1, now: start) == [.up(epoch: 1, first: "ipc://a", kvRows: 500)])
+        #expect(registry.isUp)
+    }
+
+    @Test func otherWeightsAreRefusedAndToldWhy() {
+        var registry = registry()
+        let actions = registry.hello(
+            from: identity("a"), worker("a", weights: .init(repeating: 1, count: 32)), now: start)
+        guard case .refuse(_, .otherWeights(let text)) = actions.first else {
+            Issue.record("not refused: \(actions)")
+            return
+        }
+        #expect(text.contains("070707") && text.contains("010101"))
+        #expect(registry.notReadyReason == "0 of 2 workers are here")
+    }
+
+    @Test(arguments: [4..<6, 0..<5]) func layersOutsideTheModelAreRefused(wish: Range<Int>) {
+        var registry = registry()
+        let actions = registry.hello(from: identity("a"), worker("a", wish: wish), now: start)
+        guard case .refuse(_, .badLayers(let text)) = actions.first else {
+            Issue.record("not refused: \(actions)")
+            return
+        }
+        #expect(text.contains("0-3"))
+    }
+
+    @Test func anOverlapIsRefusedATwinIsASpare() {
+        var registry = registry()
+        _ = registry.hello(from: identity("a"), worker("a", wish: 0..<2), now: start)
+        guard case .refuse = registry.hello(from: identity("b"), worker("b", wish: 1..<4), now: start).first else {
+            Issue.record("an overlap was taken")
+            return
+        }
+        #expect(
+            registry.hello(from: identity("c"), worker("c", wish: 0..<2), now: start).contains(.reply(identity("c"))))
+        #expect(!registry.isUp)
+        _ = registry.hello(from: identity("d"), worker("d", wish: 2..<4), now: start)
+        #expect(registry.epoch == 1)
+        #expect(registry.stageNames == ["a", "d"])
+    }
+
+    @Test func aSpareTakesOverAndSurvivorsKeepTheirLayers() {
+        var registry = standing()
+        #expect(registry.hello(from: identity("spare"), worker("spare"), now: start) == [.reply(identity("spare"))])
+        let later = start + .seconds(2)
+        for name in ["w1", "spare"] {
+            _ = registry.heartbeat(from: identity(name), progress: 1, isBusy: false, now: later)
+        }
+        let actions = registry.tick(now: start + .milliseconds(3500))
+        #expect(actions.first == .down(reason: "worker w0 has been silent for 3 s"))
+        #expect(
+            Array(actions.dropFirst()) == [
+                .assign(identity("spare"), epoch: 2, stage: 0, layers: 0..<2, next: "ipc://w1", kvRows: 1000),
+                .assign(identity("w1"), epoch: 2, stage: 1, layers: 2..<4, next: nil, kvRows: 1000),
+            ])
+    }
+
+    @Test func anOldEpochsReadyCountsForNothing() {
+        var registry = standing()
+        _ = registry.edgeFault(reason: "cut")
+        #expect(registry.epoch == 2)
+        #expect(registry.ready(from: identity("w0"), epoch: 1, now: start) == [])
+        #expect(registry.ready(from: identity("w1"), epoch: 1, now: start) == [])
+        #expect(!registry.isUp)
+    }
+
+    @Test func aBusyWorkerWithoutProgressHangs() {
+        var registry = standing()
+        var actions: [Registry.Action] = []
+        for second in 1...62 {
+            let now = start + .seconds(second)
+            actions += registry.heartbeat(from: identity("w0"), progress: 5, isBusy: true, now: now)
+            actions += registry.heartbeat(from: identity("w1"), progress: 0, isBusy: false, now: now)
+            actions += registry.tick(now: now)
+        }
+        #expect(actions.contains(.down(reason: "worker w0 computes without progress for 60 s")))
+        // Idle as long, w1 is not suspected.
+        #expect(registry.identities == [identity("w1")])
+    }
+
+    @Test func strangersAreToldToSayHello() {
+        var registry = standing()
+        #expect(
+            registry.heartbeat(from: identity("x"), progress: 0, isBusy: false, now: start)
+                == [.refuse(identity("x"), .unknownWorker)])
+        #expect(registry.pipelineFault(from: identity("x"), epoch: 1, reason: "?") == [])
+        #expect(registry.goodbye(from: identity("x"), reason: "?") == [])
+        #expect(registry.isUp)
+    }
+
+    @Test func aGoodbyeBreaksThePipelineAtOnce() {
+        var registry = standing()
+        #expect(
+            registry.goodbye(from: identity("w1"), reason: "stopped") == [.down(reason: "worker w1 left (stopped)")])
+        #expect(registry.notReadyReason == "1 of 2 workers are here")
+    }
+}

@@ -1,0 +1,165 @@
+import Coordinator
+import Testing
+import Transformer
+
+/// A generator of the same numbers for the same seed.
+private struct Seeded: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
+@Suite("Scheduler")
+struct SchedulerTests {
+    private func work(_ id: UInt64, kept: [Int32], prompt: Int, maxTokens: Int, ends: Set<Int32> = []) -> Scheduler.Work
+    {
+        Scheduler.Work(
+            id: id, tokens: kept.map { $0 + 1000 }, positions: kept, promptCount: prompt, maxTokens: maxTokens,
+            sampling: SamplingParameters(temperature: 0), ends: ends)
+    }
+
+    private func next(_ scheduler: inout Scheduler) throws -> Scheduler.MicroBatch {
+        let batch = scheduler.next()
+        return try #require(batch)
+    }
+
+    private func sample(_ token: Int32) -> SampledToken { SampledToken(token: token, logProbability: 0, top: []) }
+
+    @Test func generationContinuesAtTheUnprunedLength() throws {
+        var scheduler = Scheduler(limits: .init(maxRows: 512, maxInFlight: 2, stageCount: 1, kvRows: 1000))
+        scheduler.add(work(1, kept: [0, 5, 6, 90], prompt: 100, maxTokens: 3))
+        let prefill = try next(&scheduler)
+        #expect(prefill.parts.map(\.positions) == [[0, 5, 6, 90]])
+        #expect(prefill.parts[0].sample)
+        #expect(prefill.parts[0].opening?.kvRows == 4 + 3 - 1)
+        let nothing = scheduler.next()
+        #expect(nothing == nil)
+        let token = scheduler.complete(prefill.id, samples: [(1, sample(7))])
+        #expect(token == [.token(1, sample(7))])
+        let first = try next(&scheduler)
+        #expect(first.parts.map(\.positions) == [[100]])
+        #expect(first.parts.map(\.tokens) == [[7]])
+        #expect(first.parts[0].opening == nil)
+        _ = scheduler.complete(first.id, samples: [(1, sample(8))])
+        let second = try next(&scheduler)
+        #expect(second.parts.map(\.positions) == [[101]])
+        let last = scheduler.complete(second.id, samples: [(1, sample(9))])
+        #expect(last == [.token(1, sample(9)), .finished(1, .length), .release(1)])
+        #expect(scheduler.kvRowsReserved == 6)
+        scheduler.released([1])
+        #expect(scheduler.kvRowsReserved == 0)
+    }
+
+    @Test func anEndTokenIsNotReported() throws {
+        var scheduler = Scheduler(limits: .init(maxRows: 512, maxInFlight: 2, stageCount: 1, kvRows: 1000))
+        scheduler.add(work(1, kept: [0], prompt: 1, maxTokens: 3, ends: [2]))
+        let batch = try next(&scheduler)
+        let effects = scheduler.complete(batch.id, samples: [(1, sample(2))])
+        #expect(effects == [.finished(1, .stop), .release(1)])
+    }
+
+    @Test func aLonePromptIsCutForItsStages() throws {
+        var scheduler = Scheduler(limits: .init(maxRows: 512, maxInFlight: 4, stageCount: 3, kvRows: 10_000))
+        scheduler.add(work(1, kept: Array(0..<400), prompt: 4000, maxTokens: 1))
+        var rows: [Int] = []
+        while let batch = scheduler.next() { rows.append(batch.rows) }
+        #expect(rows == [96, 96, 96, 96])  // four under way; the last 16 rows follow
+        // With company nothing is cut: the others keep the stages busy.
+        var busy = Scheduler(limits: .init(maxRows: 512, maxInFlight: 4, stageCount: 3, kvRows: 10_000))
+        busy.add(work(1, kept: Array(0..<400), prompt: 4000, maxTokens: 1))
+        busy.add(work(2, kept: Array(0..<400), prompt: 4000, maxTokens: 1))
+        let first = busy.next()
+        #expect(first?.parts.map(\.tokens.count) == [400, 112])
+    }
+
+    /// Any arrivals, cancellations and losses: rows arrive once and in order, bounds hold, everything ends once.
+    @Test(arguments: UInt64(1)...60) func everyRequestEndsOnceWithinTheLimits(seed: UInt64) throws {
+        var random = Seeded(state: seed)
+        let limits = Scheduler.Limits(
+            maxRows: Int.random(in: 1...200, using: &random), maxInFlight: Int.random(in: 1...5, using: &random),
+            stageCount: Int.random(in: 1...4, using: &random), kvRows: 600)
+        var scheduler = Scheduler(limits: limits)
+        var queue: [Scheduler.MicroBatch] = []  // the pipeline: first in, first out
+        var works: [UInt64: Scheduler.Work] = [:]
+        var sent: [UInt64: [Int32]] = [:]
+        var tokens: [UInt64: Int] = [:]
+        var ended: [UInt64: Int] = [:]
+        var openRows: [UInt64: Int] = [:]
+        var releases: [UInt64] = []
+
+        func apply(_ effects: [Scheduler.Effect]) {
+            for effect in effects {
+                switch effect {
+                case .token(let id, _):
+                    #expect(ended[id] == nil)
+                    tokens[id, default: 0] += 1
+                case .finished(let id, _): ended[id, default: 0] += 1
+                case .release(let id): releases.append(id)
+                }
+            }
+        }
+
+        var nextID: UInt64 = 1
+        var steps = 0
+        while steps < 4000, nextID <= 25 || !scheduler.isIdle || !queue.isEmpty {
+            steps += 1
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0...2 where nextID <= 25:
+                let prompt = Int.random(in: 1...300, using: &random)
+                let kept = (0..<Int32(prompt)).filter { _ in Bool.random(using: &random) }
+                let work = work(
+                    nextID, kept: kept.isEmpty ? [0] : kept, prompt: prompt,
+                    maxTokens: Int.random(in: 1...20, using: &random), ends: [2])
+                works[nextID] = work
+                scheduler.add(work)
+                nextID += 1
+            case 3 where nextID > 1 && Int.random(in: 0..<8, using: &random) == 0:
+                let id = UInt64.random(in: 1..<nextID, using: &random)
+                apply(scheduler.cancel(id))
+                if ended[id] == nil { ended[id] = 1 }
+            case 4 where !queue.isEmpty && Int.random(in: 0..<12, using: &random) == 0:
+                let (lost, effects) = scheduler.lose(queue.removeFirst().id)
+                for id in lost { ended[id, default: 0] += 1 }
+                apply(effects)
+            case 5...7 where !queue.isEmpty:
+                let batch = queue.removeFirst()
+                let samples = batch.parts.filter(\.sample).map {
+                    (request: $0.request, token: sample(Int32.random(in: 0..<20, using: &random)))
+                }
+                apply(scheduler.complete(batch.id, samples: samples))
+            case 8 where !releases.isEmpty:
+                for id in releases { openRows[id] = nil }
+                scheduler.released(releases)
+                releases.removeAll()
+            default:
+                guard let batch = scheduler.next() else { continue }
+                #expect(batch.rows <= limits.maxRows && batch.rows > 0)
+                #expect(Set(batch.parts.map(\.request)).count == batch.parts.count)
+                for part in batch.parts {
+                    let work = try #require(works[part.request])
+                    #expect((part.opening != nil) == (sent[part.request] == nil))
+                    if let opening = part.opening { openRows[part.request] = opening.kvRows }
+                    sent[part.request, default: []] += part.positions
+                    #expect(sent[part.request]?.count ?? 0 <= work.kvRows)
+                }
+                queue.append(batch)
+                #expect(queue.count <= limits.maxInFlight)
+                #expect(openRows.values.reduce(0, +) <= limits.kvRows)
+            }
+        }
+        #expect(scheduler.isIdle && queue.isEmpty)
+        #expect(ended.count == 25 && ended.values.allSatisfy { $0 == 1 })
+        for (id, positions) in sent {
+            let work = try #require(works[id])
+            let decode = (0..<max(0, positions.count - work.positions.count)).map { Int32(work.promptCount + $0) }
+            #expect(positions == Array((work.positions + decode).prefix(positions.count)))
+        }
+        scheduler.released(releases)
+        #expect(scheduler.kvRowsReserved == 0)
+    }
+}
