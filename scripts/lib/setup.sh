@@ -26,7 +26,7 @@ clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 # run_quietly TITLE LOG COMMAND...: runs the command with its output in LOG and shows one line instead: elapsed time and
 # the command's last word on what it is doing. On failure the end of the log follows.
 run_quietly() {
-    local title=$1 log=$2 began=$SECONDS last told=0 status=0
+    local title=$1 log=$2 began=$SECONDS last told=$SECONDS status=0
     shift 2
     # A process group of its own, so that an interrupted script can end it together with what it started.
     set -m

@@ -27,22 +27,36 @@ def share(kept, prompt) -> str:
     return f"{100 * kept / prompt:.1f} %" if kept and prompt else "-"
 
 
-def ladder(path: str) -> tuple[list[str], float | None, float | None, dict]:
-    with open(path, encoding="utf-8") as file:
-        report = json.load(file)
-    mode = report["modes"][0]
-    reports = [rung["summary"].get("speculative_prefill") for rung in mode["rungs"]]
-    prefill = next((report for report in reports if report), {})
-    kept = share(prefill.get("kept_tokens"), prefill.get("prompt_tokens"))
-    if mode["name"] == "dense":
-        kept = "100.0 %"
-    rate = mode["highest_passing_rate"]
-    if rate is None:
-        text = f"under {report['rates'][0]:g}"
-    else:
-        # Where the climb did not end at a broken promise, the true rate may be higher.
-        text = ("" if mode["ending"] in ("slow", "failures") else "at least ") + f"{rate:g}"
-    return ["-", kept, milliseconds(mode["unloaded_ttft_ms"]), text], mode["unloaded_ttft_ms"], rate, report
+class Ladder:
+    """One mode of one `winnow loadgen --ladder`."""
+
+    def __init__(self, path: str):
+        with open(path, encoding="utf-8") as file:
+            report = json.load(file)
+        mode = report["modes"][0]
+        prefills = [rung["summary"].get("speculative_prefill") for rung in mode["rungs"]]
+        prefill = next((prefill for prefill in prefills if prefill), {})
+        kept = share(prefill.get("kept_tokens"), prefill.get("prompt_tokens"))
+        self.ttft = mode["unloaded_ttft_ms"]
+        self.bound = report["ttft_bound_ms"]
+        # What the true rate is at least and under; a climb that no broken promise ended has no ceiling.
+        self.floor = mode["highest_passing_rate"]
+        broken = [rung["summary"]["offered_rate"] for rung in mode["rungs"] if rung["verdict"] in ("slow", "failures")]
+        self.ceiling = min(broken, default=None)
+        if self.floor is None:
+            rate = f"under {self.ceiling:g}" if self.ceiling else "-"
+        else:
+            rate = f"{self.floor:g}" if self.ceiling else f"at least {self.floor:g}"
+        self.cells = ["-", "100.0 %" if mode["name"] == "dense" else kept, milliseconds(self.ttft), rate]
+
+
+def gain(dense: Ladder, pruned: Ladder) -> str:
+    text = f"the first token comes {times(dense.ttft, pruned.ttft)} as early"
+    if pruned.floor and dense.floor and dense.ceiling:
+        return f"{text}, at {'' if pruned.ceiling else 'at least '}{times(pruned.floor, dense.floor)} the rate"
+    if pruned.floor and dense.ceiling:
+        return f"{text}, at more than {times(pruned.floor, dense.ceiling)} the rate"
+    return text
 
 
 def times(a, b) -> str:
@@ -68,17 +82,12 @@ notes = [
     f"   the first token comes {times(dense_ttft, pruned_ttft)} as early from a tenth of the prompt. It is too small to be slow.",
 ]
 if len(files) > 2:
-    dense, dense_ttft, dense_rate, report = ladder(files[2])
-    pruned, pruned_ttft, pruned_rate, _ = ladder(files[3])
-    bound = milliseconds(report["ttft_bound_ms"])
-    rows += [["B dense"] + dense, ["B 10 %"] + pruned]
-    gain = f"the first token comes {times(dense_ttft, pruned_ttft)} as early"
-    if dense_rate and pruned_rate:
-        gain += f", at {times(pruned_rate, dense_rate)} the rate"
+    dense_ladder, pruned_ladder = Ladder(files[2]), Ladder(files[3])
+    rows += [["B dense"] + dense_ladder.cells, ["B 10 %"] + pruned_ladder.cells]
     notes += [
-        "B: a synthetic pair (62 M and 1 M parameters, random weights: for speed only), prompts of 4096 tokens:",
-        f"   {gain}.",
-        f"   TTFT without load; requests/s: highest rate tried whose slowest TTFT stayed under {bound}",
+        "B: a synthetic pair (64 M and 1 M parameters, random weights: for speed only), prompts of 4096 tokens:",
+        f"   {gain(dense_ladder, pruned_ladder)}.",
+        f"   TTFT without load; requests/s: highest rate tried whose slowest TTFT stayed under {milliseconds(dense_ladder.bound)}",
         "   (a quick estimate from a few requests a rate, not a verdict).",
     ]
 widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
