@@ -50,6 +50,8 @@ headline "Building"
 build "swift build" --build-tests
 
 headline "Testing"
+# Swift Testing's summary is to be the last line.
+tells_logs=
 status=0
 swift test -c "$configuration" --skip-build --disable-xctest --parallel "$@" || status=$?
 if [ -n "$unclean" ]; then exit 1; fi

@@ -127,6 +127,8 @@ stop_quiet_job() {
 # Temporary files of this run: they stay when something failed.
 logs=$(mktemp -d "${TMPDIR:-/tmp}/winnow.XXXXXX")
 quiet_job=
+# Emptied by a script whose own last line must stay the last.
+tells_logs=yes
 
 # Called at every end of the script, also by Ctrl-C: nothing it started is left. Scripts add to it with on_end.
 at_end=()
@@ -139,7 +141,7 @@ finish() {
     stop_quiet_job
     case $status in
     0 | 130 | 143) rm -rf "$logs" ;;
-    *) say "The logs of this run are in $logs" ;;
+    *) [ -n "$tells_logs" ] && say "The logs of this run are in $logs" ;;
     esac
     exit "$status"
 }
