@@ -22,6 +22,7 @@ public final class Coordinator: GenerationService {
     private let loop: SocketLoop
     private let core: CoordinatorCore
     private let admission: Admission
+    private let logger: Logger
     private let stopping = AsyncStream<Void>.makeStream()
 
     /// Opens the models and binds the endpoints; workers are awaited by `run`.
@@ -34,6 +35,7 @@ public final class Coordinator: GenerationService {
         configuration: CoordinatorConfiguration, context: ZeroMQContext, logger: Logger,
         onReady: @escaping @Sendable ([String]) -> Void = { _ in }
     ) throws(CoordinatorError) {
+        self.logger = logger
         let models = try CoordinatorModels(configuration)
         try Self.check(configuration, models: models)
         tokenizer = models.tokenizer
@@ -128,6 +130,8 @@ public final class Coordinator: GenerationService {
 
     /// Serves until `stop()` is called or the task is cancelled.
     public func run() async {
+        logger.info("matrix products", metadata: ["kernel": "\(BLAS.kernel)"])
+        if let problem = BLAS.problem { logger.warning("slow matrix products", metadata: ["problem": "\(problem)"]) }
         loop.start()
         await core.start()
         for await _ in stopping.stream {}

@@ -80,6 +80,9 @@ package struct Registry {
         var layers: Range<Int>?
         var stage: Int?
         var isReady = false
+        /// Heard since the last fault of a link: only such workers go into the next pipeline, so that the dead one, which
+        /// is not silent for long enough yet, does not.
+        var isConfirmed = true
     }
 
     private enum Phase: Equatable {
@@ -92,6 +95,8 @@ package struct Registry {
     private var members: [Identity: Member] = [:]
     private var joined = 0
     private var phase: Phase
+    /// Why the last pipeline broke, until one stands again.
+    private var lastBreak: String?
     package private(set) var epoch: UInt64 = 0
 
     package init(settings: Settings) {
@@ -104,7 +109,7 @@ package struct Registry {
     /// In words an operator can act on; `nil` when the pipeline stands.
     package var notReadyReason: String? {
         switch phase {
-        case .waiting(let reason): reason
+        case .waiting(let reason): lastBreak.map { "\(reason) (\($0))" } ?? reason
         case .assembling:
             "workers are loading their layers: "
                 + "\(members.values.count { $0.stage != nil && $0.isReady }) of \(settings.stageCount) are ready"
@@ -160,9 +165,12 @@ package struct Registry {
                 ]
             }
         }
+        // The same worker under a new identity: it lost sight of us, and its old life is over.
+        let old = members.filter { $0.value.introduction.dataEndpoint == introduction.dataEndpoint }.map(\.key)
+        let actions = old.flatMap { lose($0, why: "said hello anew") }
         joined += 1
         members[identity] = Member(introduction: introduction, order: joined, lastHeard: now, progressSince: now)
-        return [.reply(identity)] + assembleIfWaiting()
+        return actions + [.reply(identity)] + assembleIfWaiting()
     }
 
     package mutating func heartbeat(from identity: Identity, progress: UInt64, isBusy: Bool, now: Instant) -> [Action] {
@@ -170,10 +178,11 @@ package struct Registry {
         member.lastHeard = now
         if !isBusy || progress != member.progress { member.progressSince = now }
         member.progress = progress
+        member.isConfirmed = true
         members[identity] = member
         // Loading the weights of a large model may take as long as it takes.
         guard member.isReady, member.progressSince.duration(to: now) > settings.stallLimit else {
-            return [.reply(identity)]
+            return [.reply(identity)] + assembleIfWaiting()
         }
         return [.reply(identity)]
             + lose(identity, why: "computes without progress for \(settings.stallLimit.components.seconds) s")
@@ -188,17 +197,25 @@ package struct Registry {
             let first = stages.first(where: { $0.stage == 0 })
         else { return [] }
         phase = .up
+        lastBreak = nil
         return [.up(epoch: epoch, first: first.introduction.dataEndpoint, kvRows: commonKVRows(stages))]
     }
 
-    /// A worker says the pipeline can't go on. It stays; a new epoch is made of the same workers.
+    /// A worker says the pipeline can't go on. It stays; a new epoch is made of the workers that are heard again.
     package mutating func pipelineFault(from identity: Identity, epoch: UInt64, reason: String) -> [Action] {
         guard epoch == self.epoch || epoch == 0, let member = members[identity], member.stage != nil else { return [] }
-        return breakPipeline("worker \(member.introduction.name) reports: \(reason)") + assembleIfWaiting()
+        return doubtAll(breakPipeline("worker \(member.introduction.name) reports: \(reason)"))
     }
 
     /// The coordinator's own edge to the pipeline failed.
-    package mutating func edgeFault(reason: String) -> [Action] { breakPipeline(reason) + assembleIfWaiting() }
+    package mutating func edgeFault(reason: String) -> [Action] { doubtAll(breakPipeline(reason)) }
+
+    /// A link failed, so one of its ends may be dead: whoever sends a heartbeat from now on is not.
+    private mutating func doubtAll(_ actions: [Action]) -> [Action] {
+        guard !actions.isEmpty else { return [] }
+        for identity in members.keys { members[identity]?.isConfirmed = false }
+        return actions + assembleIfWaiting()
+    }
 
     package mutating func goodbye(from identity: Identity, reason: String) -> [Action] {
         lose(identity, why: "left (\(reason))")
@@ -223,6 +240,7 @@ package struct Registry {
     private mutating func breakPipeline(_ reason: String) -> [Action] {
         guard phase == .up || phase == .assembling else { return [] }
         phase = .waiting(reason: reason)
+        lastBreak = reason
         for identity in members.keys {
             members[identity]?.stage = nil
             members[identity]?.isReady = false
@@ -232,15 +250,16 @@ package struct Registry {
 
     private mutating func assembleIfWaiting() -> [Action] {
         guard case .waiting = phase else { return [] }
-        guard members.count >= settings.stageCount else {
-            phase = .waiting(reason: "\(members.count) of \(settings.stageCount) workers are here")
+        let present = members.filter(\.value.isConfirmed)
+        guard present.count >= settings.stageCount else {
+            phase = .waiting(reason: "\(present.count) of \(settings.stageCount) workers are here")
             return []
         }
         do {
             let plan = try LayerPlan(
                 layerCount: settings.layerCount, stageCount: settings.stageCount,
-                wishes: members.values.compactMap(\.introduction.wish))
-            guard let chosen = choose(for: plan) else {
+                wishes: present.values.compactMap(\.introduction.wish))
+            guard let chosen = choose(for: plan, among: present) else {
                 phase = .waiting(reason: "too few workers without layers of their own; start one without --layers")
                 return []
             }
@@ -252,8 +271,8 @@ package struct Registry {
     }
 
     /// One worker for each slot: whoever has its layers loaded already, else whoever came first.
-    private func choose(for plan: LayerPlan) -> [Identity]? {
-        var free = members.sorted { $0.value.order < $1.value.order }
+    private func choose(for plan: LayerPlan, among present: [Identity: Member]) -> [Identity]? {
+        var free = present.sorted { $0.value.order < $1.value.order }
         var chosen: [Identity?] = plan.slots.map { _ in nil }
         func take(_ index: Int, where fits: (Member) -> Bool) {
             guard chosen[index] == nil, let found = free.firstIndex(where: { fits($0.value) }) else { return }

@@ -16,7 +16,8 @@ struct AnswerSession {
         self.writer = writer
         self.tenure = tenure
         self.log = log
-        let text = AnswerText(tokenizer: writer.tokenizer, stop: writer.call.stop)
+        let text = AnswerText(
+            tokenizer: writer.tokenizer, stop: writer.call.stop, isContinuation: writer.call.endpoint == .completions)
         answer = Answer(tenure.generation, text: text)
         self.log.note(.id, writer.id)
         self.log.note(.stream, writer.call.stream)

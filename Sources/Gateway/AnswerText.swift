@@ -25,8 +25,9 @@ struct AnswerText {
     private var released = 0
     private var waiting: [Token] = []
 
-    init(tokenizer: Tokenizer, stop: [String]) {
-        detokenizer = StreamingDetokenizer(tokenizer: tokenizer)
+    /// - Parameter isContinuation: the answer goes on from the prompt's text, so a space at its start counts.
+    init(tokenizer: Tokenizer, stop: [String], isContinuation: Bool) {
+        detokenizer = StreamingDetokenizer(tokenizer: tokenizer, isContinuation: isContinuation)
         matcher = StopMatcher(stop)
     }
 

@@ -3,6 +3,7 @@ import Compute
 import Foundation
 public import Logging
 import Synchronization
+import Transformer
 public import Wire
 
 /// A pipeline stage behind sockets: registers with a coordinator, holds the layers it is given, computes micro-batches
@@ -14,6 +15,7 @@ public final class Worker: Sendable {
     private let loop: SocketLoop
     private let edges: WorkerEdges
     private let outcome: Outcomes
+    private let logger: Logger
 
     /// Carries the one ending from the loop's thread to whoever waits in `run`.
     private final class Outcomes: Sendable {
@@ -59,8 +61,9 @@ public final class Worker: Sendable {
         hello.model = (configuration.modelDirectory as NSString).lastPathComponent
         hello.layerCount = UInt32(layerCount)
         hello.name = configuration.name
-        hello.kvRows = UInt64(max(0, configuration.kvRows ?? 0))
         try Self.check(configuration, layerCount: layerCount)
+        hello.kvRows = UInt64(
+            configuration.kvRows ?? Self.kvRows(checkpoint.configuration, layers: configuration.layers))
         if let layers = configuration.layers {
             hello.layerFirst = UInt32(layers.lowerBound)
             hello.layerEnd = UInt32(layers.upperBound)
@@ -83,11 +86,20 @@ public final class Worker: Sendable {
         let pool = ThreadPool(threads: configuration.threads, cpus: configuration.cpus, name: configuration.name)
         let outcome = Outcomes()
         self.outcome = outcome
+        self.logger = logger
         edges = WorkerEdges(
             loop: loop, configuration: configuration, context: context,
             runner: StageRunner(checkpoint: checkpoint, pool: pool, name: configuration.name), hello: hello,
             data: data, logger: logger
         ) { outcome.set($0) }
+    }
+
+    /// KV rows that fit half of the memory this host has to give, weights not yet loaded: for the layers asked for, or,
+    /// before any are assigned, for all of the model's.
+    private static func kvRows(_ model: ModelConfiguration, layers: Range<Int>?) -> Int {
+        guard let available = HostMemory.available else { return 0 }
+        let row = Stage.cacheBytes(configuration: model, layers: layers ?? 0..<model.layerCount, capacity: 1)
+        return max(1, available / 2 / max(1, row))
     }
 
     private static func check(_ configuration: WorkerConfiguration, layerCount: Int) throws(WorkerError) {
@@ -114,6 +126,8 @@ public final class Worker: Sendable {
     /// - Throws: `WorkerError.refused` when the coordinator will not have this worker, and the other cases when it
     ///   can't go on. A coordinator that is away is no error: the worker says hello until it is back.
     public func run() async throws(WorkerError) {
+        logger.info("matrix products", metadata: ["kernel": "\(BLAS.kernel)"])
+        if let problem = BLAS.problem { logger.warning("slow matrix products", metadata: ["problem": "\(problem)"]) }
         loop.start()
         await edges.start()
         let result = await outcome.get()

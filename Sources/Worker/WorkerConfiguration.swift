@@ -16,7 +16,7 @@ public struct WorkerConfiguration: Sendable {
     public var threads: Int
     /// The CPUs those threads are pinned to; `nil`: any.
     public var cpus: [Int]?
-    /// KV cache rows this host can hold over all requests; `nil`: what the coordinator says.
+    /// KV cache rows this host can hold over all requests; `nil`: what half of its free memory holds.
     public var kvRows: Int?
     /// For logs and error messages.
     public var name: String

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Compute
 import Coordinator
 import Foundation
 import Launcher
@@ -93,6 +94,7 @@ struct GenerateCommand: AsyncParsableCommand {
         } catch {
             throw Console.failure(.badData, "\(error)")
         }
+        if let problem = BLAS.problem { Console.note("winnow: slow matrix products: \(problem)") }
         let request = try makeRequest(text, local)
         let interruption = Interruption()
         defer { interruption.ignore() }
@@ -186,7 +188,7 @@ private struct Answer {
     private var last: ContinuousClock.Instant
 
     init(tokenizer: Tokenizer, stops: [String], isStreaming: Bool) {
-        detokenizer = StreamingDetokenizer(tokenizer: tokenizer)
+        detokenizer = StreamingDetokenizer(tokenizer: tokenizer, isContinuation: true)
         self.stops = StopMatcher(stops)
         self.isStreaming = isStreaming
         start = clock.now

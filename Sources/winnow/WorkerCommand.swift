@@ -40,7 +40,9 @@ struct WorkerCommand: AsyncParsableCommand {
 
     @OptionGroup var compute: ComputeOptions
 
-    @Option(help: ArgumentHelp("KV cache rows (tokens) to hold at most. Default: the coordinator's.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "KV cache rows (tokens) to hold at most. Default: what half the free memory holds.", valueName: "n"))
     var kvTokens: Int?
 
     @Option(help: ArgumentHelp("This worker's name in logs.", valueName: "name"))

@@ -107,7 +107,11 @@ struct RegistryTests {
 
     @Test func anOldEpochsReadyCountsForNothing() {
         var registry = standing()
-        _ = registry.edgeFault(reason: "cut")
+        #expect(registry.edgeFault(reason: "cut") == [.down(reason: "cut")])
+        #expect(registry.notReadyReason == "0 of 2 workers are here (cut)")
+        _ = registry.heartbeat(from: identity("w1"), progress: 0, isBusy: false, now: start)
+        #expect(registry.epoch == 1)
+        _ = registry.heartbeat(from: identity("w0"), progress: 0, isBusy: false, now: start)
         #expect(registry.epoch == 2)
         #expect(registry.ready(from: identity("w0"), epoch: 1, now: start) == [])
         #expect(registry.ready(from: identity("w1"), epoch: 1, now: start) == [])
@@ -142,6 +146,30 @@ struct RegistryTests {
         var registry = standing()
         #expect(
             registry.goodbye(from: identity("w1"), reason: "stopped") == [.down(reason: "worker w1 left (stopped)")])
+        #expect(registry.notReadyReason == "1 of 2 workers are here (worker w1 left (stopped))")
+    }
+
+    /// A link breaks before its dead end has been silent for long: the spare goes in at once, the dead one does not.
+    @Test func afterALinkFaultOnlyTheLivingCount() {
+        var registry = standing()
+        _ = registry.hello(from: identity("spare"), worker("spare"), now: start)
+        let actions = registry.pipelineFault(from: identity("w0"), epoch: 1, reason: "the link is down")
+        #expect(actions == [.down(reason: "worker w0 reports: the link is down")])
+        _ = registry.heartbeat(from: identity("w0"), progress: 0, isBusy: false, now: start)
+        let assigned = registry.heartbeat(from: identity("spare"), progress: 0, isBusy: false, now: start)
+        #expect(
+            assigned == [
+                .reply(identity("spare")),
+                .assign(identity("w0"), epoch: 2, stage: 0, layers: 0..<2, next: "ipc://spare", kvRows: 1000),
+                .assign(identity("spare"), epoch: 2, stage: 1, layers: 2..<4, next: nil, kvRows: 1000),
+            ])
+    }
+
+    @Test func aWorkerThatSaysHelloAnewLeavesNoGhost() {
+        var registry = registry()
+        _ = registry.hello(from: identity("a"), worker("w"), now: start)
+        _ = registry.hello(from: identity("b"), worker("w"), now: start)
+        #expect(registry.identities == [identity("b")])
         #expect(registry.notReadyReason == "1 of 2 workers are here")
     }
 }
