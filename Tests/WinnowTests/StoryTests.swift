@@ -16,49 +16,51 @@ enum Story {
     static func isTold(by text: String) throws -> Bool { try text.count > 450 && self.text().hasPrefix(text) }
 }
 
-@Suite("Stories", .serialized, .timeLimit(.minutes(2)), .enabled(if: Program.isBuilt, "winnow is not built"))
-struct StoryTests {
-    private let generate = ["generate", "--model", Package.stories, "--max-tokens", "200", "--temperature", "0"]
+extension EndToEnd {
+    @Suite("Stories", .timeLimit(.minutes(2)))
+    struct StoryTests {
+        private let generate = ["generate", "--model", Package.stories, "--max-tokens", "200", "--temperature", "0"]
 
-    private struct Facts: Decodable {
-        var text: String
-        var promptTokens: Int
-        var completionTokens: Int
-        var finishReason: String
-    }
+        private struct Facts: Decodable {
+            var text: String
+            var promptTokens: Int
+            var completionTokens: Int
+            var finishReason: String
+        }
 
-    @Test func oneProcessTellsIt() async throws {
-        let run = try await Program.run(generate + ["--prompt", Story.beginning, "--json"])
-        try #require(run.end == .exit(0), "\(run.log)")
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        let facts = try decoder.decode(Facts.self, from: Data(run.output.joined().utf8))
-        #expect(facts.completionTokens == 200)
-        #expect(facts.finishReason == "length")
-        #expect(try Story.isTold(by: Story.beginning + facts.text))
-    }
+        @Test func oneProcessTellsIt() async throws {
+            let run = try await Program.run(generate + ["--prompt", Story.beginning, "--json"])
+            try #require(run.end == .exit(0), "\(run.log)")
+            let decoder = JSONDecoder()
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            let facts = try decoder.decode(Facts.self, from: Data(run.output.joined().utf8))
+            #expect(facts.completionTokens == 200)
+            #expect(facts.finishReason == "length")
+            #expect(try Story.isTold(by: Story.beginning + facts.text))
+        }
 
-    /// As scripts use it: text alone on standard output, facts on standard error.
-    @Test func aPromptFileIsRead() async throws {
-        let file = try TemporaryFolder()
-        try Data(Story.beginning.utf8).write(to: file.url.appending(path: "prompt"))
-        let run = try await Program.run(generate + ["--prompt-file", file.url.appending(path: "prompt").path])
-        try #require(run.end == .exit(0), "\(run.log)")
-        #expect(try Story.isTold(by: Story.beginning + run.output.joined(separator: "\n")))
-        #expect(run.log.count == 1 && run.log[0].contains("5 prompt tokens"))
-    }
+        /// As scripts use it: text alone on standard output, facts on standard error.
+        @Test func aPromptFileIsRead() async throws {
+            let file = try TemporaryFolder()
+            try Data(Story.beginning.utf8).write(to: file.url.appending(path: "prompt"))
+            let run = try await Program.run(generate + ["--prompt-file", file.url.appending(path: "prompt").path])
+            try #require(run.end == .exit(0), "\(run.log)")
+            #expect(try Story.isTold(by: Story.beginning + run.output.joined(separator: "\n")))
+            #expect(run.log.last?.contains("5 prompt tokens") == true)
+        }
 
-    @Test(arguments: [1, 2, 5]) func aPipelineTellsIt(stages: Int) async throws {
-        try await withCluster(.stories(stages: stages)) { _, _, client in
-            // From BOS alone; the text then begins with the space that SentencePiece puts before a word.
-            let all = try await client.complete(Ask(prompt: [1], maxTokens: 200))
-            #expect(try Story.isTold(by: all.text.trimmingCharacters(in: .whitespaces)))
-            #expect(all.usage?.completionTokens == 200)
-            #expect(all.choices?.first?.finishReason == "length")
+        @Test(arguments: [1, 2, 5]) func aPipelineTellsIt(stages: Int) async throws {
+            try await withCluster(.stories(stages: stages)) { _, _, client in
+                // From BOS alone; the text then begins with the space that SentencePiece puts before a word.
+                let all = try await client.complete(Ask(prompt: [1], maxTokens: 200))
+                #expect(try Story.isTold(by: all.text.trimmingCharacters(in: .whitespaces)))
+                #expect(all.usage?.completionTokens == 200)
+                #expect(all.choices?.first?.finishReason == "length")
 
-            let streamed = try await client.stream(Ask(prompt: .text(Story.beginning), maxTokens: 200)).rest()
-            #expect(streamed.problem == nil && streamed.finish == "length")
-            #expect(try Story.isTold(by: Story.beginning + streamed.text))
+                let streamed = try await client.stream(Ask(prompt: .text(Story.beginning), maxTokens: 200)).rest()
+                #expect(streamed.problem == nil && streamed.finish == "length")
+                #expect(try Story.isTold(by: Story.beginning + streamed.text))
+            }
         }
     }
 }

@@ -10,8 +10,6 @@ final class Cluster: Sendable {
         var model = Package.needle
         var speculator: String?
         var stages = 1
-        /// Default: as many as stages.
-        var workers: Int?
         var options: [String] = []
 
         static func stories(stages: Int) -> Shape { Shape(model: Package.stories, stages: stages) }
@@ -114,19 +112,28 @@ struct ClusterFailure: Error, CustomStringConvertible {
     var description: String { "\(error)\n\(logs)" }
 }
 
-/// Runs `body` with a cluster whose pipeline stands, and the first of its workers first; nothing is left running.
+/// Runs `body` with a coordinator that listens; nothing is left running.
 func withCluster<Value: Sendable>(
-    _ shape: Cluster.Shape, _ body: @Sendable (Cluster, [RunningProgram], Client) async throws -> Value
+    _ shape: Cluster.Shape, _ body: @Sendable (Cluster) async throws -> Value
 ) async throws -> Value {
     let cluster = try await Cluster(shape)
     do {
-        let workers = try (0..<(shape.workers ?? shape.stages)).map { _ in try cluster.addWorker() }
-        let value = try await body(cluster, workers, try await cluster.ready())
+        let value = try await body(cluster)
         await cluster.kill()
         return value
     } catch {
         let failure = ClusterFailure(error: error, logs: cluster.logs)
         await cluster.kill()
         throw failure
+    }
+}
+
+/// Runs `body` with a cluster whose pipeline stands, its workers and a client; nothing is left running.
+func withCluster<Value: Sendable>(
+    _ shape: Cluster.Shape, _ body: @Sendable (Cluster, [RunningProgram], Client) async throws -> Value
+) async throws -> Value {
+    try await withCluster(shape) { cluster in
+        let workers = try (0..<shape.stages).map { _ in try cluster.addWorker() }
+        return try await body(cluster, workers, try await cluster.ready())
     }
 }

@@ -70,11 +70,19 @@ final class LineLog: Sendable {
 
     /// The first line of all that contains the text. Throws `Ended` if there is none.
     func line(containing text: String) async throws -> String {
-        let found: String? = try await wait { state in
-            if let line = state.lines.first(where: { $0.contains(text) }) { return .some(line) }
+        try await lines("\"\(text)\"", count: 1) { $0.contains(text) }[0]
+    }
+
+    /// The first `count` lines of all that match. Throws `Ended` if there are fewer.
+    func lines(
+        _ what: String, count: Int, where matches: @escaping @Sendable (String) -> Bool
+    ) async throws -> [String] {
+        let found: [String]? = try await wait { state in
+            let found = state.lines.filter(matches).prefix(count)
+            if found.count == count { return .some(Array(found)) }
             return state.isClosed ? .some(nil) : nil
         }
-        guard let found else { throw Ended(what: "\"\(text)\"", lines: soFar) }
+        guard let found else { throw Ended(what: "\(count) x \(what)", lines: soFar) }
         return found
     }
 

@@ -16,7 +16,7 @@ enum Program {
     static func run(_ arguments: [String]) async throws -> Finished {
         let process = try RunningProgram(arguments)
         defer { process.kill(SIGKILL) }
-        return try await within(.seconds(60), "the end of winnow \(arguments.joined(separator: " "))") {
+        return try await within(.seconds(20), "the end of winnow \(arguments.joined(separator: " "))") {
             let end = try await process.end()
             return Finished(
                 end: end, output: try await process.output.all(), log: try await process.log.all())

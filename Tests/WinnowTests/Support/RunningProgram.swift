@@ -31,19 +31,19 @@ final class RunningProgram: Sendable {
             let status = process.terminationStatus
             ended.fulfil(process.terminationReason == .exit ? .exit(status) : .signal(status))
         }
-        Self.read(output, into: self.output)
-        Self.read(log, into: self.log)
         self.name = name ?? arguments.first ?? "winnow"
         try process.run()
         pid = process.processIdentifier
         self.input = input.fileHandleForWriting
+        Self.read(output, into: self.output)
+        Self.read(log, into: self.log)
     }
 
+    /// On a thread of its own: `readabilityHandler` misses the end of a pipe now and then.
     private static func read(_ pipe: Pipe, into lines: LineLog) {
-        pipe.fileHandleForReading.readabilityHandler = { handle in
-            let bytes = handle.availableData
-            guard bytes.isEmpty else { return lines.append(bytes) }
-            handle.readabilityHandler = nil
+        let handle = pipe.fileHandleForReading
+        Thread.detachNewThread {
+            while case let bytes = handle.availableData, !bytes.isEmpty { lines.append(bytes) }
             lines.close()
         }
     }
@@ -51,11 +51,13 @@ final class RunningProgram: Sendable {
     /// Sends a signal, unless the process has ended.
     func kill(_ signal: Int32) {
         // Until its end is known the process is at least a zombie, so the number is no other's.
-        if ended.current == nil { Foundation.kill(pid, signal) }
+        if !hasEnded { Foundation.kill(pid, signal) }
     }
 
     /// Closes its standard input.
     func closeInput() throws { try input.close() }
+
+    var hasEnded: Bool { ended.current != nil }
 
     func end() async throws -> End { try await ended.value() }
 }

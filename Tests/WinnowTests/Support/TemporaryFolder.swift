@@ -25,6 +25,11 @@ final class TemporaryFolder: Sendable {
 
     func file(_ name: String) -> URL { url.appending(path: name) }
 
+    /// Puts another model's files in the place of its own.
+    func take(_ names: [String], of model: String) throws {
+        for name in names { try Data(contentsOf: URL(fileURLWithPath: "\(model)/\(name)")).write(to: file(name)) }
+    }
+
     /// Replaces a file's bytes.
     func change(_ name: String, _ change: (inout Data) throws -> Void) throws {
         var bytes = try Data(contentsOf: file(name))

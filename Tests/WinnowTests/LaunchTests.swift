@@ -1,0 +1,58 @@
+// `winnow launch` on the topology that ships, with real processes.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+    @Suite("Launch", .timeLimit(.minutes(1)))
+    struct LaunchTests {
+        private func launch() throws -> RunningProgram {
+            try RunningProgram(["launch", Package.file("cluster/demo.yaml"), "--http", "127.0.0.1:0"])
+        }
+
+        private func client(_ launch: RunningProgram) async throws -> Client {
+            try await within(.seconds(30), "`ready` of the launch") {
+                let line = try await launch.output.next("`ready`") { $0.hasPrefix("ready http://") }
+                return Client(base: String(line.dropFirst("ready ".count)), model: "needle")
+            }
+        }
+
+        @Test func theDemoTopologyAnswersAndEnds() async throws {
+            let prompt = try String(contentsOfFile: Package.file("cluster/prompts/needle-2048.txt"), encoding: .utf8)
+            let launch = try launch()
+            defer { launch.kill(SIGKILL) }
+            let client = try await client(launch)
+            let answer = try await client.complete(Ask(prompt: .text(prompt), maxTokens: 6))
+            #expect(answer.text.contains("25502"))
+            // The topology prunes to a tenth unless told otherwise.
+            #expect((0.1...0.2).contains(answer.speculativePrefill?.keepRate ?? 1))
+            launch.kill(SIGINT)
+            #expect(try await within(.seconds(20), "the launch's end") { try await launch.end() } == .exit(130))
+            await #expect(throws: (any Error).self) { try await client.get("/health/live") }
+        }
+
+        @Test func aLostWorkerEndsTheLaunchWithAReport() async throws {
+            let launch = try launch()
+            defer { launch.kill(SIGKILL) }
+            let client = try await client(launch)
+            let workers = try Self.children(of: launch.pid).filter { $0.command.contains("\0worker\0") }
+            #expect(workers.count == 3)
+            kill(try #require(workers.first).pid, SIGKILL)
+            #expect(try await within(.seconds(20), "the launch's end") { try await launch.end() } == .exit(70))
+            _ = try await launch.log.line(containing: "killed by signal 9")
+            await #expect(throws: (any Error).self) { try await client.get("/health/live") }
+        }
+
+        /// The running children of a process, with their command lines.
+        private static func children(of parent: Int32) throws -> [(pid: Int32, command: String)] {
+            try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap(Int32.init).compactMap { pid in
+                // Whatever ends meanwhile has no files.
+                guard let status = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8),
+                    status.contains("PPid:\t\(parent)\n"),
+                    let command = try? String(contentsOfFile: "/proc/\(pid)/cmdline", encoding: .utf8)
+                else { return nil }
+                return (pid, command)
+            }
+        }
+    }
+}
