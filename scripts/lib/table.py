@@ -43,7 +43,11 @@ class Ladder:
         self.floor = mode["highest_passing_rate"]
         broken = [rung["summary"]["offered_rate"] for rung in mode["rungs"] if rung["verdict"] in ("slow", "failures")]
         self.ceiling = min(broken, default=None)
-        if self.floor is None:
+        # One after the other, where no rate could be tried in the time given.
+        self.sequential = round(1000 / self.ttft, 2) if self.ttft and not mode["rungs"] else None
+        if self.sequential:
+            rate = f"about {self.sequential:g}"
+        elif self.floor is None:
             rate = f"under {self.ceiling:g}" if self.ceiling else "-"
         else:
             rate = f"{self.floor:g}" if self.ceiling else f"at least {self.floor:g}"
@@ -54,6 +58,8 @@ def gain(dense: Ladder, pruned: Ladder) -> str:
     text = f"the first token comes {times(dense.ttft, pruned.ttft)} as early"
     if pruned.floor and dense.floor and dense.ceiling:
         return f"{text}, at {'' if pruned.ceiling else 'at least '}{times(pruned.floor, dense.floor)} the rate"
+    if pruned.floor and dense.sequential:
+        return f"{text}, at about {times(pruned.floor, dense.sequential)} the rate"
     if pruned.floor and dense.ceiling:
         return f"{text}, at more than {times(pruned.floor, dense.ceiling)} the rate"
     return text
@@ -90,6 +96,8 @@ if len(files) > 2:
         f"   TTFT without load; requests/s: highest rate tried whose slowest TTFT stayed under {milliseconds(dense_ladder.bound)}",
         "   (a quick estimate from a few requests a rate, not a verdict).",
     ]
+    if dense_ladder.sequential or pruned_ladder.sequential:
+        notes += ["   about: this machine is too slow to try a rate in the time given; one request after the other."]
 widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 for number, row in enumerate(rows):
     cells = [cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))]
