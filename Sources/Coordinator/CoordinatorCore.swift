@@ -18,15 +18,6 @@ actor CoordinatorCore {
         var onReady: @Sendable ([String]) -> Void
     }
 
-    private struct Live {
-        let request: GenerationRequest
-        let sink: Generation.Sink
-        let start: ContinuousClock.Instant
-        let deadline: ContinuousClock.Instant
-        let cancellation = SpeculatorRunner.Cancellation()
-        var hasToken = false
-    }
-
     private let loop: SocketLoop
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -39,7 +30,7 @@ actor CoordinatorCore {
     private let logger: Logger
     private var registry: Registry
     private var pipeline: Pipeline?
-    private var live: [UInt64: Live] = [:]
+    private var live: [UInt64: LiveRequest] = [:]
     private var isStopped = false
     private let clock = ContinuousClock()
 
@@ -96,7 +87,7 @@ actor CoordinatorCore {
     func begin(_ id: UInt64, _ request: GenerationRequest, sink: Generation.Sink) {
         let now = clock.now
         let limit = min(request.deadline ?? settings.requestTimeout, settings.requestTimeout)
-        live[id] = Live(request: request, sink: sink, start: now, deadline: now + limit)
+        live[id] = LiveRequest(request: request, sink: sink, start: now, deadline: now + limit)
         guard !isStopped, pipeline?.isLinked == true else {
             let reason = registry.notReadyReason ?? "the pipeline is being linked"
             fail(id, RequestError(.unavailable, "no pipeline stands: \(reason)", retryAfter: .seconds(2)))
@@ -174,7 +165,7 @@ actor CoordinatorCore {
         pump()
     }
 
-    private func settle(_ entry: Live) {
+    private func settle(_ entry: LiveRequest) {
         if !entry.hasToken { admission.promptDone(tokens: entry.request.prompt.count, after: nil) }
         admission.requestDone()
     }

@@ -91,6 +91,9 @@ package struct Registry {
         case up
     }
 
+    /// Far more than any pipeline needs; a stranger who says hello again and again fills no more memory than this.
+    private static let maxMembers = 1024
+
     private let settings: Settings
     private var members: [Identity: Member] = [:]
     private var joined = 0
@@ -168,6 +171,7 @@ package struct Registry {
         // The same worker under a new identity: it lost sight of us, and its old life is over.
         let old = members.filter { $0.value.introduction.dataEndpoint == introduction.dataEndpoint }.map(\.key)
         let actions = old.flatMap { lose($0, why: "said hello anew") }
+        guard members.count < Self.maxMembers else { return actions }
         joined += 1
         members[identity] = Member(introduction: introduction, order: joined, lastHeard: now, progressSince: now)
         return actions + [.reply(identity)] + assembleIfWaiting()

@@ -119,9 +119,10 @@ struct GenerateCommand: AsyncParsableCommand {
         if let prompt { return prompt }
         let path = promptFile ?? "-"
         do {
-            let data =
-                try path == "-"
-                ? FileHandle.standardInput.readToEnd() ?? Data() : Data(contentsOf: URL(fileURLWithPath: path))
+            // A handle reads pipes, too, which Data(contentsOf:) does not.
+            let file =
+                try path == "-" ? .standardInput : FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+            let data = try file.readToEnd() ?? Data()
             guard let text = String(data: data, encoding: .utf8) else {
                 throw Console.failure(.badData, "\(path) is not UTF-8 text")
             }

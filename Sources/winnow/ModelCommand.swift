@@ -19,7 +19,8 @@ struct ModelCommand: AsyncParsableCommand {
                 GGUF file. All headers are checked; weights are only sampled, for the fingerprint by which a coordinator \
                 and its workers make sure that they hold the same model.
 
-                Exits with 65 and says what is wrong, where, and what to do, if the model cannot be used.
+                Exits with 65 and says what is wrong, where, and what to do, if the weights cannot be used; \
+                a tokenizer that cannot be used is reported in its line.
 
                   winnow model inspect cluster/models/stories260K
                   winnow model inspect cluster/models/stories260K --json
