@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "threads.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 void winnow_thread_name(const char *name) {
@@ -18,6 +20,25 @@ int winnow_thread_pin(int cpu) {
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
     return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+int winnow_process_pin(const int *cpus, int count) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < count; i++) {
+        if (cpus[i] < 0 || cpus[i] >= CPU_SETSIZE) return EINVAL;
+        CPU_SET(cpus[i], &set);
+    }
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks) return errno;
+    int status = 0;
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        int thread = atoi(entry->d_name);
+        // A thread that has ended meanwhile needs no CPU.
+        if (thread > 0 && sched_setaffinity(thread, sizeof set, &set) != 0 && errno != ESRCH) status = errno;
+    }
+    closedir(tasks);
+    return status;
 }
 
 void winnow_thread_pause(void) {

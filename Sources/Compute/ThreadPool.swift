@@ -51,6 +51,15 @@ public final class ThreadPool: Sendable {
         }
     }
 
+    /// Keeps the whole process on some CPUs: every thread it has, and those they start. Call it early.
+    ///
+    /// A host program that embeds a worker decides that for itself; commands do it for `--cpus`.
+    /// - Returns: nil, or why not (a CPU that is not there, or not allowed).
+    public static func pinProcess(to cpus: [Int]) -> String? {
+        let status = winnow_process_pin(cpus.map { Int32(truncatingIfNeeded: $0) }, Int32(cpus.count))
+        return status == 0 ? nil : String(cString: strerror(status))
+    }
+
     /// Keeps the calling thread on one CPU. Returns whether that was possible.
     @discardableResult
     public static func pinCurrentThread(to cpu: Int) -> Bool {

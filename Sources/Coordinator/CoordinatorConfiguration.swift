@@ -16,7 +16,8 @@ public struct CoordinatorConfiguration: Sendable {
     public var stageCount: Int
     /// The speculator's compute threads, at least 1.
     public var threads: Int
-    /// The CPUs those threads are pinned to; `nil`: any.
+    /// The CPUs that compute threads beyond the first are pinned to, `nil`: any. `ThreadPool.pinProcess` pins the first
+    /// along with the rest of the process.
     public var cpus: [Int]?
     /// Most rows of one micro-batch.
     public var microBatchRows: Int

@@ -106,9 +106,6 @@ package struct Scheduler {
     package init(limits: Limits) { self.limits = limits }
 
     package var isIdle: Bool { waiting.isEmpty && active.isEmpty }
-    package var waitingCount: Int { waiting.count }
-    package var activeCount: Int { active.count }
-    package var inFlightCount: Int { inFlight.count }
     /// KV rows that active and not yet freed requests hold.
     package var kvRowsReserved: Int { reservedRows }
 

@@ -14,7 +14,8 @@ public struct WorkerConfiguration: Sendable {
     public var layers: Range<Int>?
     /// Compute threads, at least 1.
     public var threads: Int
-    /// The CPUs those threads are pinned to; `nil`: any.
+    /// The CPUs that compute threads beyond the first are pinned to, `nil`: any. The first is whichever thread the
+    /// system runs the stage on; `ThreadPool.pinProcess` pins it along with the rest of the process.
     public var cpus: [Int]?
     /// KV cache rows this host can hold over all requests; `nil`: what half of its free memory holds.
     public var kvRows: Int?

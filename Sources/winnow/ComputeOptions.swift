@@ -1,4 +1,5 @@
 import ArgumentParser
+import Compute
 import Foundation
 
 /// Threads and the CPUs they run on.
@@ -8,6 +9,14 @@ struct ComputeOptions: ParsableArguments {
 
     @Option(help: ArgumentHelp("CPUs to stay on, e.g. 0,2-3. Default: any.", valueName: "list"))
     var cpus: CPUList?
+
+    /// Keeps this process on the CPUs asked for; before anything computes.
+    func pin() throws {
+        guard let cpus, let problem = ThreadPool.pinProcess(to: cpus.cpus) else { return }
+        throw Console.failure(
+            .usage,
+            "cannot stay on --cpus \(cpus.defaultValueDescription): \(problem); `taskset -p $$` shows which there are")
+    }
 
     func validate() throws {
         guard (1...1024).contains(threads) else {

@@ -86,6 +86,7 @@ struct GenerateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        try compute.pin()
         let text = try readPrompt()
         let local: LocalModel
         do {

@@ -62,6 +62,7 @@ struct WorkerCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        try compute.pin()
         let worker: Worker
         do {
             let configuration = WorkerConfiguration(

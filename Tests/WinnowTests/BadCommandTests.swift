@@ -53,6 +53,7 @@ extension EndToEnd {
             Case("\(worker) --layers all", says: "all"),
             Case("\(worker) --kv-tokens 0", says: "--kv-tokens"),
             Case("\(worker) --cpus x", says: "cpus"),
+            Case("\(worker) --cpus 999", says: "--cpus 999"),
             Case(generate, says: "--prompt"),
             Case("\(generate) --prompt a --prompt-file b", says: "--prompt"),
             Case("\(generate) --prompt a --max-tokens 0", says: "--max-tokens"),
