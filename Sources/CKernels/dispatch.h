@@ -10,15 +10,18 @@
 #if defined(__x86_64__)
 #define WINNOW_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define WINNOW_AVX512 __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")))
+#define WINNOW_AVX512_BF16 __attribute__((target("avx512bf16,avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")))
 #else
 #define WINNOW_AVX2
 #define WINNOW_AVX512
+#define WINNOW_AVX512_BF16
 #endif
 
 // Defines `name` as a choice among name_avx512, name_avx2 and name_reference.
 #define WINNOW_DISPATCH(name, parameters, arguments)     \
     void name parameters {                               \
         switch (level) {                                 \
+            case winnow_level_avx512_bf16:               \
             case winnow_level_avx512:                    \
                 name##_avx512 arguments;                 \
                 break;                                   \

@@ -10,7 +10,7 @@ winnow_level winnow_cpu_level(void) {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        return winnow_level_avx512;
+        return __builtin_cpu_supports("avx512bf16") ? winnow_level_avx512_bf16 : winnow_level_avx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
         return winnow_level_avx2;
 #endif

@@ -7,7 +7,13 @@
 #include <stdint.h>
 
 // Which version of the kernels runs.
-typedef enum { winnow_level_reference = 0, winnow_level_avx2 = 1, winnow_level_avx512 = 2 } winnow_level;
+typedef enum {
+    winnow_level_reference = 0,
+    winnow_level_avx2 = 1,
+    winnow_level_avx512 = 2,
+    // AVX-512 with products of bf16 pairs.
+    winnow_level_avx512_bf16 = 3
+} winnow_level;
 
 // The best level of this CPU.
 winnow_level winnow_cpu_level(void);

@@ -1,0 +1,185 @@
+// Attention: a plain reference, and one fast body compiled for AVX2, AVX-512 and AVX-512 with bf16 products.
+#include "attention.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "half.h"
+#include "vectors.h"
+
+WINNOW_BODY float value_at(const void *values, int half, size_t index) {
+    if (!half) return ((const float *)values)[index];
+    return winnow_from_bf16(((const uint16_t *)values)[index]);
+}
+
+// Two passes over the keys, in Double; the scratch memory is not used.
+static void attend_reference(const winnow_attention_task *task) {
+    const size_t dim = task->head_dim;
+    for (size_t row = 0; row < task->rows; row++)
+        for (size_t head = 0; head < task->heads; head++) {
+            const float *query = task->queries + row * task->query_stride + head * dim;
+            float *out = task->output + row * task->output_stride + head * dim;
+            double best = -INFINITY, sum = 0;
+            for (int pass = 0; pass < 2; pass++)
+                for (size_t key = (size_t)task->first[row]; key < (size_t)task->limit[row]; key++) {
+                    double score = 0;
+                    for (size_t i = 0; i < dim; i++)
+                        score += (double)query[i] * value_at(task->keys, task->half, key * dim + i);
+                    score *= task->scale;
+                    if (pass == 0) {
+                        best = score > best || isnan(score) ? score : best;
+                    } else {
+                        double weight = exp(score - best), total = sum + weight;
+                        for (size_t i = 0; i < dim; i++) {
+                            double value = value_at(task->values, task->half, key * dim + i);
+                            out[i] = (float)(sum == 0 ? value : (out[i] * sum + weight * value) / total);
+                        }
+                        sum = total;
+                    }
+                }
+        }
+}
+
+static void scores_reference(const float *queries, size_t rows, size_t head_dim, const void *keys, int half,
+                             size_t count, float scale, float *scores) {
+    for (size_t row = 0; row < rows; row++)
+        for (size_t key = 0; key < count; key++) {
+            double sum = 0;
+            for (size_t i = 0; i < head_dim; i++)
+                sum += (double)queries[row * head_dim + i] * value_at(keys, half, key * head_dim + i);
+            scores[row * count + key] = (float)(sum * scale);
+        }
+}
+
+#if defined(__x86_64__)
+
+#define VECTOR f8
+#define LANES 8
+#define TILE 6
+#define PAIRS 0
+#define TARGET WINNOW_AVX2
+#define F(name) WINNOW_JOIN(f8, name)
+#define NAME(name) WINNOW_JOIN(avx2, name)
+TARGET static void NAME(widen)(const uint16_t *from, float *to, size_t count) {
+    winnow_widen_bf16(winnow_level_avx2, from, to, count);
+}
+#include "attention_body.h"
+#include "scores_body.h"
+#undef VECTOR
+#undef LANES
+#undef TILE
+#undef TARGET
+#undef F
+#undef NAME
+
+#define VECTOR f16
+#define LANES 16
+#define TILE 14
+#define TARGET WINNOW_AVX512
+#define F(name) WINNOW_JOIN(f16, name)
+#define NAME(name) WINNOW_JOIN(avx512, name)
+TARGET static void NAME(widen)(const uint16_t *from, float *to, size_t count) {
+    winnow_widen_bf16(winnow_level_avx512, from, to, count);
+}
+#include "attention_body.h"
+#include "scores_body.h"
+#undef PAIRS
+#undef TARGET
+#undef NAME
+
+#define PAIRS 1
+#define TARGET WINNOW_AVX512_BF16
+#define NAME(name) WINNOW_JOIN(avx512_bf16, name)
+// to[i][column] = (row 2i, row 2i + 1) of a column as a pair of bf16; a missing last row counts as zeros.
+TARGET static void winnow_interleave_rows(const uint16_t *from, size_t rows, size_t columns, uint32_t *to) {
+    for (size_t row = 0; row < rows; row += 2, to += columns) {
+        const uint16_t *even = from + row * columns, *odd = even + columns;
+        if (row + 1 == rows)
+            for (size_t c = 0; c < columns; c++) to[c] = even[c];
+        else
+            for (size_t c = 0; c < columns; c++) to[c] = (uint32_t)even[c] | (uint32_t)odd[c] << 16;
+    }
+}
+#include "attention_body.h"
+#undef VECTOR
+#undef LANES
+#undef TILE
+#undef PAIRS
+#undef TARGET
+#undef F
+#undef NAME
+
+static size_t panels_of(size_t rows, size_t heads, size_t width) { return (rows * heads + width - 1) / width; }
+
+size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, size_t head_dim) {
+    switch (level) {
+        case winnow_level_avx512_bf16: {
+            // A Float32 cache is served by the other body.
+            size_t pairs = avx512_bf16_scratch(panels_of(rows, heads, 32), head_dim);
+            size_t plain = avx512_scratch(panels_of(rows, heads, 32), head_dim);
+            return pairs > plain ? pairs : plain;
+        }
+        case winnow_level_avx512:
+            return avx512_scratch(panels_of(rows, heads, 32), head_dim);
+        case winnow_level_avx2:
+            return avx2_scratch(panels_of(rows, heads, 16), head_dim);
+        case winnow_level_reference:
+            break;
+    }
+    return 64;
+}
+
+void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch) {
+    switch (level) {
+        case winnow_level_avx512_bf16:
+            if (task->half) {
+                avx512_bf16_attend(task, scratch);
+                return;
+            }
+            avx512_attend(task, scratch);
+            return;
+        case winnow_level_avx512:
+            avx512_attend(task, scratch);
+            return;
+        case winnow_level_avx2:
+            avx2_attend(task, scratch);
+            return;
+        case winnow_level_reference:
+            attend_reference(task);
+    }
+}
+
+void winnow_scores(winnow_level level, const float *queries, size_t rows, size_t head_dim, const void *keys, int half,
+                   size_t count, float scale, float *scores) {
+    switch (level) {
+        case winnow_level_avx512_bf16:
+        case winnow_level_avx512:
+            avx512_dot_scores(queries, rows, head_dim, keys, half, count, scale, scores);
+            return;
+        case winnow_level_avx2:
+            avx2_dot_scores(queries, rows, head_dim, keys, half, count, scale, scores);
+            return;
+        case winnow_level_reference:
+            scores_reference(queries, rows, head_dim, keys, half, count, scale, scores);
+    }
+}
+
+#else
+
+size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, size_t head_dim) {
+    (void)level, (void)rows, (void)heads, (void)head_dim;
+    return 64;
+}
+
+void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch) {
+    (void)level, (void)scratch;
+    attend_reference(task);
+}
+
+void winnow_scores(winnow_level level, const float *queries, size_t rows, size_t head_dim, const void *keys, int half,
+                   size_t count, float scale, float *scores) {
+    (void)level;
+    scores_reference(queries, rows, head_dim, keys, half, count, scale, scores);
+}
+
+#endif

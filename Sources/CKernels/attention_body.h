@@ -1,0 +1,308 @@
+// Attention for one vector width and one way of multiplying; included by attention.c once per combination.
+//
+// Scores are computed transposed: a block of keys times a panel of 2 * LANES queries, so that every lane of a vector is
+// one query. Maxima, masks and sums then need no shuffles, and the weights lie as the second product wants them.
+//
+// The including file defines: NAME(x), TARGET, F(x), VECTOR, LANES, TILE (keys or dims at once), PAIRS (1: an element
+// is two bf16 values and a step multiplies both; 0: an element is a Float32).
+
+#define PANEL (2 * LANES)
+#define BLOCK_KEYS (16 * TILE)
+
+#if PAIRS
+#define ELEMENT uint32_t
+#define STEP(to, a, b) _mm512_dpbf16_ps(to, (__m512bh)_mm512_set1_epi32((int)*(a)), (__m512bh)(b))
+#define OPERAND __m512i
+#define LOAD_OPERAND(p) _mm512_loadu_si512(p)
+#else
+#define ELEMENT float
+#define STEP(to, a, b) F(fma)(F(broadcast)(a), b, to)
+#define OPERAND VECTOR
+#define LOAD_OPERAND(p) F(load)(p)
+#endif
+
+#define INLINE_BODY static inline __attribute__((always_inline)) TARGET
+
+// 2^x for x <= 0, at least 2^-126: minimax polynomial of degree 5, relative error below 1e-7.
+INLINE_BODY VECTOR NAME(power)(VECTOR x) {
+    x = F(maximum)(F(all)(-126.0f), x);
+    // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits.
+    VECTOR shifted = F(add)(x, F(all)(12582912.0f));
+    VECTOR f = F(subtract)(x, F(subtract)(shifted, F(all)(12582912.0f)));
+    VECTOR p = F(fma)(F(all)(0x1.5c08e4p-10f), f, F(all)(0x1.3d0c52p-7f));
+    p = F(fma)(p, f, F(all)(0x1.c6b6e4p-5f));
+    p = F(fma)(p, f, F(all)(0x1.ebf918p-3f));
+    p = F(fma)(p, f, F(all)(0x1.62e428p-1f));
+    p = F(fma)(p, f, F(all)(0x1.000002p+0f));
+    return F(scale_exponent)(p, shifted);
+}
+
+// scores[count][PANEL] = keys[count][steps] . panel[steps][PANEL], and the largest of each lane.
+INLINE_BODY void NAME(score_tile)(const int count, const ELEMENT *keys, size_t stride, const ELEMENT *panel,
+                                  size_t steps, float *scores, VECTOR *best) {
+    VECTOR sums[TILE][2];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < count; r++) sums[r][0] = sums[r][1] = F(zero)();
+    for (size_t p = 0; p < steps; p++) {
+        OPERAND low = LOAD_OPERAND(panel + p * PANEL), high = LOAD_OPERAND(panel + p * PANEL + LANES);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < count; r++) {
+            sums[r][0] = STEP(sums[r][0], keys + (size_t)r * stride + p, low);
+            sums[r][1] = STEP(sums[r][1], keys + (size_t)r * stride + p, high);
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < count; r++) {
+        best[0] = F(maximum)(best[0], sums[r][0]);
+        best[1] = F(maximum)(best[1], sums[r][1]);
+        F(store)(scores + r * PANEL, sums[r][0]);
+        F(store)(scores + r * PANEL + LANES, sums[r][1]);
+    }
+}
+
+TARGET static void NAME(scores)(size_t count, const ELEMENT *keys, size_t stride, const ELEMENT *panel, size_t steps,
+                                float *scores, VECTOR best[2]) {
+    VECTOR largest[2] = {best[0], best[1]};
+#define TILES(n)                                                                                        \
+    for (; count >= n; count -= n, keys += n * stride, scores += n * PANEL)                             \
+    NAME(score_tile)(n, keys, stride, panel, steps, scores, largest)
+    TILES(TILE);
+#if TILE > 8
+    TILES(8);
+#endif
+    TILES(4);
+    TILES(2);
+    TILES(1);
+#undef TILES
+    best[0] = largest[0];
+    best[1] = largest[1];
+}
+
+// out[count][PANEL] = out * correction + values[steps][count]^T . weights[steps][PANEL]
+INLINE_BODY void NAME(value_tile)(const int count, const ELEMENT *values, size_t stride, const ELEMENT *weights,
+                                  size_t steps, float *out, const VECTOR *correction) {
+    VECTOR sums[TILE][2];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < count; r++) {
+        sums[r][0] = F(multiply)(correction[0], F(load)(out + r * PANEL));
+        sums[r][1] = F(multiply)(correction[1], F(load)(out + r * PANEL + LANES));
+    }
+    for (size_t p = 0; p < steps; p++) {
+        OPERAND low = LOAD_OPERAND(weights + p * PANEL), high = LOAD_OPERAND(weights + p * PANEL + LANES);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < count; r++) {
+            sums[r][0] = STEP(sums[r][0], values + p * stride + (size_t)r, low);
+            sums[r][1] = STEP(sums[r][1], values + p * stride + (size_t)r, high);
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < count; r++) {
+        F(store)(out + r * PANEL, sums[r][0]);
+        F(store)(out + r * PANEL + LANES, sums[r][1]);
+    }
+}
+
+TARGET static void NAME(weigh)(size_t count, const ELEMENT *values, size_t stride, const ELEMENT *weights, size_t steps,
+                               float *out, const VECTOR correction[2]) {
+    VECTOR factors[2] = {correction[0], correction[1]};
+#define TILES(n)                                                        \
+    for (; count >= n; count -= n, values += n, out += n * PANEL)       \
+    NAME(value_tile)(n, values, stride, weights, steps, out, factors)
+    TILES(TILE);
+#if TILE > 8
+    TILES(8);
+#endif
+    TILES(4);
+    TILES(2);
+    TILES(1);
+#undef TILES
+}
+
+// Lanes that may not see a key get this score: low enough to weigh nothing, and finite, so that a lane that has seen
+// nothing yet stays a number.
+#define UNSEEN -1e30f
+
+// Masks the block's scores by the lanes' first and limit, and finds the largest of each lane again.
+TARGET static void NAME(mask)(float *scores, size_t count, int32_t key, const int32_t *first, const int32_t *limit,
+                              VECTOR best[2]) {
+    for (size_t i = 0; i < count; i++, key++)
+        for (int half = 0; half < 2; half++) {
+            float *at = scores + i * PANEL + half * LANES;
+            VECTOR x = F(select)(F(load)(at), F(all)(UNSEEN), key, first + half * LANES, limit + half * LANES);
+            F(store)(at, x);
+            best[half] = F(maximum)(best[half], x);
+        }
+}
+
+// Scores to weights, 2^(score - best), in place; returns the sums by lane. PAIRS: two keys become one row of bf16 pairs.
+TARGET static void NAME(weights)(float *scores, size_t count, const VECTOR best[2], VECTOR sums[2]) {
+    VECTOR low = F(zero)(), high = F(zero)();
+#if PAIRS
+    if (count % 2 == 1) {  // weighs nothing
+        F(store)(scores + count * PANEL, F(all)(UNSEEN));
+        F(store)(scores + count * PANEL + LANES, F(all)(UNSEEN));
+    }
+    const __m512i half_unit = _mm512_set1_epi32(0x8000);
+    for (size_t i = 0; i < count; i += 2)
+        for (int half = 0; half < 2; half++) {
+            const float *at = scores + i * PANEL + half * LANES;
+            VECTOR even = NAME(power)(F(subtract)(F(load)(at), best[half]));
+            VECTOR odd = NAME(power)(F(subtract)(F(load)(at + PANEL), best[half]));
+            if (half) high = F(add)(high, F(add)(even, odd));
+            else low = F(add)(low, F(add)(even, odd));
+            // Weights are not negative: adding half a unit and cutting off rounds to the nearest.
+            __m512i lower = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(even), half_unit), 16);
+            __m512i upper = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), half_unit),
+                                             _mm512_set1_epi32((int)0xffff0000));
+            // Row i / 2 of the pairs is never beyond row i of the scores.
+            _mm512_storeu_si512((ELEMENT *)scores + i / 2 * PANEL + half * LANES, _mm512_or_si512(lower, upper));
+        }
+#else
+    for (size_t i = 0; i < count; i++) {
+        float *at = scores + i * PANEL;
+        VECTOR a = NAME(power)(F(subtract)(F(load)(at), best[0]));
+        VECTOR b = NAME(power)(F(subtract)(F(load)(at + LANES), best[1]));
+        F(store)(at, a);
+        F(store)(at + LANES, b);
+        low = F(add)(low, a);
+        high = F(add)(high, b);
+    }
+#endif
+    sums[0] = low;
+    sums[1] = high;
+}
+
+// What a panel of queries remembers between blocks of keys.
+typedef struct {
+    float best[PANEL], sums[PANEL];
+    int32_t first[PANEL], limit[PANEL];
+    // The range of all lanes, and the range that all lanes see.
+    int32_t lowest, highest, common_first, common_limit;
+} NAME(panel_state);
+
+static size_t NAME(scratch)(size_t panels, size_t head_dim) {
+    size_t block = BLOCK_KEYS + 1;
+    return panels * (sizeof(NAME(panel_state)) + 2 * head_dim * PANEL * sizeof(float)) +
+           2 * block * head_dim * sizeof(float) + block * PANEL * sizeof(float) + 8 * 64;
+}
+
+INLINE_BODY void *NAME(take)(char **free, size_t bytes) {
+    char *taken = *free;
+    *free += (bytes + 63) / 64 * 64;
+    return taken;
+}
+
+TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch) {
+    const size_t dim = task->head_dim, steps = PAIRS ? dim / 2 : dim;
+    const size_t lanes = task->rows * task->heads, panels = (lanes + PANEL - 1) / PANEL;
+    char *free = scratch;
+    NAME(panel_state) *states = NAME(take)(&free, panels * sizeof *states);
+    ELEMENT *queries = NAME(take)(&free, panels * steps * PANEL * sizeof(ELEMENT));
+    float *out = NAME(take)(&free, panels * dim * PANEL * sizeof(float));
+    float *scores = NAME(take)(&free, (BLOCK_KEYS + 1) * PANEL * sizeof(float));
+    ELEMENT *block_keys = NAME(take)(&free, (BLOCK_KEYS + 1) * dim * sizeof(float));
+    ELEMENT *block_values = NAME(take)(&free, (BLOCK_KEYS + 1) * dim * sizeof(float));
+    // The softmax works with powers of two.
+    const float factor = task->scale * 1.44269504f;
+
+    int32_t begin = INT32_MAX, end = 0;
+    for (size_t panel = 0; panel < panels; panel++) {
+        NAME(panel_state) *state = states + panel;
+        state->lowest = state->common_limit = INT32_MAX;
+        state->highest = state->common_first = 0;
+        for (size_t j = 0; j < PANEL; j++) {
+            // Lanes beyond the last repeat it; their results are dropped.
+            size_t lane = panel * PANEL + j < lanes ? panel * PANEL + j : lanes - 1;
+            size_t row = lane / task->heads, head = lane % task->heads;
+            const float *from = task->queries + row * task->query_stride + head * dim;
+            ELEMENT *to = queries + panel * steps * PANEL + j;
+            for (size_t p = 0; p < steps; p++) {
+#if PAIRS
+                to[p * PANEL] = winnow_bf16_bits(from[2 * p] * factor) |
+                                (uint32_t)winnow_bf16_bits(from[2 * p + 1] * factor) << 16;
+#else
+                to[p * PANEL] = from[p] * factor;
+#endif
+            }
+            int32_t first = task->first[row], limit = task->limit[row];
+            state->first[j] = first;
+            state->limit[j] = limit;
+            if (first < state->lowest) state->lowest = first;
+            if (first > state->common_first) state->common_first = first;
+            if (limit > state->highest) state->highest = limit;
+            if (limit < state->common_limit) state->common_limit = limit;
+            state->best[j] = UNSEEN;
+            state->sums[j] = 0;
+        }
+        memset(out + panel * dim * PANEL, 0, dim * PANEL * sizeof(float));
+        if (state->lowest < begin) begin = state->lowest;
+        if (state->highest > end) end = state->highest;
+    }
+
+    for (int32_t from = begin; from < end; from += BLOCK_KEYS) {
+        const int32_t to = end - from < BLOCK_KEYS ? end : from + BLOCK_KEYS;
+        const size_t count = (size_t)(to - from);
+        const ELEMENT *keys, *values;
+#if PAIRS
+        keys = (const ELEMENT *)((const uint16_t *)task->keys + (size_t)from * dim);
+        winnow_interleave_rows((const uint16_t *)task->values + (size_t)from * dim, count, dim, block_values);
+        (void)block_keys;
+        values = block_values;
+#else
+        if (task->half) {
+            NAME(widen)((const uint16_t *)task->keys + (size_t)from * dim, block_keys, count * dim);
+            NAME(widen)((const uint16_t *)task->values + (size_t)from * dim, block_values, count * dim);
+            keys = block_keys;
+            values = block_values;
+        } else {
+            keys = (const float *)task->keys + (size_t)from * dim;
+            values = (const float *)task->values + (size_t)from * dim;
+        }
+#endif
+        for (size_t panel = 0; panel < panels; panel++) {
+            NAME(panel_state) *state = states + panel;
+            int32_t low = state->lowest > from ? state->lowest : from;
+            const int32_t high = state->highest < to ? state->highest : to;
+            if (low >= high) continue;
+            // Pairs of keys begin where the block does.
+            if (PAIRS) low -= (low - from) % 2;
+            const size_t skipped = (size_t)(low - from), used = (size_t)(high - low);
+            VECTOR before[2] = {F(load)(state->best), F(load)(state->best + LANES)};
+            VECTOR best[2] = {before[0], before[1]};
+            NAME(scores)(used, keys + skipped * steps, steps, queries + panel * steps * PANEL, steps, scores, best);
+            if (low < state->common_first || high > state->common_limit) {
+                best[0] = before[0];
+                best[1] = before[1];
+                NAME(mask)(scores, used, low, state->first, state->limit, best);
+            }
+            VECTOR sums[2];
+            NAME(weights)(scores, used, best, sums);
+            VECTOR correction[2];
+            for (int half = 0; half < 2; half++) {
+                correction[half] = NAME(power)(F(subtract)(before[half], best[half]));
+                F(store)(state->best + half * LANES, best[half]);
+                F(store)(state->sums + half * LANES,
+                         F(fma)(F(load)(state->sums + half * LANES), correction[half], sums[half]));
+            }
+            NAME(weigh)(dim, values + (PAIRS ? skipped / 2 : skipped) * dim, dim, (const ELEMENT *)scores,
+                        PAIRS ? (used + 1) / 2 : used, out + panel * dim * PANEL, correction);
+        }
+    }
+
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const size_t panel = lane / PANEL, j = lane % PANEL;
+        const float *from = out + panel * dim * PANEL + j;
+        const float share = 1.0f / states[panel].sums[j];
+        float *to = task->output + lane / task->heads * task->output_stride + lane % task->heads * dim;
+        for (size_t i = 0; i < dim; i++) to[i] = from[i * PANEL] * share;
+    }
+}
+
+#undef PANEL
+#undef BLOCK_KEYS
+#undef ELEMENT
+#undef STEP
+#undef OPERAND
+#undef LOAD_OPERAND
+#undef INLINE_BODY
+#undef UNSEEN

@@ -1,0 +1,43 @@
+// Fused causal attention over a compact cache.
+#ifndef WINNOW_ATTENTION_H
+#define WINNOW_ATTENTION_H
+
+#include "kernels.h"
+
+// The rows of one request and one KV head: what one thread works on at a time.
+typedef struct {
+    // Row r of head h of the group: `queries + r * query_stride + h * head_dim`, Float32, rotated, not yet scaled.
+    const float *queries;
+    size_t query_stride;
+    // Query rows, and heads that share the KV head.
+    size_t rows, heads;
+    // Values per head, an even number.
+    size_t head_dim;
+    // Keys and values of the KV head from cache row 0 on: `head_dim` values a row, one row after the other.
+    const void *keys, *values;
+    // Whether they are bf16; Float32 otherwise.
+    int half;
+    // Row r sees cache rows first[r] ..< limit[r]; at least one.
+    const int32_t *first, *limit;
+    // Multiplies the products of queries and keys, before the softmax.
+    float scale;
+    // Laid out like the queries.
+    float *output;
+    size_t output_stride;
+} winnow_attention_task;
+
+// Bytes of scratch memory a task of this shape needs, 64-byte aligned; they do not depend on the cache's length.
+size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, size_t head_dim);
+
+// output = softmax(scale q k^T) v for every row and head. The block of keys at hand is read once for all heads of the
+// group and all rows, with an online softmax in Float32 (Milakov and Gimelshein, 2018; Dao et al., 2022).
+//
+// With bf16 instructions (winnow_level_avx512_bf16 and a bf16 cache) queries and softmax weights are rounded to bf16
+// and sums are Float32; otherwise all arithmetic is Float32.
+void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch);
+
+// scores[q][key] = scale * q . k for `count` keys of one KV head and a few queries, `[queries, head_dim]`.
+void winnow_scores(winnow_level level, const float *queries, size_t rows, size_t head_dim, const void *keys, int half,
+                   size_t count, float scale, float *scores);
+
+#endif

@@ -1,0 +1,62 @@
+// Products with weights that were packed once, at load: bf16 or int8 in memory, multiplied by the vector units.
+#ifndef WINNOW_PACKED_H
+#define WINNOW_PACKED_H
+
+#include "kernels.h"
+
+// How packed weights are stored.
+typedef enum {
+    // bf16, widened to Float32 as they are multiplied.
+    winnow_packed_bf16 = 0,
+    // Signed 8-bit with a Float32 scale per output, multiplied with 8-bit rows.
+    winnow_packed_int8 = 1
+} winnow_packed_type;
+
+// Weights [outputs, inputs] in panels of `winnow_panel_outputs` outputs, each panel one block of memory.
+typedef struct {
+    winnow_packed_type type;
+    size_t outputs, inputs;
+    // All panels, one after the other, 64-byte aligned: see winnow_panel_bytes.
+    void *panels;
+    // int8 only: a scale per output, and 128 times the sum of its quantised weights, which the offset of the rows adds
+    // to every product. Both have room for whole panels.
+    float *scales;
+    int32_t *offsets;
+} winnow_packed;
+
+// Outputs in a panel: a property of the level.
+size_t winnow_panel_outputs(winnow_level level);
+
+// Bytes of one panel.
+size_t winnow_panel_bytes(winnow_level level, winnow_packed_type type, size_t inputs);
+
+// Packs panel `panel` from `present` Float32 rows of `inputs` weights; the panel's other outputs become zeros.
+//
+// bf16 rounds to the nearest even. int8 scales each output so that its largest weight is at most 127, and a little
+// smaller where sums of two products could exceed 16 bits: any row gives an exact integer product.
+void winnow_pack_panel(winnow_level level, const winnow_packed *packed, size_t panel, const float *rows,
+                       size_t present);
+
+// Reads output `output` of a packed matrix back as Float32, `inputs` values.
+void winnow_unpack_output(winnow_level level, const winnow_packed *packed, size_t output, float *row);
+
+// Rows to 8 bits: `to` gets round(x / scale) + 128, scale = the row's largest magnitude / 127. Rows of `to` are
+// `winnow_quantized_bytes(inputs)` apart and filled up with the value of 0.
+void winnow_quantize_rows(winnow_level level, const float *rows, size_t stride, size_t count, size_t inputs,
+                          uint8_t *to, float *scales);
+
+// Bytes of a quantised row.
+size_t winnow_quantized_bytes(size_t inputs);
+
+// Bytes of scratch memory a product needs, 64-byte aligned.
+size_t winnow_packed_scratch(winnow_level level, const winnow_packed *packed);
+
+// c[m][output] = (accumulate ? c : 0) + row m of x . weights[output] for the outputs of panels first ..< end.
+//
+// `x` has m rows of Float32, ldx apart; for int8, rows of winnow_quantize_rows (ldx is then not used) with their
+// `x_scales`. `c` points at output 0 of row 0; its rows are ldc apart.
+void winnow_packed_product(winnow_level level, const winnow_packed *packed, size_t first, size_t end, size_t m,
+                           const void *x, size_t ldx, const float *x_scales, float *c, size_t ldc, int accumulate,
+                           void *scratch);
+
+#endif
