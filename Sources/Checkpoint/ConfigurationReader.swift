@@ -9,22 +9,26 @@ extension ModelConfiguration {
     /// error names the field.
     public init(directory: String) throws(CheckpointError) {
         let config = try JSONObject(file: directory + "/config.json", limit: 16 << 20)
-        try Self.checkSupported(config)
+        let family = try Self.family(config)
+        let rules = family.rules
+        try Self.checkSupported(config, rules)
 
         let size = 1...(1 << 24)
         let headCount = try config.integer("num_attention_heads", in: size)
-        let kvHeadCount = try config.integer("num_key_value_heads") ?? headCount
+        let absent = config.fields["num_key_value_heads"] == nil ? rules.defaultKVHeadCount : nil
+        let kvHeadCount = try config.integer("num_key_value_heads") ?? absent ?? headCount
         guard kvHeadCount > 0, headCount % kvHeadCount == 0 else {
             throw config.error(
                 "num_key_value_heads", "\(kvHeadCount) does not divide num_attention_heads, which is \(headCount)")
         }
         let hiddenSize = try config.integer("hidden_size", in: size)
-        let headDim = try config.integer("head_dim") ?? hiddenSize / headCount
+        let headDim = try config.integer("head_dim") ?? rules.defaultHeadDim ?? hiddenSize / headCount
         guard headDim > 0, headDim % 2 == 0, headDim <= 4096 else {
             throw config.error("head_dim", "\(headDim) is not an even number from 2 to 4096")
         }
         var rope = try config.object("rope_parameters")
         if rope == nil { rope = try config.object("rope_scaling") }
+        try Self.checkWhole(rope)
         var theta = try rope?.number("rope_theta")
         if theta == nil { theta = try config.number("rope_theta") }
         let ropeTheta = theta ?? 10_000
@@ -35,14 +39,16 @@ extension ModelConfiguration {
         guard epsilon >= 0, epsilon < 1 else { throw config.error("rms_norm_eps", "\(epsilon) is outside 0 to 1") }
 
         let vocabularySize = try config.integer("vocab_size", in: size)
+        let layerCount = try config.integer("num_hidden_layers", in: 1...65_536)
         self.init(
-            architecture: "llama", vocabularySize: vocabularySize, hiddenSize: hiddenSize,
+            family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
             feedForwardSize: try config.integer("intermediate_size", in: size),
-            layerCount: try config.integer("num_hidden_layers", in: 1...65_536), headCount: headCount,
-            kvHeadCount: kvHeadCount, headDim: headDim,
+            layerCount: layerCount, headCount: headCount, kvHeadCount: kvHeadCount, headDim: headDim,
             contextLength: config.fields["max_position_embeddings"] == nil
-                ? 2048 : try config.integer("max_position_embeddings", in: 1...(1 << 30)),
+                ? rules.defaultContextLength : try config.integer("max_position_embeddings", in: 1...(1 << 30)),
             normEpsilon: Float(epsilon), ropeTheta: ropeTheta, ropeScaling: try Self.scaling(rope),
+            slidingWindow: try rules.slidingWindow(config, layerCount: layerCount),
+            hasAttentionBias: rules.hasAttentionBias, hasQueryKeyNorm: rules.hasQueryKeyNorm,
             tiedEmbeddings: try config.bool("tie_word_embeddings") ?? false,
             bosToken: try config.tokens("bos_token_id").first,
             eosTokens: try Self.endTokens(config, directory: directory, vocabularySize: vocabularySize),
@@ -52,33 +58,52 @@ extension ModelConfiguration {
         }
     }
 
-    /// Throws for anything in the configuration that would change the arithmetic in a way not implemented here.
-    private static func checkSupported(_ config: JSONObject) throws(CheckpointError) {
-        let supported = "this version runs LlamaForCausalLM"
+    /// The family that the configuration names.
+    private static func family(_ config: JSONObject) throws(CheckpointError) -> ModelFamily {
+        let supported = "supported are \(ModelFamily.architectures)"
         switch config.fields["architectures"] {
         case .array(let list)? where !list.isEmpty:
-            guard list.contains(.string("LlamaForCausalLM")) else {
+            let named = ModelFamily.allCases.first { list.contains(.string($0.rules.architecture)) }
+            guard let named else {
                 throw config.error("architectures", "unsupported: \(list[0].kind)", fix: supported)
             }
+            return named
         case nil, .null:
-            guard try config.string("model_type") == "llama" else {
+            let type = try config.string("model_type")
+            guard let named = ModelFamily.allCases.first(where: { $0.rules.modelType == type }) else {
                 throw config.error(
                     "model_type", "unsupported: \(config.fields["model_type"]?.kind ?? "missing")", fix: supported)
             }
+            return named
         case .some(let other):
             throw config.error("architectures", "expected a list of names, found \(other.kind)", fix: supported)
         }
+    }
+
+    /// Throws for anything in the configuration that would change the arithmetic in a way not implemented here.
+    private static func checkSupported(_ config: JSONObject, _ rules: any FamilyRules.Type) throws(CheckpointError) {
         let activation = try config.string("hidden_act") ?? "silu"
         guard activation == "silu" || activation == "swish" else {
             throw config.error("hidden_act", "unsupported activation \"\(activation)\"", fix: "only silu is supported")
         }
-        for key in ["attention_bias", "mlp_bias"] where try config.bool(key) ?? false {
-            throw config.error(key, "layers with biases are not supported")
+        for key in rules.refusedBiases where try config.bool(key) ?? false {
+            throw config.error(key, "layers with such biases are not supported")
         }
         if try config.object("quantization_config") != nil {
             throw config.error(
                 "quantization_config", "quantised weights are not supported",
                 fix: "use the F32, F16 or BF16 checkpoint of the model")
+        }
+    }
+
+    /// Throws for rotary parameters that differ from layer to layer or rotate only part of a head.
+    private static func checkWhole(_ rope: JSONObject?) throws(CheckpointError) {
+        guard let rope else { return }
+        if let nested = rope.fields.filter({ if case .object = $0.value { true } else { false } }).keys.min() {
+            throw rope.error(nested, "rotary parameters of their own for some layers are not supported")
+        }
+        if let part = try rope.number("partial_rotary_factor"), part != 1 {
+            throw rope.error("partial_rotary_factor", "\(part): heads that are rotated in part are not supported")
         }
     }
 

@@ -14,10 +14,10 @@ extension Checkpoint {
 
         for (name, value) in configuration.fingerprintFields { add("\(name)=\(value)") }
         for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-            let shape = tensor.entry.shape.map(String.init).joined(separator: "x")
-            add("\(name) \(tensor.entry.type.rawValue) \(shape)")
-            tensor.file.file.withBytes { file in
-                let bytes = UnsafeRawBufferPointer(rebasing: file[tensor.entry.bytes])
+            let shape = tensor.shape.map(String.init).joined(separator: "x")
+            add("\(name) \(tensor.typeName) \(shape)")
+            tensor.file.withBytes { file in
+                let bytes = UnsafeRawBufferPointer(rebasing: file[tensor.bytes])
                 if bytes.count <= 4096 {
                     sample += bytes
                 } else {
@@ -32,7 +32,7 @@ extension Checkpoint {
 
         let digest = sample.withUnsafeBytes { Digest.blake2b($0) }
         guard let fingerprint = Fingerprint(bytes: digest) else {
-            throw CheckpointError(path: directory, place: "fingerprint", problem: "the digest has a wrong length")
+            throw CheckpointError(path: path, place: "fingerprint", problem: "the digest has a wrong length")
         }
         return fingerprint
     }
@@ -47,11 +47,13 @@ extension ModelConfiguration {
             case .linear(let factor): "linear \(factor)"
             case .llama3(let factor, let low, let high, let context): "llama3 \(factor) \(low) \(high) \(context)"
             }
+        let window = slidingWindow.map { "\($0.size) in \($0.layers.sorted())" } ?? "none"
         return [
-            ("architecture", architecture), ("vocabulary", "\(vocabularySize)"), ("hidden", "\(hiddenSize)"),
+            ("family", family.rawValue), ("vocabulary", "\(vocabularySize)"), ("hidden", "\(hiddenSize)"),
             ("feed_forward", "\(feedForwardSize)"), ("layers", "\(layerCount)"), ("heads", "\(headCount)"),
             ("kv_heads", "\(kvHeadCount)"), ("head_dim", "\(headDim)"), ("context", "\(contextLength)"),
             ("epsilon", "\(normEpsilon)"), ("theta", "\(ropeTheta)"), ("scaling", scaling),
+            ("window", window), ("attention_bias", "\(hasAttentionBias)"), ("query_key_norm", "\(hasQueryKeyNorm)"),
             ("tied", "\(tiedEmbeddings)"),
         ]
     }

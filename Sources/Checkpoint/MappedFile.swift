@@ -54,6 +54,11 @@ package final class MappedFile: @unchecked Sendable {  // `base` is set once and
         }
     }
 
+    /// Drops the pages that reading brought into memory; they come back from the file when they are read again.
+    package func forgetPages() {
+        if let base { madvise(base, count, MADV_DONTNEED) }
+    }
+
     private static func reason() -> String {
         String(cString: strerror(errno))
     }

@@ -1,9 +1,9 @@
 // The shape and constants of a model.
 
-/// Everything about a model but its weights, read from a Hugging Face model directory.
+/// Everything about a model but its weights, read from a Hugging Face model directory or a GGUF file.
 public struct ModelConfiguration: Sendable, Equatable {
-    /// The model family: `"llama"`.
-    public var architecture: String
+    /// The family of models it is one of.
+    public var family: ModelFamily
     /// Rows of the embedding and of the output head.
     public var vocabularySize: Int
     /// Width of the residual stream.
@@ -26,22 +26,29 @@ public struct ModelConfiguration: Sendable, Equatable {
     public var ropeTheta: Double
     /// How the rotary frequencies are stretched; nil leaves them as they are.
     public var ropeScaling: RopeScaling?
+    /// The window that some layers' keys must be in to be seen, if there is one; see ``slidingWindow(layer:)``.
+    public var slidingWindow: SlidingWindow?
+    /// Whether the projections to queries, keys and values have biases.
+    public var hasAttentionBias: Bool
+    /// Whether each head's queries and keys pass an RMS norm, with ``normEpsilon``, before they are rotated.
+    public var hasQueryKeyNorm: Bool
     /// Whether the output head is the embedding.
     public var tiedEmbeddings: Bool
     /// The token that begins a text, if the model names one.
     public var bosToken: Int32?
-    /// Tokens that end a text: those of `generation_config.json`, else those of `config.json`; may be empty.
+    /// Tokens that end a text: of `generation_config.json`, else of `config.json`, or of the GGUF file; may be empty.
     public var eosTokens: [Int32]
     /// Whether the weights are random numbers, made for measuring.
     public var isSynthetic: Bool
 
     /// A configuration given field by field; nothing is checked.
     public init(
-        architecture: String, vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layerCount: Int,
+        family: ModelFamily, vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layerCount: Int,
         headCount: Int, kvHeadCount: Int, headDim: Int, contextLength: Int, normEpsilon: Float, ropeTheta: Double,
-        ropeScaling: RopeScaling?, tiedEmbeddings: Bool, bosToken: Int32?, eosTokens: [Int32], isSynthetic: Bool
+        ropeScaling: RopeScaling?, slidingWindow: SlidingWindow? = nil, hasAttentionBias: Bool, hasQueryKeyNorm: Bool,
+        tiedEmbeddings: Bool, bosToken: Int32?, eosTokens: [Int32], isSynthetic: Bool
     ) {
-        self.architecture = architecture
+        self.family = family
         self.vocabularySize = vocabularySize
         self.hiddenSize = hiddenSize
         self.feedForwardSize = feedForwardSize
@@ -53,6 +60,9 @@ public struct ModelConfiguration: Sendable, Equatable {
         self.normEpsilon = normEpsilon
         self.ropeTheta = ropeTheta
         self.ropeScaling = ropeScaling
+        self.slidingWindow = slidingWindow
+        self.hasAttentionBias = hasAttentionBias
+        self.hasQueryKeyNorm = hasQueryKeyNorm
         self.tiedEmbeddings = tiedEmbeddings
         self.bosToken = bosToken
         self.eosTokens = eosTokens

@@ -6,7 +6,7 @@ struct RandomWeights {
     /// Of the sum of four 16-bit numbers; nil for a constant 1.
     private let scale: Float?
 
-    init(_ tensor: LlamaLayout.Tensor, seed: UInt64, stream: UInt64) {
+    init(_ tensor: TensorLayout.Tensor, seed: UInt64, stream: UInt64) {
         state = Self.mix(seed &+ Self.mix(stream))
         if tensor.shape.count == 2 {
             // An embedding is looked up, not multiplied: its only input is 1.

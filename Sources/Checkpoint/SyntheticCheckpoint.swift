@@ -23,9 +23,10 @@ public enum SyntheticCheckpoint {
         hidden: Int, layers: Int, feedForward: Int, heads: Int, kvHeads: Int, vocabulary: Int, context: Int
     ) -> ModelConfiguration {
         ModelConfiguration(
-            architecture: "llama", vocabularySize: vocabulary, hiddenSize: hidden, feedForwardSize: feedForward,
+            family: .llama, vocabularySize: vocabulary, hiddenSize: hidden, feedForwardSize: feedForward,
             layerCount: layers, headCount: heads, kvHeadCount: kvHeads, headDim: heads > 0 ? hidden / heads : 0,
-            contextLength: context, normEpsilon: 1e-5, ropeTheta: 500_000, ropeScaling: nil, tiedEmbeddings: false,
+            contextLength: context, normEpsilon: 1e-5, ropeTheta: 500_000, ropeScaling: nil,
+            hasAttentionBias: false, hasQueryKeyNorm: false, tiedEmbeddings: false,
             bosToken: SyntheticTokenizer.beginToken, eosTokens: [SyntheticTokenizer.endToken], isSynthetic: true)
     }
 
@@ -137,7 +138,7 @@ public enum SyntheticCheckpoint {
         _ configuration: ModelConfiguration, _ precision: Precision, _ seed: UInt64, to path: String,
         _ progress: (Int, Int) -> Void
     ) throws(CheckpointError) {
-        let tensors = LlamaLayout(configuration).tensors
+        let tensors = TensorLayout(configuration).tensors
         let elementSize = precision == .bf16 ? 2 : 4
         var entries: [String: JSONValue] = ["__metadata__": .object(["format": .string("pt")])]
         var total = 0

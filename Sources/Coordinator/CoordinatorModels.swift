@@ -14,7 +14,7 @@ struct CoordinatorModels {
 
     init(_ settings: CoordinatorConfiguration) throws(CoordinatorError) {
         do {
-            let checkpoint = try Checkpoint(directory: settings.modelDirectory)
+            let checkpoint = try Checkpoint(path: settings.modelDirectory)
             configuration = checkpoint.configuration
             fingerprint = try checkpoint.fingerprint().bytes
             tokenizer = try Tokenizer(directory: settings.modelDirectory)
@@ -27,7 +27,7 @@ struct CoordinatorModels {
             return
         }
         do {
-            let checkpoint = try Checkpoint(directory: directory)
+            let checkpoint = try Checkpoint(path: directory)
             try TokenizerMatch.check(
                 pair: tokenizer, settings.modelDirectory, with: try Tokenizer(directory: directory), directory,
                 configuration: checkpoint.configuration)

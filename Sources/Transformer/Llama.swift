@@ -18,7 +18,7 @@ struct LlamaLayer: Sendable {
 
     /// Loads the layer's weights.
     init(checkpoint: Checkpoint, index: Int) throws(CheckpointError) {
-        let tensors = LlamaLayout(checkpoint.configuration).layer(index)
+        let tensors = TensorLayout(checkpoint.configuration).layer(index)
         attentionNorm = try checkpoint.matrix(tensors.attentionNorm)
         project = Linear(weights: try checkpoint.matrix(tensors.query, tensors.key, tensors.value))
         attentionOutput = Linear(weights: try checkpoint.matrix(tensors.attentionOutput))
@@ -66,8 +66,8 @@ struct LlamaLayer: Sendable {
 
 extension Checkpoint {
     /// Tensors of equal width below each other in one Float32 matrix; a vector counts as a row.
-    func matrix(_ tensors: LlamaLayout.Tensor...) throws(CheckpointError) -> Matrix {
-        func rows(_ tensor: LlamaLayout.Tensor) -> Int { tensor.shape.dropLast().reduce(1, *) }
+    func matrix(_ tensors: TensorLayout.Tensor...) throws(CheckpointError) -> Matrix {
+        func rows(_ tensor: TensorLayout.Tensor) -> Int { tensor.shape.dropLast().reduce(1, *) }
         let matrix = Matrix(
             rows: tensors.reduce(0) { $0 + rows($1) }, columns: tensors.first?.shape.last ?? 0)
         var row = 0

@@ -32,11 +32,11 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         let configuration = checkpoint.configuration
         guard !layers.isEmpty, layers.lowerBound >= 0, layers.upperBound <= configuration.layerCount else {
             throw CheckpointError(
-                path: checkpoint.directory, place: "layers \(layers.lowerBound)..<\(layers.upperBound)",
+                path: checkpoint.path, place: "layers \(layers.lowerBound)..<\(layers.upperBound)",
                 problem: "the model has layers 0..<\(configuration.layerCount)",
                 fix: "give a range inside the model that is not empty")
         }
-        let layout = LlamaLayout(configuration)
+        let layout = TensorLayout(configuration)
         self.configuration = configuration
         self.layers = layers
         self.pool = pool

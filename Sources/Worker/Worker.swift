@@ -52,7 +52,7 @@ public final class Worker: Sendable {
         let checkpoint: Checkpoint
         var hello = Hello()
         do {
-            checkpoint = try Checkpoint(directory: configuration.modelDirectory)
+            checkpoint = try Checkpoint(path: configuration.modelDirectory)
             hello.fingerprint = Data(try checkpoint.fingerprint().bytes)
         } catch {
             throw .model("\(error)")

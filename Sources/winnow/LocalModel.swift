@@ -26,7 +26,7 @@ final class LocalModel {
 
     /// - Throws: `CheckpointError`, `TokenizerError` or `CoordinatorError` for a pair that does not belong together.
     init(model: String, speculator: String?, threads: Int, cpus: [Int]?) throws {
-        let checkpoint = try Checkpoint(directory: model)
+        let checkpoint = try Checkpoint(path: model)
         configuration = checkpoint.configuration
         tokenizer = try Tokenizer(directory: model)
         try TokenizerMatch.check(tokenizer, configuration: configuration, directory: model)
@@ -37,7 +37,7 @@ final class LocalModel {
             speculatorContext = nil
             return
         }
-        let small = try Checkpoint(directory: speculator)
+        let small = try Checkpoint(path: speculator)
         try TokenizerMatch.check(
             pair: tokenizer, model, with: try Tokenizer(directory: speculator), speculator,
             configuration: small.configuration)

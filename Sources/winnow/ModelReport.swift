@@ -45,11 +45,11 @@ struct ModelReport: Encodable {
 
     /// Opens and checks a model directory.
     init(directory: String) throws {
-        let checkpoint = try Checkpoint(directory: directory)
+        let checkpoint = try Checkpoint(path: directory)
         let shape = checkpoint.configuration
         path = directory
         format = "safetensors"
-        architecture = shape.architecture
+        architecture = shape.family.rawValue
         layers = shape.layerCount
         hiddenSize = shape.hiddenSize
         feedForwardSize = shape.feedForwardSize

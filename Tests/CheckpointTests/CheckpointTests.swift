@@ -34,16 +34,16 @@ import Testing
     }
 
     private func error(_ directory: TemporaryDirectory) -> CheckpointError? {
-        #expect(throws: CheckpointError.self) { try Checkpoint(directory: directory.path) }
+        #expect(throws: CheckpointError.self) { try Checkpoint(path: directory.path) }
     }
 
     @Test func shardsAreTheSameModel() throws {
         let directory = try smallModel()
-        let whole = try Checkpoint(directory: directory.path)
+        let whole = try Checkpoint(path: directory.path)
         let fingerprint = try whole.fingerprint()
         #expect(whole.files.count == 1 && whole.elementTypes == ["BF16"])
         try shard(directory)
-        let sharded = try Checkpoint(directory: directory.path)
+        let sharded = try Checkpoint(path: directory.path)
         #expect(sharded.files.count == 2)
         #expect(try sharded.fingerprint() == fingerprint)
         #expect(sharded.parameterCount == whole.parameterCount && sharded.byteCount == whole.byteCount)
@@ -106,7 +106,7 @@ import Testing
         try bytes.write(to: URL(fileURLWithPath: path))
         #expect(error(directory)?.fix?.contains("tie_word_embeddings") == true)
         try directory.edit("config.json", ["tie_word_embeddings": .bool(true)])
-        #expect(try Checkpoint(directory: directory.path).configuration.tiedEmbeddings)
+        #expect(try Checkpoint(path: directory.path).configuration.tiedEmbeddings)
     }
 
     @Test func aTypeThatIsNoFloatIsNamed() throws {
@@ -122,7 +122,7 @@ import Testing
 
     @Test func fingerprintsTellModelsApart() throws {
         func fingerprint(_ directory: TemporaryDirectory) throws -> Fingerprint {
-            try Checkpoint(directory: directory.path).fingerprint()
+            try Checkpoint(path: directory.path).fingerprint()
         }
         let directory = try smallModel()
         let first = try fingerprint(directory)
@@ -153,7 +153,7 @@ import Testing
             files == [
                 "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
             ])
-        let checkpoint = try Checkpoint(directory: directory.path)
+        let checkpoint = try Checkpoint(path: directory.path)
         #expect(checkpoint.configuration.isSynthetic && checkpoint.configuration.eosTokens == [257])
 
         let file = try SafetensorsFile(path: directory.path + "/model.safetensors")

@@ -27,7 +27,7 @@ import Transformer
     private static let cases = (try? Fixtures.decode(File.self, from: "model-selection.json").cases) ?? []
 
     private func makeStage(layers: Range<Int>? = nil) throws -> Stage {
-        let checkpoint = try Checkpoint(directory: Fixtures.path("random-llama"))
+        let checkpoint = try Checkpoint(path: Fixtures.path("random-llama"))
         let pool = ThreadPool(threads: 2, name: "speculation-test")
         return try Stage(
             checkpoint: checkpoint, layers: layers ?? 0..<checkpoint.configuration.layerCount, pool: pool)

@@ -19,7 +19,7 @@ private struct Expected: Decodable {
         let directory = fixtures.appendingPathComponent(model)
         let expected = try JSONDecoder().decode(
             Expected.self, from: Data(contentsOf: directory.appendingPathComponent(file)))
-        let checkpoint = try Checkpoint(directory: directory.path)
+        let checkpoint = try Checkpoint(path: directory.path)
         let stage = try Stage(
             checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount,
             pool: ThreadPool(threads: 2, name: "reference"))

@@ -125,7 +125,7 @@ import Transformer
                 hidden: 32, layers: 2, feedForward: 48, heads: 4, kvHeads: 2, vocabulary: 258, context: 64),
             precision: .bf16, seed: 3, to: directory.path)
         func run() throws -> [[Float]] {
-            let checkpoint = try Checkpoint(directory: directory.path)
+            let checkpoint = try Checkpoint(path: directory.path)
             let stage = try Stage(checkpoint: checkpoint, layers: 0..<2, pool: ThreadPool(threads: 1, name: "types"))
             return try logits(
                 Request(tokens(10, seed: 1, vocabulary: 258), on: [stage]), chunks: [0..<10], through: [stage])

@@ -31,7 +31,7 @@ enum SmallModel {
         return directory
     }
 
-    static func checkpoint() throws -> Checkpoint { try Checkpoint(directory: directory.get().path) }
+    static func checkpoint() throws -> Checkpoint { try Checkpoint(path: directory.get().path) }
 
     /// The model cut into stages before the given layers, on pools of different sizes.
     static func stages(cuts: [Int] = []) throws -> [Stage] {

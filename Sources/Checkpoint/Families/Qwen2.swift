@@ -1,0 +1,61 @@
+// Qwen 2 and 2.5 (arXiv 2407.10671, 2412.15115).
+
+/// The names and defaults of transformers' `Qwen2Config`.
+enum Qwen2Family: FamilyRules {
+    static let architecture = "Qwen2ForCausalLM"
+    static let modelType = "qwen2"
+    static let hasAttentionBias = true
+    static let defaultKVHeadCount: Int? = 32
+    static let defaultContextLength = 32_768
+
+    static func slidingWindow(_ config: JSONObject, layerCount: Int) throws(CheckpointError) -> SlidingWindow? {
+        try qwenSlidingWindow(config, layerCount: layerCount)
+    }
+
+    /// With `use_sliding_window`, a window of `sliding_window` tokens (4096) holds for the layers that `layer_types`
+    /// calls `sliding_attention`, else for those from `max_window_layers` (28) on. Qwen 3 does the same.
+    static func qwenSlidingWindow(_ config: JSONObject, layerCount: Int) throws(CheckpointError) -> SlidingWindow? {
+        let listed = try slidingLayers(config, layerCount: layerCount)
+        guard try config.bool("use_sliding_window") ?? false else {
+            guard listed?.isEmpty ?? true else {
+                throw config.error("layer_types", "asks for sliding windows that use_sliding_window switches off")
+            }
+            return nil
+        }
+        let isNull = config.fields["sliding_window"] == .null
+        let size =
+            isNull || config.fields["sliding_window"] == nil
+            ? 4096 : try config.integer("sliding_window", in: 1...(1 << 30))
+        let first = try config.integer("max_window_layers") ?? 28
+        guard first >= 0 else { throw config.error("max_window_layers", "\(first) is negative") }
+        let layers = listed ?? Set(min(first, layerCount)..<layerCount)
+        guard !layers.isEmpty else { return nil }
+        guard !isNull else { throw config.error("sliding_window", "is null, though use_sliding_window is true") }
+        return SlidingWindow(size: size, layers: layers)
+    }
+
+    /// The layers that `layer_types` gives a window; nil if it is left out.
+    private static func slidingLayers(_ config: JSONObject, layerCount: Int) throws(CheckpointError) -> Set<Int>? {
+        let list: [JSONValue]
+        switch config.fields["layer_types"] {
+        case nil, .null: return nil
+        case .array(let values): list = values
+        case .some(let other): throw config.error("layer_types", "expected a list, found \(other.kind)")
+        }
+        guard list.count == layerCount else {
+            throw config.error("layer_types", "\(list.count) entries for \(layerCount) layers")
+        }
+        var layers: Set<Int> = []
+        for (layer, type) in list.enumerated() {
+            switch type {
+            case .string("full_attention"): continue
+            case .string("sliding_attention"): layers.insert(layer)
+            default:
+                throw config.error(
+                    "layer_types", "unsupported: \(type.kind)",
+                    fix: "supported are full_attention and sliding_attention")
+            }
+        }
+        return layers
+    }
+}

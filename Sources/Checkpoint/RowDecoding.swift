@@ -1,0 +1,77 @@
+// Rows of a tensor, whatever their type, as Float32.
+
+package import Compute
+
+extension Checkpoint {
+    /// Widens rows of a tensor to Float32.
+    ///
+    /// Any number of threads may call it at once.
+    ///
+    /// - Parameters:
+    ///   - tensor: one of the layout's, `[rows, columns]`; a vector counts as one row.
+    ///   - rows: in Hugging Face's order, whatever the order in the file.
+    ///   - output: room for `rows.count * columns` values; gets the rows one behind the other.
+    /// - Throws: if the model does not have the tensor, in this shape and in a type that can be read.
+    package func decodeRows(
+        _ tensor: TensorLayout.Tensor, rows: Range<Int>, into output: UnsafeMutableBufferPointer<Float>
+    ) throws(CheckpointError) {
+        let stored = try stored(tensor)
+        let columns = tensor.columns
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= tensor.rows && output.count >= rows.count * columns)
+        guard columns > 0, let encoding = stored.encoding else { return }
+        let rowBytes = columns / encoding.block.values * encoding.block.bytes
+        stored.file.withBytes { file in
+            guard let base = file.baseAddress?.advanced(by: stored.bytes.lowerBound) else { return }
+            func decode(_ row: Int, _ count: Int, at place: Int) {
+                encoding.decode(
+                    base + row * rowBytes,
+                    into: UnsafeMutableBufferPointer(rebasing: output[place * columns..<(place + count) * columns]))
+            }
+            if stored.interleavedHeadDim == nil {
+                decode(rows.lowerBound, rows.count, at: 0)
+            } else if tensor.shape.count == 1 {
+                let values = [Float](unsafeUninitializedCapacity: columns) { values, count in
+                    encoding.decode(base, into: UnsafeMutableBufferPointer(rebasing: values[..<columns]))
+                    count = columns
+                }
+                for index in 0..<columns where !rows.isEmpty { output[index] = values[stored.storedRow(index)] }
+            } else {
+                for (place, row) in rows.enumerated() { decode(stored.storedRow(row), 1, at: place) }
+            }
+        }
+    }
+
+    /// Copies a tensor of the model, widened to Float32, to the rows of `matrix` from `row` on.
+    ///
+    /// A vector counts as one row. The tensor must be one of the layout's and fit the matrix.
+    package func load(_ tensor: TensorLayout.Tensor, into matrix: Matrix, from row: Int = 0) throws(CheckpointError) {
+        let (first, count) = (row * matrix.columns, tensor.rows * tensor.columns)
+        precondition(tensor.columns == matrix.columns && first + count <= matrix.count)
+        let result: Result<Void, CheckpointError> = matrix.withUnsafeMutableBufferPointer { all in
+            let target = UnsafeMutableBufferPointer(rebasing: all[first..<first + count])
+            do throws(CheckpointError) {
+                return .success(try decodeRows(tensor, rows: 0..<tensor.rows, into: target))
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+    }
+}
+
+extension WeightEncoding {
+    /// Widens `output.count` values, a whole number of blocks, from `source`, which may have any alignment.
+    func decode(_ source: UnsafeRawPointer, into output: UnsafeMutableBufferPointer<Float>) {
+        switch self {
+        case .f32:
+            UnsafeMutableRawBufferPointer(output).copyMemory(
+                from: UnsafeRawBufferPointer(start: source, count: output.count * MemoryLayout<Float>.stride))
+        case .bf16: Kernels.widenBF16(source, into: output)
+        case .f16: Kernels.widenF16(source, into: output)
+        case .int8:
+            for index in output.indices {
+                output[index] = Float(source.load(fromByteOffset: index, as: Int8.self))
+            }
+        }
+    }
+}
