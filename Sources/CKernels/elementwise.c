@@ -216,24 +216,18 @@ WINNOW_DISPATCH(winnow_softmax_step,
                  const int32_t *limits, float *maxima, float *sums, float *corrections),
                 SOFTMAX_ARGUMENTS)
 
-// --- Scaling
+// --- Bias
 
-WINNOW_BODY void scale_rows(float *out, size_t stride, const float *factors, size_t rows, size_t columns) {
-    for (size_t r = 0; r < rows; r++) {
-        float factor = factors[r];
-        if (factor == 1.0f) continue;
-        for (size_t c = 0; c < columns; c++) out[r * stride + c] *= factor;
-    }
+WINNOW_BODY void add_bias(float *rows, size_t stride, const float *bias, size_t count, size_t columns) {
+    for (size_t r = 0; r < count; r++)
+        for (size_t c = 0; c < columns; c++) rows[r * stride + c] += bias[c];
 }
 
-#define SCALE_PARAMETERS (float *out, size_t stride, const float *factors, size_t rows, size_t columns)
-#define SCALE_ARGUMENTS (out, stride, factors, rows, columns)
-WINNOW_AVX512 static void winnow_scale_rows_avx512 SCALE_PARAMETERS { scale_rows SCALE_ARGUMENTS; }
-WINNOW_AVX2 static void winnow_scale_rows_avx2 SCALE_PARAMETERS { scale_rows SCALE_ARGUMENTS; }
-static void winnow_scale_rows_reference SCALE_PARAMETERS {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++) out[r * stride + c] *= factors[r];
-}
-WINNOW_DISPATCH(winnow_scale_rows,
-                (winnow_level level, float *out, size_t stride, const float *factors, size_t rows, size_t columns),
-                SCALE_ARGUMENTS)
+#define BIAS_PARAMETERS (float *rows, size_t stride, const float *bias, size_t count, size_t columns)
+#define BIAS_ARGUMENTS (rows, stride, bias, count, columns)
+WINNOW_AVX512 static void winnow_add_bias_avx512 BIAS_PARAMETERS { add_bias BIAS_ARGUMENTS; }
+WINNOW_AVX2 static void winnow_add_bias_avx2 BIAS_PARAMETERS { add_bias BIAS_ARGUMENTS; }
+static void winnow_add_bias_reference BIAS_PARAMETERS { add_bias BIAS_ARGUMENTS; }
+WINNOW_DISPATCH(winnow_add_bias,
+                (winnow_level level, float *rows, size_t stride, const float *bias, size_t count, size_t columns),
+                BIAS_ARGUMENTS)

@@ -19,10 +19,6 @@ size_t winnow_panel_bytes(winnow_level level, winnow_packed_type type, size_t in
     return type == winnow_packed_bf16 ? inputs * outputs * 2 : winnow_quantized_bytes(inputs) * outputs;
 }
 
-size_t winnow_packed_scratch(winnow_level level, const winnow_packed *packed) {
-    return packed->type == winnow_packed_bf16 ? 512 * winnow_panel_outputs(level) * sizeof(float) : 64;
-}
-
 // --- Packing
 
 // The scale of one output: what maps its largest weight to 127, and no sum of two products of neighbouring pairs beyond
@@ -244,18 +240,17 @@ static void product_reference(winnow_level level, const winnow_packed *packed, s
 #include "packed_body.h"
 
 void winnow_packed_product(winnow_level level, const winnow_packed *packed, size_t first, size_t end, size_t m,
-                           const void *x, size_t ldx, const float *x_scales, float *c, size_t ldc, int accumulate,
-                           void *scratch) {
+                           const void *x, size_t ldx, const float *x_scales, float *c, size_t ldc, int accumulate) {
     const int bytes = packed->type == winnow_packed_int8;
     switch (level) {
         case winnow_level_avx512_bf16:
         case winnow_level_avx512:
             if (bytes) avx512_int8_product(packed, first, end, m, x, x_scales, c, ldc, accumulate);
-            else avx512_bf16_product(packed, first, end, m, x, ldx, c, ldc, accumulate, scratch);
+            else avx512_bf16_product(packed, first, end, m, x, ldx, c, ldc, accumulate);
             return;
         case winnow_level_avx2:
             if (bytes) avx2_int8_product(packed, first, end, m, x, x_scales, c, ldc, accumulate);
-            else avx2_bf16_product(packed, first, end, m, x, ldx, c, ldc, accumulate, scratch);
+            else avx2_bf16_product(packed, first, end, m, x, ldx, c, ldc, accumulate);
             return;
         case winnow_level_reference:
             product_reference(level, packed, first, end, m, x, ldx, x_scales, c, ldc, accumulate);
@@ -265,9 +260,7 @@ void winnow_packed_product(winnow_level level, const winnow_packed *packed, size
 #else
 
 void winnow_packed_product(winnow_level level, const winnow_packed *packed, size_t first, size_t end, size_t m,
-                           const void *x, size_t ldx, const float *x_scales, float *c, size_t ldc, int accumulate,
-                           void *scratch) {
-    (void)scratch;
+                           const void *x, size_t ldx, const float *x_scales, float *c, size_t ldc, int accumulate) {
     product_reference(level, packed, first, end, m, x, ldx, x_scales, c, ldc, accumulate);
 }
 

@@ -125,7 +125,8 @@ enum { NAME(few) = 12 };
 enum { NAME(block_rows) = 192 / TILE * TILE, NAME(block_depth) = 512 };
 
 TARGET static void NAME(bf16_product)(const winnow_packed *packed, size_t first, size_t end, size_t m, const float *x,
-                                      size_t ldx, float *c, size_t ldc, int accumulate, float *wide) {
+                                      size_t ldx, float *c, size_t ldc, int accumulate) {
+    float wide[NAME(block_depth) * PANEL] __attribute__((aligned(64)));
     const uint16_t *weights = packed->panels;
     const size_t depth = packed->inputs;
     if (m <= NAME(few)) {

@@ -1,5 +1,6 @@
-// Half-precision formats to Float32. The reference works on the bits alone.
+// Half-precision formats to Float32, and back to bf16. The reference works on the bits alone.
 #include "dispatch.h"
+#include "half.h"
 
 #include <string.h>
 
@@ -74,3 +75,15 @@ WINNOW_AVX2 static void winnow_widen_f16_avx2 WIDEN_PARAMETERS {
 #define winnow_widen_f16_avx2 winnow_widen_f16_reference
 #endif
 WINNOW_DISPATCH(winnow_widen_f16, (winnow_level level, const void *in, float *out, size_t count), WIDEN_ARGUMENTS)
+
+WINNOW_BODY void narrow_bf16(const float *in, uint16_t *out, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = winnow_bf16_bits(in[i]);
+}
+
+#define NARROW_PARAMETERS (const float *in, uint16_t *out, size_t count)
+#define NARROW_ARGUMENTS (in, out, count)
+WINNOW_AVX512 static void winnow_narrow_bf16_avx512 NARROW_PARAMETERS { narrow_bf16 NARROW_ARGUMENTS; }
+WINNOW_AVX2 static void winnow_narrow_bf16_avx2 NARROW_PARAMETERS { narrow_bf16 NARROW_ARGUMENTS; }
+static void winnow_narrow_bf16_reference NARROW_PARAMETERS { narrow_bf16 NARROW_ARGUMENTS; }
+WINNOW_DISPATCH(winnow_narrow_bf16, (winnow_level level, const float *in, uint16_t *out, size_t count),
+                NARROW_ARGUMENTS)

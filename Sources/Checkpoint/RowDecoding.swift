@@ -41,21 +41,22 @@ extension Checkpoint {
         }
     }
 
-    /// Copies a tensor of the model, widened to Float32, to the rows of `matrix` from `row` on.
+    /// Widens rows of a tensor to Float32: a matrix of as many rows, as wide as the tensor's.
     ///
-    /// A vector counts as one row. The tensor must be one of the layout's and fit the matrix.
-    package func load(_ tensor: TensorLayout.Tensor, into matrix: Matrix, from row: Int = 0) throws(CheckpointError) {
-        let (first, count) = (row * matrix.columns, tensor.rows * tensor.columns)
-        precondition(tensor.columns == matrix.columns && first + count <= matrix.count)
-        let result: Result<Void, CheckpointError> = matrix.withUnsafeMutableBufferPointer { all in
-            let target = UnsafeMutableBufferPointer(rebasing: all[first..<first + count])
+    /// - Throws: as ``decodeRows(_:rows:into:)``.
+    package func load(
+        _ tensor: TensorLayout.Tensor, rows: Range<Int>, into matrix: Matrix
+    ) throws(CheckpointError) {
+        precondition(tensor.columns == matrix.columns && rows.count == matrix.rows)
+        var failure: CheckpointError?
+        matrix.withUnsafeMutableBufferPointer { all in
             do throws(CheckpointError) {
-                return .success(try decodeRows(tensor, rows: 0..<tensor.rows, into: target))
+                try decodeRows(tensor, rows: rows, into: all)
             } catch {
-                return .failure(error)
+                failure = error
             }
         }
-        try result.get()
+        if let failure { throw failure }
     }
 }
 

@@ -1,4 +1,4 @@
-// Causal attention of query rows over a cache, in blocks that stay in the CPU's caches.
+// Causal attention of query rows over a cache, shared out over the threads of a pool.
 
 internal import CKernels
 internal import Synchronization
@@ -6,32 +6,50 @@ internal import Synchronization
 /// The keys and values of one layer of one request, and where its rows are in the matrices at hand.
 package struct AttentionSegment: Sendable {
     /// `[kvHeads * capacity, headDim]`: the rows of KV head h start at `h * capacity`.
-    package var keys: Matrix
+    package var keys: KVRows
     /// Laid out like ``keys``.
-    package var values: Matrix
+    package var values: KVRows
     /// Rows the cache has room for, per KV head.
     package var capacity: Int
-    /// The cache row of the segment's first row; row i of the segment is cache row `firstCacheRow + i` and sees all
-    /// cache rows up to itself.
+    /// The cache row of the segment's first row; row i of the segment is cache row `firstCacheRow + i` and sees cache
+    /// rows up to itself.
     package var firstCacheRow: Int
     /// The segment's rows in the matrices of queries and results.
     package var rows: Range<Int>
+    /// The first cache row that each row sees, at most its own; nil: from 0 on.
+    package var firstVisible: [Int32]?
 
     /// Describes one request's share of a call.
-    package init(keys: Matrix, values: Matrix, capacity: Int, firstCacheRow: Int, rows: Range<Int>) {
+    package init(
+        keys: KVRows, values: KVRows, capacity: Int, firstCacheRow: Int, rows: Range<Int>, firstVisible: [Int32]? = nil
+    ) {
         self.keys = keys
         self.values = values
         self.capacity = capacity
         self.firstCacheRow = firstCacheRow
         self.rows = rows
+        self.firstVisible = firstVisible
+    }
+}
+
+/// What is done to queries and keys before they are rotated: an RMS norm of each head, as Qwen 3 has it.
+package struct HeadNorm: Sendable {
+    /// `[1, headDim]` each.
+    var query, key: Matrix
+    var epsilon: Float
+
+    /// Norms with these weights.
+    package init(query: Matrix, key: Matrix, epsilon: Float) {
+        self.query = query
+        self.key = key
+        self.epsilon = epsilon
     }
 }
 
 /// Grouped-query attention: `heads / kvHeads` query heads share each KV head.
 ///
-/// A task takes a block of rows and one KV head: the queries of all heads of the group form one matrix, so that every
-/// product has hundreds of rows. Keys go by in blocks with an online softmax (Milakov and Gimelshein, 2018), so that a
-/// block of scores never leaves the second cache.
+/// A task takes a block of rows and one KV head: the queries of all heads of the group go over each block of keys
+/// together. Blocks and softmax weights stay in the CPU's caches, whatever the length of the cache.
 package final class Attention: Sendable {
     /// Query heads.
     package let heads: Int
@@ -40,15 +58,16 @@ package final class Attention: Sendable {
     /// Values per head.
     package let headDim: Int
 
-    /// Query rows times heads of a group in one block, and keys in one block.
+    /// Query rows times heads of a group in one task.
     private static let blockQueries = 256
-    private static let blockKeys = 512
+    /// Rows that one task rotates.
+    private static let rotatedRows = 32
 
     private let spare = Mutex<[AttentionScratch]>([])
 
-    /// Describes the heads; `heads` is a multiple of `kvHeads`.
+    /// Describes the heads; `heads` is a multiple of `kvHeads`, `headDim` even.
     package init(heads: Int, kvHeads: Int, headDim: Int) {
-        precondition(kvHeads > 0 && heads % kvHeads == 0 && headDim > 0)
+        precondition(kvHeads > 0 && heads % kvHeads == 0 && headDim > 0 && headDim % 2 == 0)
         self.heads = heads
         self.kvHeads = kvHeads
         self.headDim = headDim
@@ -56,35 +75,51 @@ package final class Attention: Sendable {
 
     private var group: Int { heads / kvHeads }
 
-    /// Splits the rows of `projected` (`[_, (heads + 2 kvHeads) headDim]`: queries, keys, values): rotated queries go to
-    /// the same rows of `queries` from `rows.lowerBound` on, rotated keys and values to the caches.
+    /// Norms and rotates queries in place.
     ///
     /// - Parameters:
-    ///   - rows: the rows of the call that `projected` holds from its row 0 on.
+    ///   - queries: `[_, heads * headDim]`.
+    ///   - rows: which of its rows; the angles of row i are those of `angleRows[i - rows.lowerBound]`.
+    package func rotateQueries(
+        _ queries: Matrix, rows: Range<Int>, norm: HeadNorm?, angles: RotaryAngles, angleRow: (Int) -> Int,
+        pool: ThreadPool
+    ) {
+        forBlocks(of: rows, pool: pool) { block in
+            for row in block {
+                let at = queries.pointer(row: row)
+                if let norm { normHeads(at, count: heads, weight: norm.query, epsilon: norm.epsilon) }
+                let angle = angleRow(row)
+                Kernels.rotate(
+                    at, cosines: angles.cosines.pointer(row: angle), sines: angles.sines.pointer(row: angle),
+                    heads: heads, headDim: headDim, into: at, stride: headDim)
+            }
+        }
+    }
+
+    /// Norms and rotates keys in place, and writes keys and values to the caches.
+    ///
+    /// - Parameters:
+    ///   - keyValues: `[_, 2 kvHeads headDim]`, keys first: row 0 is row `rows.lowerBound` of the call.
+    ///   - rows: the rows of the call that `keyValues` holds.
     ///   - angles: the angles of all rows of the call.
     ///   - segments: all segments of the call.
-    package func split(
-        _ projected: Matrix, rows: Range<Int>, angles: RotaryAngles, segments: [AttentionSegment],
-        queries: Matrix, pool: ThreadPool
+    package func store(
+        _ keyValues: Matrix, rows: Range<Int>, norm: HeadNorm?, angles: RotaryAngles, segments: [AttentionSegment],
+        pool: ThreadPool
     ) {
-        let rowsPerTask = 32
         for segment in segments where segment.rows.overlaps(rows) {
-            let shared = segment.rows.clamped(to: rows)
-            pool.parallelFor((shared.count + rowsPerTask - 1) / rowsPerTask) { task in
-                let first = shared.lowerBound + task * rowsPerTask
-                for row in first..<min(shared.upperBound, first + rowsPerTask) {
-                    let from = projected.pointer(row: row - rows.lowerBound)
+            forBlocks(of: segment.rows.clamped(to: rows), pool: pool) { block in
+                for row in block {
+                    let keys = keyValues.pointer(row: row - rows.lowerBound)
+                    let values = keys + kvHeads * headDim
+                    if let norm { normHeads(keys, count: kvHeads, weight: norm.key, epsilon: norm.epsilon) }
+                    Kernels.rotate(
+                        keys, cosines: angles.cosines.pointer(row: row), sines: angles.sines.pointer(row: row),
+                        heads: kvHeads, headDim: headDim, into: keys, stride: headDim)
                     let cacheRow = segment.firstCacheRow + row - segment.rows.lowerBound
-                    let (cosines, sines) = (angles.cosines.pointer(row: row), angles.sines.pointer(row: row))
-                    Kernels.rotate(
-                        from, cosines: cosines, sines: sines, heads: heads, headDim: headDim,
-                        into: queries.pointer(row: row), stride: headDim)
-                    Kernels.rotate(
-                        from + heads * headDim, cosines: cosines, sines: sines, heads: kvHeads, headDim: headDim,
-                        into: segment.keys.pointer(row: cacheRow), stride: segment.capacity * headDim)
                     for head in 0..<kvHeads {
-                        segment.values.pointer(row: head * segment.capacity + cacheRow)
-                            .update(from: from + (heads + kvHeads + head) * headDim, count: headDim)
+                        segment.keys.store(keys + head * headDim, row: head * segment.capacity + cacheRow)
+                        segment.values.store(values + head * headDim, row: head * segment.capacity + cacheRow)
                     }
                 }
             }
@@ -102,11 +137,10 @@ package final class Attention: Sendable {
             }
         }
         // Long tasks first, so that no thread starts one when the others are done.
-        tasks.sort { length(of: $0, segments) > length(of: $1, segments) }
+        if tasks.count > kvHeads { tasks.sort { length(of: $0, segments) > length(of: $1, segments) } }
         pool.parallelFor(tasks.count) { index in
             let scratch =
-                spare.withLock { $0.popLast() }
-                ?? AttentionScratch(queries: blockRows * group, keys: Self.blockKeys, headDim: headDim)
+                spare.withLock { $0.popLast() } ?? AttentionScratch(rows: blockRows, heads: group, headDim: headDim)
             run(tasks[index], segment: segments[tasks[index].segment], queries, into: output, scratch)
             spare.withLock { $0.append(scratch) }
         }
@@ -127,76 +161,50 @@ package final class Attention: Sendable {
         _ task: Task, segment: AttentionSegment, _ queries: Matrix, into output: Matrix, _ scratch: AttentionScratch
     ) {
         let width = group * headDim
-        let count = task.rows.count * group
-        let block = scratch.queries.pointer(row: 0)
-        let result = scratch.result.pointer(row: 0)
         let firstRow = segment.rows.lowerBound + task.rows.lowerBound
-        for row in 0..<task.rows.count {
-            (block + row * width).update(
-                from: queries.pointer(row: firstRow + row) + task.kvHead * width, count: width)
+        for (index, row) in task.rows.enumerated() {
+            scratch.limits[index] = Int32(segment.firstCacheRow + row + 1)
+            scratch.first[index] = min(segment.firstVisible?[row] ?? 0, scratch.limits[index] - 1)
         }
-        for query in 0..<count {
-            scratch.maxima[query] = -.infinity
-            scratch.sums[query] = 0
-        }
+        var work = winnow_attention_task(
+            queries: queries.pointer(row: firstRow) + task.kvHead * width, query_stride: queries.columns,
+            rows: task.rows.count, heads: group, head_dim: headDim,
+            keys: UnsafeRawPointer(segment.keys.pointer(row: task.kvHead * segment.capacity)),
+            values: UnsafeRawPointer(segment.values.pointer(row: task.kvHead * segment.capacity)),
+            half: segment.keys.isHalf ? 1 : 0, first: scratch.first, limit: scratch.limits,
+            scale: 1 / Float(headDim).squareRoot(),
+            output: output.pointer(row: firstRow) + task.kvHead * width, output_stride: output.columns)
+        winnow_attend(Kernels.level, &work, scratch.memory)
+    }
 
-        let visible = segment.firstCacheRow + task.rows.upperBound
-        for first in stride(from: 0, to: visible, by: Self.blockKeys) {
-            let keys = min(Self.blockKeys, visible - first)
-            let cacheRow = task.kvHead * segment.capacity + first
-            let scores = scratch.scores.pointer(row: 0)
-            BLAS.multiply(
-                rows: count, columns: keys, depth: headDim, block, stride: headDim,
-                segment.keys.pointer(row: cacheRow), stride: headDim, transposed: true,
-                into: scores, stride: keys)
-            for row in 0..<task.rows.count {
-                let sees = segment.firstCacheRow + task.rows.lowerBound + row + 1 - first
-                for head in 0..<group { scratch.limits[row * group + head] = Int32(min(max(sees, 0), keys)) }
-            }
-            winnow_softmax_step(
-                Kernels.level, scores, keys, count, keys, 1 / Float(headDim).squareRoot(), scratch.limits,
-                scratch.maxima, scratch.sums, scratch.corrections)
-            if first > 0 {
-                winnow_scale_rows(Kernels.level, result, headDim, scratch.corrections, count, headDim)
-            }
-            BLAS.multiply(
-                rows: count, columns: headDim, depth: keys, scores, stride: keys,
-                segment.values.pointer(row: cacheRow), stride: headDim, transposed: false, beta: first > 0 ? 1 : 0,
-                into: result, stride: headDim)
-        }
+    private func normHeads(_ heads: UnsafeMutablePointer<Float>, count: Int, weight: Matrix, epsilon: Float) {
+        winnow_rms_norm(Kernels.level, heads, weight.pointer(row: 0), epsilon, heads, count, headDim)
+    }
 
-        for query in 0..<count { scratch.corrections[query] = 1 / scratch.sums[query] }
-        winnow_scale_rows(Kernels.level, result, headDim, scratch.corrections, count, headDim)
-        for row in 0..<task.rows.count {
-            (output.pointer(row: firstRow + row) + task.kvHead * width).update(from: result + row * width, count: width)
+    private func forBlocks(of rows: Range<Int>, pool: ThreadPool, _ body: (Range<Int>) -> Void) {
+        pool.parallelFor((rows.count + Self.rotatedRows - 1) / Self.rotatedRows) { task in
+            let first = rows.lowerBound + task * Self.rotatedRows
+            body(first..<min(rows.upperBound, first + Self.rotatedRows))
         }
     }
 }
 
 /// The memory one task works in; its size does not depend on the length of the cache.
 private final class AttentionScratch: @unchecked Sendable {  // used by one task at a time
-    let queries: Matrix
-    let scores: Matrix
-    let result: Matrix
+    let memory: UnsafeMutableRawPointer
+    let first: UnsafeMutablePointer<Int32>
     let limits: UnsafeMutablePointer<Int32>
-    let maxima: UnsafeMutablePointer<Float>
-    let sums: UnsafeMutablePointer<Float>
-    let corrections: UnsafeMutablePointer<Float>
 
-    init(queries count: Int, keys: Int, headDim: Int) {
-        queries = Matrix(rows: count, columns: headDim)
-        scores = Matrix(rows: count, columns: keys)
-        result = Matrix(rows: count, columns: headDim)
-        limits = .allocate(capacity: count)
-        maxima = .allocate(capacity: count)
-        sums = .allocate(capacity: count)
-        corrections = .allocate(capacity: count)
+    init(rows: Int, heads: Int, headDim: Int) {
+        memory = .allocate(
+            byteCount: winnow_attention_scratch(Kernels.level, rows, heads, headDim), alignment: 64)
+        first = .allocate(capacity: rows)
+        limits = .allocate(capacity: rows)
     }
 
     deinit {
+        memory.deallocate()
+        first.deallocate()
         limits.deallocate()
-        maxima.deallocate()
-        sums.deallocate()
-        corrections.deallocate()
     }
 }

@@ -17,23 +17,22 @@ public enum BLAS {
     /// Up to this many rows, reading the weights where they lie beats OpenBLAS's packing of them.
     private static let fewRows = 8
 
-    /// `c = alpha a op(b) + beta c`, row-major: `a` is `[m, k]` with rows `lda` apart; `op(b)` is `b` `[k, n]`, or the
-    /// transpose of `b` `[n, k]`; `c` is `[m, n]` and not read if `beta` is 0. One thread.
-    static func multiply(
-        rows m: Int, columns n: Int, depth k: Int, alpha: Float = 1, _ a: UnsafePointer<Float>, stride lda: Int,
-        _ b: UnsafePointer<Float>, stride ldb: Int, transposed: Bool, beta: Float = 0,
-        into c: UnsafeMutablePointer<Float>, stride ldc: Int
+    /// `c = a b^T`, or `c += a b^T`, row-major: `a` is `[m, k]` with rows `lda` apart, `b` `[n, k]`, `c` `[m, n]`, not
+    /// read unless `adding`. One thread.
+    static func multiplyTransposed(
+        rows m: Int, columns n: Int, depth k: Int, _ a: UnsafePointer<Float>, stride lda: Int,
+        _ b: UnsafePointer<Float>, stride ldb: Int, adding: Bool, into c: UnsafeMutablePointer<Float>, stride ldc: Int
     ) {
         guard m > 0, n > 0 else { return }
-        if transposed, m <= fewRows {
-            winnow_sgemm_few(Kernels.level, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+        let beta: Float = adding ? 1 : 0
+        if m <= fewRows {
+            winnow_sgemm_few(Kernels.level, m, n, k, 1, a, lda, b, ldb, beta, c, ldc)
         } else if let sgemm {
             sgemm(
-                Int32(winnow_row_major), Int32(winnow_no_transpose),
-                Int32(transposed ? winnow_transpose : winnow_no_transpose), Int32(m), Int32(n), Int32(k),
-                alpha, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))
+                Int32(winnow_row_major), Int32(winnow_no_transpose), Int32(winnow_transpose), Int32(m), Int32(n),
+                Int32(k), 1, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))
         } else {
-            winnow_sgemm(Kernels.level, transposed ? 1 : 0, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+            winnow_sgemm(Kernels.level, 1, m, n, k, 1, a, lda, b, ldb, beta, c, ldc)
         }
     }
 }

@@ -1,34 +1,124 @@
-// A weight matrix applied to rows.
+// A weight matrix applied to rows, by whichever back end serves its precision on this CPU.
 
-/// A linear layer without bias: `output = input W^T`, its product shared out over the threads of a pool.
+internal import CKernels
+
+/// A linear layer: `output = input W^T + bias`, its product shared out over the threads of a pool.
 package struct Linear: Sendable {
-    /// `[outputs, inputs]`, as checkpoints store it.
-    package let weights: Matrix
+    /// Rows of the weights.
+    package let outputs: Int
+    /// Columns of the weights.
+    package let inputs: Int
+    private let weights: Weights
+    private let bias: Matrix?
 
-    /// Takes over the weights, which nobody may change from now on.
-    package init(weights: Matrix) { self.weights = weights }
+    private enum Weights: Sendable {
+        /// `[outputs, inputs]`, Float32, as checkpoints store it; multiplied by OpenBLAS.
+        case plain(Matrix)
+        /// bf16 or int8, multiplied by the kernels of this package.
+        case packed(PackedWeights)
+    }
 
-    /// Writes, or adds, `input W^T` for rows `inputRows` of `input` to the rows of `output` from `outputRow` on.
+    /// Takes over Float32 weights `[outputs, inputs]`, which nobody may change from now on.
+    package init(weights: Matrix, bias: Matrix? = nil) {
+        outputs = weights.rows
+        inputs = weights.columns
+        self.weights = .plain(weights)
+        self.bias = bias
+    }
+
+    /// Brings weights into the layout of their precision. The Float32 weights are not kept.
     ///
-    /// `input` is `[_, inputs]` and `output` `[_, outputs]`.
+    /// - Parameters:
+    ///   - precision: int8 falls back to bf16 where a row has so many inputs that sums would leave 32 bits.
+    ///   - bias: `outputs` values, or nil.
+    ///   - rows: fills a buffer with the Float32 weights of some outputs, `[range.count, inputs]`; called on the threads of
+    ///     the pool, several at once.
+    package init<E: Error>(
+        outputs: Int, inputs: Int, precision: Precision, bias: Matrix? = nil, pool: ThreadPool,
+        rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
+    ) throws(E) {
+        self.outputs = outputs
+        self.inputs = inputs
+        self.bias = bias
+        switch precision {
+        case .f32:
+            let matrix = Matrix(rows: outputs, columns: inputs)
+            let rowsPerTask = 16
+            try pool.tryParallelFor((outputs + rowsPerTask - 1) / rowsPerTask) { task throws(E) in
+                let range = task * rowsPerTask..<min(outputs, (task + 1) * rowsPerTask)
+                try rows(range, matrix.buffer(rows: range))
+            }
+            weights = .plain(matrix)
+        case .bf16, .int8:
+            weights = .packed(
+                try PackedWeights(
+                    outputs: outputs, inputs: inputs,
+                    isInt8: precision == .int8 && inputs <= PackedWeights.mostInt8Inputs, pool: pool, rows: rows))
+        }
+    }
+
+    /// Memory of the weights, in bytes.
+    package var byteCount: Int {
+        switch weights {
+        case .plain(let matrix): matrix.count * MemoryLayout<Float>.stride
+        case .packed(let packed): packed.byteCount
+        }
+    }
+
+    /// Copies one output's weights, `[inputs]`, as they are multiplied: what an embedding that shares them looks up.
+    package func read(output: Int, into row: UnsafeMutableBufferPointer<Float>) {
+        precondition(row.count == inputs && 0 <= output && output < outputs)
+        guard let base = row.baseAddress else { return }
+        switch weights {
+        case .plain(let matrix): base.update(from: matrix.pointer(row: output), count: inputs)
+        case .packed(let packed): packed.read(output: output, into: base)
+        }
+    }
+
+    /// Writes, or adds, `input W^T + bias` for rows `inputRows` of `input` to the rows of `output` from `outputRow` on,
+    /// columns from `outputColumn` on.
+    ///
+    /// `input` is `[_, inputs]` and `output` `[_, outputColumn + outputs or more]`.
     package func apply(
-        _ input: Matrix, rows inputRows: Range<Int>, to output: Matrix, from outputRow: Int, adding: Bool = false,
-        pool: ThreadPool
+        _ input: Matrix, rows inputRows: Range<Int>, to output: Matrix, from outputRow: Int, column outputColumn: Int = 0,
+        adding: Bool = false, quantized: QuantizedRows, pool: ThreadPool
     ) {
-        precondition(input.columns == weights.columns && output.columns == weights.rows)
+        precondition(input.columns == inputs && outputColumn + outputs <= output.columns)
         precondition(inputRows.upperBound <= input.rows && outputRow + inputRows.count <= output.rows)
         guard !inputRows.isEmpty else { return }
-        // Slices of whole 16-column groups; a few more than threads so that a late thread holds nobody up.
-        let groups = (weights.rows + 15) / 16
-        let slices = pool.threads == 1 ? 1 : min(groups, pool.threads * (inputRows.count <= 8 ? 1 : 2))
+        let count = inputRows.count
+        let target = output.pointer(row: outputRow) + outputColumn
+        switch weights {
+        case .plain(let matrix):
+            share((outputs + 15) / 16, rows: count, pool: pool) { groups in
+                let first = groups.lowerBound * 16
+                BLAS.multiplyTransposed(
+                    rows: count, columns: min(groups.upperBound * 16, outputs) - first, depth: inputs,
+                    input.pointer(row: inputRows.lowerBound), stride: input.columns, matrix.pointer(row: first),
+                    stride: inputs, adding: adding, into: target + first, stride: output.columns)
+            }
+        case .packed(let packed):
+            if packed.isInt8 { quantized.quantize(input, rows: inputRows, pool: pool) }
+            let rows =
+                packed.isInt8
+                ? UnsafeRawPointer(quantized.bytes) : UnsafeRawPointer(input.pointer(row: inputRows.lowerBound))
+            share(packed.panels, rows: count, pool: pool) { panels in
+                packed.multiply(
+                    panels: panels, rows: count, rows, stride: input.columns,
+                    scales: packed.isInt8 ? UnsafePointer(quantized.scales) : nil, into: target,
+                    stride: output.columns, adding: adding)
+            }
+        }
+        if let bias {
+            winnow_add_bias(Kernels.level, target, output.columns, bias.pointer(row: 0), count, outputs)
+        }
+    }
+
+    /// Shares `0..<groups` out in slices: a few more than threads, so that a late thread holds nobody up.
+    private func share(_ groups: Int, rows: Int, pool: ThreadPool, _ body: (Range<Int>) -> Void) {
+        let slices = pool.threads == 1 ? 1 : min(groups, pool.threads * (rows <= 8 ? 1 : 2))
         pool.parallelFor(slices) { slice in
-            let first = min(groups * slice / slices * 16, weights.rows)
-            let end = min(groups * (slice + 1) / slices * 16, weights.rows)
-            BLAS.multiply(
-                rows: inputRows.count, columns: end - first, depth: weights.columns,
-                input.pointer(row: inputRows.lowerBound), stride: input.columns,
-                weights.pointer(row: first), stride: weights.columns, transposed: true, beta: adding ? 1 : 0,
-                into: output.pointer(row: outputRow) + first, stride: output.columns)
+            body(groups * slice / slices..<groups * (slice + 1) / slices)
         }
     }
 }

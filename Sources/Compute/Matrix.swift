@@ -47,6 +47,11 @@ public final class Matrix: @unchecked Sendable {  // guarded by its owner, as sa
         try withExtendedLifetime(self) { try body(UnsafeMutableBufferPointer(start: base, count: count)) }
     }
 
+    /// Some rows' values, for this module's kernels. The caller keeps the matrix alive.
+    func buffer(rows: Range<Int>) -> UnsafeMutableBufferPointer<Float> {
+        UnsafeMutableBufferPointer(start: pointer(row: rows.lowerBound), count: rows.count * columns)
+    }
+
     /// The first value of a row, for this module's kernels. The caller keeps the matrix alive.
     func pointer(row: Int) -> UnsafeMutablePointer<Float> { base + row * columns }
 }

@@ -23,22 +23,21 @@ package final class PromptAttention {
     ///
     /// - Parameters:
     ///   - queries: `[rows, headDim]`.
-    ///   - keys: `[at least the number of keys, headDim]`; those beyond are not looked at.
+    ///   - keys: at least the number of keys, of `headDim` values; those beyond are not looked at.
     package func forEachRow(
-        queries: UnsafeBufferPointer<Float>, keys keyRows: UnsafeBufferPointer<Float>,
+        queries: UnsafeBufferPointer<Float>, keys keyRows: KVSlice,
         _ body: (_ weights: UnsafeBufferPointer<Float>, _ sum: Float) -> Void
     ) {
-        precondition(queries.count == rows * headDim && keyRows.count >= keys * headDim)
-        guard let queries = queries.baseAddress, let keyRows = keyRows.baseAddress, keys > 0 else { return }
-        BLAS.multiply(
-            rows: rows, columns: keys, depth: headDim, queries, stride: headDim, keyRows, stride: headDim,
-            transposed: true, into: weights.pointer(row: 0), stride: keys)
+        precondition(queries.count == rows * headDim && keyRows.rows >= keys)
+        guard let queries = queries.baseAddress, let base = keyRows.base, keys > 0 else { return }
+        winnow_scores(
+            Kernels.level, queries, rows, headDim, base, keyRows.isHalf ? 1 : 0, keys,
+            1 / Float(headDim).squareRoot(), weights.pointer(row: 0))
         var maxima = [Float](repeating: -.infinity, count: rows)
         var sums = [Float](repeating: 0, count: rows)
         var corrections = sums
         winnow_softmax_step(
-            Kernels.level, weights.pointer(row: 0), keys, rows, keys, 1 / Float(headDim).squareRoot(), limits, &maxima,
-            &sums, &corrections)
+            Kernels.level, weights.pointer(row: 0), keys, rows, keys, 1, limits, &maxima, &sums, &corrections)
         weights.withUnsafeBufferPointer { all in
             for row in 0..<rows {
                 body(UnsafeBufferPointer(rebasing: all[row * keys..<(row + 1) * keys]), sums[row])

@@ -51,6 +51,21 @@ public final class ThreadPool: Sendable {
         }
     }
 
+    /// ``parallelFor(_:_:)`` for a body that can fail: throws one of the errors, when all that began has ended. Indices
+    /// that have not begun by then are left out.
+    package func tryParallelFor<E: Error>(_ count: Int, _ body: (Int) throws(E) -> Void) throws(E) {
+        let failure = Mutex<E?>(nil)
+        parallelFor(count) { index in
+            guard failure.withLock({ $0 == nil }) else { return }
+            do throws(E) {
+                try body(index)
+            } catch {
+                failure.withLock { $0 = error }
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+    }
+
     /// Keeps the whole process on some CPUs: every thread it has, and those they start. Call it early.
     ///
     /// A host program that embeds a worker decides that for itself; commands do it for `--cpus`.

@@ -130,8 +130,10 @@ public final class Coordinator: GenerationService {
 
     /// Serves until `stop()` is called or the task is cancelled.
     public func run() async {
-        logger.info("matrix products", metadata: ["kernel": "\(BLAS.kernel)"])
-        if let problem = BLAS.problem { logger.warning("slow matrix products", metadata: ["problem": "\(problem)"]) }
+        logger.info("matrix products", metadata: ["kernel": "\(precision.kernel)"])
+        if let problem = precision.kernelProblem {
+            logger.warning("slow matrix products", metadata: ["problem": "\(problem)"])
+        }
         loop.start()
         await core.start()
         for await _ in stopping.stream {}

@@ -1,3 +1,4 @@
+public import Compute
 public import Speculation
 public import Wire
 
@@ -19,6 +20,8 @@ public struct CoordinatorConfiguration: Sendable {
     /// The CPUs that compute threads beyond the first are pinned to, `nil`: any. `ThreadPool.pinProcess` pins the first
     /// along with the rest of the process.
     public var cpus: [Int]?
+    /// The number formats the speculator computes in.
+    public var precision: Precision
     /// Most rows of one micro-batch.
     public var microBatchRows: Int
     /// KV rows over all requests that each stage must be able to hold.
@@ -37,6 +40,7 @@ public struct CoordinatorConfiguration: Sendable {
     public init(
         modelDirectory: String, speculatorDirectory: String? = nil, modelName: String? = nil, listen: Endpoint,
         advertisedHost: String? = nil, stageCount: Int = 1, threads: Int = 1, cpus: [Int]? = nil,
+        precision: Precision = .automatic,
         microBatchRows: Int = 512, kvRows: Int = 131_072, maxRequests: Int = 256, maxQueuedTokens: Int = 1 << 20,
         requestTimeout: Duration = .seconds(600), speculation: SpeculationParameters = .init(),
         allowPlaintext: Bool = false
@@ -49,6 +53,7 @@ public struct CoordinatorConfiguration: Sendable {
         self.stageCount = stageCount
         self.threads = threads
         self.cpus = cpus
+        self.precision = precision
         self.microBatchRows = microBatchRows
         self.kvRows = kvRows
         self.maxRequests = maxRequests

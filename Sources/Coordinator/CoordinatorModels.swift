@@ -32,7 +32,7 @@ struct CoordinatorModels {
                 pair: tokenizer, settings.modelDirectory, with: try Tokenizer(directory: directory), directory,
                 configuration: checkpoint.configuration)
             let stage = try Stage(
-                checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount,
+                checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: settings.precision,
                 pool: ThreadPool(threads: settings.threads, cpus: settings.cpus, name: "speculator"))
             speculator = SpeculatorRunner(
                 speculator: Speculator(stage: stage), contextLength: checkpoint.configuration.contextLength)

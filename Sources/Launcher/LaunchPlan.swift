@@ -50,6 +50,7 @@ public struct LaunchPlan: Equatable, Sendable {
             + ["--stages", String(topology.stageCount)]
             + Self.option("--threads", place.threads)
             + Self.option("--cpus", place.cpus)
+            + Self.option("--dtype", topology.dtype)
             + Self.option("--kv-tokens", place.kvTokens)
             + Self.option("--micro-batch-tokens", place.microBatchTokens)
             + Self.option("--keep-rate", speculation.keepRate)
@@ -66,6 +67,7 @@ public struct LaunchPlan: Equatable, Sendable {
                 + Self.option("--layers", layers)
                 + Self.option("--threads", stage.threads)
                 + Self.option("--cpus", stage.cpus)
+                + Self.option("--dtype", topology.dtype)
                 + Self.option("--kv-tokens", stage.kvTokens)
             return ProcessPlan(
                 name: "worker-\(index)", arguments: arguments + [Self.endWithInput], environment: topology.environment)

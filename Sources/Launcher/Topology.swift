@@ -9,6 +9,8 @@ public struct Topology: Equatable, Sendable {
     public var model: String
     /// Directory of the speculator; nil serves every prompt dense.
     public var speculator: String?
+    /// Number formats of all processes: `auto`, `f32`, `bf16` or `int8`; nil lets each choose.
+    public var dtype: String?
     /// The process that takes requests and owns the speculator.
     public var coordinator: CoordinatorPlace
     /// The pipelines; this version runs exactly one.

@@ -44,7 +44,7 @@ extension Topology {
     public init(yaml: String, path: String, fileExists: (String) -> Bool) throws(TopologyError) {
         let root = try Self.compose(yaml, path: path)
         let top = try root.mapping(allowed: [
-            "name", "model", "speculator", "coordinator", "pipelines", "speculation", "hosts", "environment",
+            "name", "model", "speculator", "dtype", "coordinator", "pipelines", "speculation", "hosts", "environment",
         ])
         let folder = (path as NSString).deletingLastPathComponent
         func modelDirectory(_ entry: TopologyNode) throws(TopologyError) -> String {
@@ -69,6 +69,13 @@ extension Topology {
             self.name = try name.text()
         } else {
             self.name = (self.model as NSString).lastPathComponent
+        }
+        if let node = top["dtype"] {
+            let text = try node.text()
+            guard ["auto", "f32", "bf16", "int8"].contains(text) else {
+                throw node.error("there is no number format `\(text)`", fix: "Write `auto`, `f32`, `bf16` or `int8`.")
+            }
+            dtype = text
         }
         let hosts = try HostTable(top["hosts"])
         coordinator = try CoordinatorPlace(top["coordinator"], hosts: hosts)

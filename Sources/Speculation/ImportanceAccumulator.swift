@@ -1,6 +1,6 @@
 // Importance, gathered layer by layer while the speculator runs.
 
-internal import Compute
+package import Compute
 
 /// Gathers the importance of a prompt's tokens from the queries of the look-ahead steps: softmax over the prompt's keys,
 /// pooling, maximum over layers and heads, mean over steps (arXiv 2502.02789, section 3).
@@ -31,8 +31,8 @@ package final class ImportanceAccumulator {
     ///
     /// - Parameters:
     ///   - queries: `[group, headDim]`, post-RoPE.
-    ///   - keys: `[promptCount or more, headDim]`, post-RoPE; those after the prompt's are not looked at.
-    package func add(queries: UnsafeBufferPointer<Float>, keys: UnsafeBufferPointer<Float>) {
+    ///   - keys: `promptCount` or more rows of headDim values, post-RoPE; those after the prompt's are not looked at.
+    package func add(queries: UnsafeBufferPointer<Float>, keys: KVSlice) {
         maximum.withUnsafeMutableBufferPointer { maximum in
             attention.forEachRow(queries: queries, keys: keys) { weights, sum in
                 ImportanceMath.poolAndMaximise(weights, divisor: sum, pool: pool, into: maximum)

@@ -54,10 +54,9 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
         /// Passes `tokens` forward; `scoring` adds the queries of the last one. Returns what the last layer left.
         func forward(_ tokens: [Int32], at position: Int, scoring: Bool) throws(SpeculationError) -> Matrix {
             if isCancelled() { throw .cancelled }
-            let first = (tokens.count - 1) * configuration.headCount * configuration.headDim
             let observer = { (layer: Int, queries: UnsafeBufferPointer<Float>) in
                 for kvHead in 0..<configuration.kvHeadCount {
-                    let start = first + kvHead * group * configuration.headDim
+                    let start = kvHead * group * configuration.headDim
                     let shared = UnsafeBufferPointer(rebasing: queries[start..<start + group * configuration.headDim])
                     cache.withKeys(layer: layer, kvHead: kvHead) { accumulator.add(queries: shared, keys: $0) }
                 }
@@ -66,7 +65,8 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
             do {
                 let hidden = try stage.embed(tokens)
                 try stage.forward(
-                    hidden, segments: [Segment(cache: cache, positions: positions)], observer: scoring ? observer : nil)
+                    hidden, segments: [Segment(cache: cache, positions: positions)],
+                    outputs: scoring ? [tokens.count - 1] : [], observer: scoring ? observer : nil)
                 if scoring { accumulator.endStep() }
                 return hidden
             } catch {

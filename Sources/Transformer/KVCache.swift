@@ -1,9 +1,9 @@
 // The keys and values one request has left behind in the layers of a stage.
 
 internal import Checkpoint
-internal import Compute
+package import Compute
 
-/// Keys and values of one request in a stage's layers, Float32, rows in the order they were computed.
+/// Keys and values of one request in a stage's layers, rows in the order they were computed.
 ///
 /// Rows are compact: row i belongs to the i-th token passed forward, whatever its position id. Memory is reserved for
 /// ``capacity`` rows and becomes real as rows are written.
@@ -14,67 +14,98 @@ public final class KVCache: @unchecked Sendable {  // like its Stage, used by on
     public let capacity: Int
     /// The number of rows it holds. While a forward pass runs, this counts the rows being computed too; a layer's are
     /// written before its observer is called.
-    public internal(set) var count = 0
+    public var count: Int { positions.count }
 
+    /// The position id of each row.
+    private(set) var positions: [Int32] = []
     private let kvHeadCount: Int
     private let headDim: Int
+    private let precision: Precision
     /// Per layer, `[kvHeadCount * capacity, headDim]`.
-    private let keys: [Matrix]
-    private let values: [Matrix]
+    private let keys: [KVRows]
+    private let values: [KVRows]
 
-    init(configuration: ModelConfiguration, layers: Range<Int>, capacity: Int) {
+    init(configuration: ModelConfiguration, layers: Range<Int>, precision: Precision, capacity: Int) {
         self.layers = layers
         self.capacity = capacity
+        self.precision = precision
         kvHeadCount = configuration.kvHeadCount
         headDim = configuration.headDim
-        let rows = kvHeadCount * capacity
-        keys = layers.map { _ in Matrix(rows: rows, columns: configuration.headDim) }
-        values = layers.map { _ in Matrix(rows: rows, columns: configuration.headDim) }
+        func make() -> KVRows {
+            KVRows(
+                rows: configuration.kvHeadCount * capacity, columns: configuration.headDim, isHalf: precision != .f32)
+        }
+        keys = layers.map { _ in make() }
+        values = layers.map { _ in make() }
+        positions.reserveCapacity(capacity)
     }
 
-    /// Lends the keys of one KV head, `[count, headDim]`, after rotation; they must not be used after `body` returns.
+    /// Lends the keys of one KV head, ``count`` rows of headDim values, after rotation; they must not be used after
+    /// `body` returns.
     ///
     /// `layer` (absolute) and `kvHead` must exist.
-    public func withKeys<R>(
-        layer: Int, kvHead: Int, _ body: (UnsafeBufferPointer<Float>) throws -> R
-    ) rethrows -> R {
-        try rows(of: keys, layer, kvHead, body)
+    package func withKeys<R>(layer: Int, kvHead: Int, _ body: (KVSlice) throws -> R) rethrows -> R {
+        try keys[index(of: layer)].withRows(rows(ofHead: kvHead), body)
     }
 
-    /// Lends the values of one KV head, `[count, headDim]`; they must not be used after `body` returns.
+    /// Copies the keys of one KV head, `[count, headDim]`, after rotation.
     ///
     /// `layer` (absolute) and `kvHead` must exist.
-    public func withValues<R>(
-        layer: Int, kvHead: Int, _ body: (UnsafeBufferPointer<Float>) throws -> R
-    ) rethrows -> R {
-        try rows(of: values, layer, kvHead, body)
+    public func copyKeys(layer: Int, kvHead: Int) -> [Float] { keys[index(of: layer)].values(rows: rows(ofHead: kvHead)) }
+
+    /// Copies the values of one KV head, `[count, headDim]`.
+    ///
+    /// `layer` (absolute) and `kvHead` must exist.
+    public func copyValues(layer: Int, kvHead: Int) -> [Float] {
+        values[index(of: layer)].values(rows: rows(ofHead: kvHead))
     }
 
     /// Forgets all rows from `count` on; does nothing if there are none.
     public func truncate(to count: Int) {
-        self.count = min(self.count, max(count, 0))
+        if count < positions.count { positions.removeLast(positions.count - max(count, 0)) }
     }
 
-    /// Whether the cache's rows have the shape of the model's.
-    func fits(_ configuration: ModelConfiguration) -> Bool {
+    /// Makes room in the count for rows at these positions.
+    func append(positions new: [Int32]) { positions += new }
+
+    /// Whether the cache's rows have the shape and format of the stage's.
+    func fits(_ configuration: ModelConfiguration, _ precision: Precision) -> Bool {
         kvHeadCount == configuration.kvHeadCount && headDim == configuration.headDim
+            && (self.precision == .f32) == (precision == .f32)
     }
 
-    private func rows<R>(
-        of matrices: [Matrix], _ layer: Int, _ kvHead: Int, _ body: (UnsafeBufferPointer<Float>) throws -> R
-    ) rethrows -> R {
-        precondition(layers.contains(layer) && 0 <= kvHead && kvHead < kvHeadCount)
-        return try matrices[layer - layers.lowerBound].withUnsafeBufferPointer { all in
-            let first = kvHead * capacity * headDim
-            return try body(UnsafeBufferPointer(rebasing: all[first..<first + count * headDim]))
-        }
+    private func index(of layer: Int) -> Int {
+        precondition(layers.contains(layer))
+        return layer - layers.lowerBound
+    }
+
+    private func rows(ofHead kvHead: Int) -> Range<Int> {
+        precondition(0 <= kvHead && kvHead < kvHeadCount)
+        return kvHead * capacity..<kvHead * capacity + count
     }
 
     /// What attention needs to know of `layer` for rows `rows` of a call, the first of which is cache row `first`.
-    func attentionSegment(layer: Int, firstCacheRow first: Int, rows: Range<Int>) -> AttentionSegment {
+    func attentionSegment(
+        layer: Int, firstCacheRow first: Int, rows: Range<Int>, firstVisible: [Int32]?
+    ) -> AttentionSegment {
         AttentionSegment(
-            keys: keys[layer - layers.lowerBound], values: values[layer - layers.lowerBound], capacity: capacity,
-            firstCacheRow: first, rows: rows)
+            keys: keys[index(of: layer)], values: values[index(of: layer)], capacity: capacity, firstCacheRow: first,
+            rows: rows, firstVisible: firstVisible)
+    }
+
+    /// For each cache row from `first` on, the first row whose position is inside its window: over p - window.
+    ///
+    /// Positions ascend within a request; where they do not, a row still sees a run of rows that ends with itself.
+    func firstVisible(from first: Int, window: Int) -> [Int32] {
+        positions[first...].map { position in
+            let bound = Int(position) - window
+            var (low, high) = (0, positions.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if Int(positions[middle]) > bound { high = middle } else { low = middle + 1 }
+            }
+            return Int32(low)
+        }
     }
 }
 

@@ -11,24 +11,29 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     public let configuration: ModelConfiguration
     /// The layers this stage holds, absolute.
     public let layers: Range<Int>
+    /// The number formats it computes in.
+    public let precision: Precision
 
     private let pool: ThreadPool
     private let attention: Attention
     private let frequencies: [Double]
-    private let blocks: [LlamaLayer]
-    /// `[vocabulary, hidden]`, on the first stage.
-    private let embedding: Matrix?
+    private let blocks: [DecoderLayer]
+    /// On the first stage.
+    private let embedding: Embedding?
     private let finalNorm: Matrix?
     private let head: Linear?
     private var workspace: Workspace?
 
-    /// Loads the layers' weights, widened to Float32.
+    /// Loads the layers' weights and brings them into the layout they are multiplied in; the files' pages are let go.
     ///
     /// - Parameters:
     ///   - checkpoint: the model.
     ///   - layers: absolute layer ids, not empty; throws if the model does not have them.
-    ///   - pool: the threads to compute with; stages may share one.
-    public init(checkpoint: Checkpoint, layers: Range<Int>, pool: ThreadPool) throws(CheckpointError) {
+    ///   - precision: the number formats to compute in.
+    ///   - pool: the threads to load and compute with; stages may share one.
+    public init(
+        checkpoint: Checkpoint, layers: Range<Int>, precision: Precision = .f32, pool: ThreadPool
+    ) throws(CheckpointError) {
         let configuration = checkpoint.configuration
         guard !layers.isEmpty, layers.lowerBound >= 0, layers.upperBound <= configuration.layerCount else {
             throw CheckpointError(
@@ -39,25 +44,37 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         let layout = TensorLayout(configuration)
         self.configuration = configuration
         self.layers = layers
+        self.precision = precision
         self.pool = pool
         attention = Attention(
             heads: configuration.headCount, kvHeads: configuration.kvHeadCount, headDim: configuration.headDim)
         frequencies = configuration.rotaryFrequencies
-        var blocks: [LlamaLayer] = []
-        for index in layers { blocks.append(try LlamaLayer(checkpoint: checkpoint, index: index)) }
+        var blocks: [DecoderLayer] = []
+        for index in layers {
+            blocks.append(try DecoderLayer(checkpoint: checkpoint, index: index, precision: precision, pool: pool))
+        }
         self.blocks = blocks
-        embedding = layers.lowerBound == 0 ? try checkpoint.matrix(layout.embedding) : nil
         if layers.upperBound == configuration.layerCount {
-            finalNorm = try checkpoint.matrix(layout.finalNorm)
-            if configuration.tiedEmbeddings, let embedding {
-                head = Linear(weights: embedding)
-            } else {
-                head = Linear(weights: try checkpoint.matrix(layout.head))
-            }
+            finalNorm = try checkpoint.vector(layout.finalNorm)
+            // A token is drawn from its logits: eight bits are too few.
+            head = try checkpoint.linear([layout.head], precision: precision == .f32 ? .f32 : .bf16, pool: pool)
         } else {
             finalNorm = nil
             head = nil
         }
+        if layers.lowerBound > 0 {
+            embedding = nil
+        } else if configuration.tiedEmbeddings, let head {
+            embedding = Embedding(head: head)
+        } else {
+            embedding = try Embedding(checkpoint: checkpoint, precision: precision, pool: pool)
+        }
+        checkpoint.forgetPages()
+    }
+
+    /// Memory of the weights as they are multiplied, embedding and head included, in bytes.
+    public var weightBytes: Int {
+        blocks.reduce(0) { $0 + $1.weightBytes } + (embedding?.byteCount ?? 0) + (head?.byteCount ?? 0)
     }
 
     /// Whether the stage embeds tokens.
@@ -68,12 +85,14 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
 
     /// An empty cache for one request, with room for `capacity` rows.
     public func makeCache(capacity: Int) -> KVCache {
-        KVCache(configuration: configuration, layers: layers, capacity: max(capacity, 0))
+        KVCache(configuration: configuration, layers: layers, precision: precision, capacity: max(capacity, 0))
     }
 
     /// The bytes a cache of `capacity` rows takes when full.
-    public static func cacheBytes(configuration: ModelConfiguration, layers: Range<Int>, capacity: Int) -> Int {
-        2 * layers.count * capacity * configuration.kvHeadCount * configuration.headDim * MemoryLayout<Float>.stride
+    public static func cacheBytes(
+        configuration: ModelConfiguration, layers: Range<Int>, precision: Precision, capacity: Int
+    ) -> Int {
+        2 * layers.count * capacity * configuration.kvHeadCount * configuration.headDim * precision.cacheValueBytes
     }
 
     /// Looks up tokens; first stage only.
@@ -92,17 +111,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
                 code: .invalidToken, operation: "embed",
                 problem: "token \(tokens[row]) in row \(row); the vocabulary has 0..<\(configuration.vocabularySize)")
         }
-        let width = configuration.hiddenSize
-        let hidden = Matrix(rows: tokens.count, columns: width)
-        embedding.withUnsafeBufferPointer { table in
-            hidden.withUnsafeMutableBufferPointer { target in
-                for (row, token) in tokens.enumerated() {
-                    let from = table[Int(token) * width..<(Int(token) + 1) * width]
-                    _ = target[row * width..<(row + 1) * width].update(fromContentsOf: from)
-                }
-            }
-        }
-        return hidden
+        return embedding(tokens)
     }
 
     /// Passes rows through the stage's layers, in place, and appends their keys and values to the segments' caches.
@@ -113,16 +122,19 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     /// - Parameters:
     ///   - hidden: `[rows, hidden]`, the segments' rows one after the other.
     ///   - segments: the requests' shares, with distinct caches made by this stage; their positions add up to the rows.
+    ///   - outputs: on the last stage, the only rows whose result is wanted, ascending: what the last layer would compute
+    ///     for the others is left out, and their rows of `hidden` are not to be used. Nil: all rows.
     ///   - observer: called after each layer's keys and values are in the caches, with the layer's absolute id and the
-    ///     rotated queries, `[rows, heads, headDim]`, which must not be used after it returns.
+    ///     rotated queries, `[rows, heads, headDim]`, which must not be used after it returns; if `outputs` are given,
+    ///     those of these rows only.
     ///   - progress: called after each layer.
     /// - Throws: if the arguments do not fit each other or the model. Nothing has changed then.
     public func forward(
-        _ hidden: Matrix, segments: [Segment],
+        _ hidden: Matrix, segments: [Segment], outputs: [Int]? = nil,
         observer: ((_ layer: Int, _ queries: UnsafeBufferPointer<Float>) -> Void)? = nil,
         progress: (() -> Void)? = nil
     ) throws(StageError) {
-        try check(hidden, segments)
+        try check(hidden, segments, outputs)
         guard hidden.rows > 0 else { return }
         let workspace = workspace(rows: hidden.rows)
         let angles = RotaryAngles(
@@ -132,19 +144,41 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         for segment in segments {
             ranges.append((segment.cache.count, row..<row + segment.positions.count))
             row += segment.positions.count
-            segment.cache.count += segment.positions.count
+            segment.cache.append(positions: segment.positions)
+        }
+        // One window for all layers that have any.
+        let visible: [[Int32]]? = configuration.slidingWindow.map { window in
+            zip(segments, ranges).map { $0.cache.firstVisible(from: $1.first, window: window.size) }
         }
         for (layer, block) in zip(layers, blocks) {
-            let shares = zip(segments, ranges).map { segment, range in
-                segment.cache.attentionSegment(layer: layer, firstCacheRow: range.first, rows: range.rows)
+            let isWindowed = configuration.slidingWindow(layer: layer) != nil
+            let shares = zip(segments, ranges).enumerated().map { index, share in
+                share.0.cache.attentionSegment(
+                    layer: layer, firstCacheRow: share.1.first, rows: share.1.rows,
+                    firstVisible: isWindowed ? visible?[index] : nil)
             }
+            let isTrimmed = layer == configuration.layerCount - 1 && outputs != nil
             block.forward(
-                hidden, segments: shares, angles: angles, attention: attention, workspace: workspace, pool: pool
+                hidden, outputs: isTrimmed ? outputs : nil, segments: shares, angles: angles, attention: attention,
+                workspace: workspace, pool: pool
             ) { queries in
-                observer?(layer, queries)
+                observe(queries, rows: hidden.rows, outputs: outputs, arePicked: isTrimmed) { observer?(layer, $0) }
             }
             progress?()
         }
+    }
+
+    /// Shows an observer the queries of the rows it is to see.
+    private func observe(
+        _ queries: Matrix, rows: Int, outputs: [Int]?, arePicked: Bool, _ body: (UnsafeBufferPointer<Float>) -> Void
+    ) {
+        guard let outputs, !arePicked else {
+            queries.withUnsafeBufferPointer {
+                body(UnsafeBufferPointer(rebasing: $0[..<((outputs?.count ?? rows) * queries.columns)]))
+            }
+            return
+        }
+        queries.gathered(rows: outputs).withUnsafeBufferPointer { body($0) }
     }
 
     /// The logits of some rows; last stage only.
@@ -166,26 +200,26 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             throw StageError(
                 code: .invalidShape, operation: "logits", problem: "row \(row) of a matrix of \(hidden.rows) rows")
         }
-        let normed = Matrix(rows: rows.count, columns: hidden.columns)
-        let width = hidden.columns
-        hidden.withUnsafeBufferPointer { from in
-            normed.withUnsafeMutableBufferPointer { target in
-                for (index, row) in rows.enumerated() {
-                    _ = target[index * width..<(index + 1) * width]
-                        .update(fromContentsOf: from[row * width..<(row + 1) * width])
-                }
-            }
-        }
+        let normed = hidden.gathered(rows: rows)
         Kernels.rmsNorm(
             normed, rows: 0..<rows.count, weight: finalNorm, epsilon: configuration.normEpsilon, into: normed,
             pool: pool)
         let logits = Matrix(rows: rows.count, columns: configuration.vocabularySize)
-        head.apply(normed, rows: 0..<rows.count, to: logits, from: 0, pool: pool)
+        head.apply(
+            normed, rows: 0..<rows.count, to: logits, from: 0, quantized: workspace(rows: 0).quantized, pool: pool)
         return logits
     }
 
-    private func check(_ hidden: Matrix, _ segments: [Segment]) throws(StageError) {
+    private func check(_ hidden: Matrix, _ segments: [Segment], _ outputs: [Int]?) throws(StageError) {
         try checkWidth(hidden, operation: "forward")
+        if let outputs {
+            let ascends = zip(outputs, outputs.dropFirst()).allSatisfy { $0 < $1 }
+            guard ascends, outputs.allSatisfy({ 0 <= $0 && $0 < hidden.rows }) else {
+                throw StageError(
+                    code: .invalidShape, operation: "forward",
+                    problem: "output rows \(outputs) are not ascending rows of \(hidden.rows)")
+            }
+        }
         let positions = segments.reduce(0) { $0 + $1.positions.count }
         guard positions == hidden.rows else {
             throw StageError(
@@ -201,7 +235,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             guard seen.insert(ObjectIdentifier(cache)).inserted else {
                 throw fail(.wrongCache, "its cache is another segment's too")
             }
-            guard cache.layers == layers, cache.fits(configuration) else {
+            guard cache.layers == layers, cache.fits(configuration, precision) else {
                 throw fail(.wrongCache, "its cache was made by another stage, for layers \(cache.layers)")
             }
             guard segment.positions.count <= cache.capacity - cache.count else {

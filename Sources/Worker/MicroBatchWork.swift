@@ -73,6 +73,15 @@ struct MicroBatchWork: Sendable {
         }
     }
 
+    /// The last rows of the parts that are to be sampled, ascending.
+    var sampledRows: [Int] {
+        var end = 0
+        return parts.compactMap { part in
+            end += part.positions.count
+            return part.sample ? end - 1 : nil
+        }
+    }
+
     /// The same micro-batch as the next stage gets it, hidden rows aside.
     func forwarded(computeMicroseconds: UInt64) -> MicroBatchMessage {
         var message = MicroBatchMessage()

@@ -25,6 +25,7 @@ final class StageRunner: @unchecked Sendable {
     }
 
     private let checkpoint: Checkpoint
+    private let precision: Precision
     private let pool: ThreadPool
     private let queue: DispatchQueue
     private var stage: Stage?
@@ -38,8 +39,9 @@ final class StageRunner: @unchecked Sendable {
     let rowsInUse = Atomic<Int>(0)
     let requestsHeld = Atomic<Int>(0)
 
-    init(checkpoint: Checkpoint, pool: ThreadPool, name: String) {
+    init(checkpoint: Checkpoint, precision: Precision, pool: ThreadPool, name: String) {
         self.checkpoint = checkpoint
+        self.precision = precision
         self.pool = pool
         queue = DispatchQueue(label: "\(name)-compute", qos: .userInitiated)
     }
@@ -75,7 +77,7 @@ final class StageRunner: @unchecked Sendable {
     private func loaded(_ layers: Range<Int>) throws -> Stage {
         if let stage, stage.layers == layers { return stage }
         stage = nil  // the old weights go before the new ones come
-        let loaded = try Stage(checkpoint: checkpoint, layers: layers, pool: pool)
+        let loaded = try Stage(checkpoint: checkpoint, layers: layers, precision: precision, pool: pool)
         stage = loaded
         return loaded
     }
@@ -136,7 +138,9 @@ final class StageRunner: @unchecked Sendable {
             return Segment(cache: entry.cache, positions: part.positions)
         }
         let hidden = try input(of: work, stage: stage)
-        try stage.forward(hidden, segments: segments, progress: { [self] in progress.add(1, ordering: .relaxed) })
+        try stage.forward(
+            hidden, segments: segments, outputs: work.sampledRows,
+            progress: { [self] in progress.add(1, ordering: .relaxed) })
         guard stage.isLast else {
             let frame = try hidden.withUnsafeMutableBufferPointer { rows in
                 try Frame(lending: UnsafeMutableRawBufferPointer(rows), owner: hidden)
@@ -187,12 +191,7 @@ final class StageRunner: @unchecked Sendable {
     }
 
     private func samples(of work: MicroBatchWork, hidden: Matrix, stage: Stage) throws -> [SampleMessage] {
-        var wanted: [(part: MicroBatchWork.Part, row: Int)] = []
-        var end = 0
-        for part in work.parts {
-            end += part.positions.count
-            if part.sample { wanted.append((part, end - 1)) }
-        }
+        let wanted = zip(work.parts.filter(\.sample), work.sampledRows).map { (part: $0, row: $1) }
         guard !wanted.isEmpty else { return [] }
         let logits = try stage.logits(hidden, rows: wanted.map(\.row))
         return logits.withUnsafeBufferPointer { all in

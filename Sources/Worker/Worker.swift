@@ -16,6 +16,7 @@ public final class Worker: Sendable {
     private let edges: WorkerEdges
     private let outcome: Outcomes
     private let logger: Logger
+    private let precision: Precision
 
     /// Carries the one ending from the loop's thread to whoever waits in `run`.
     private final class Outcomes: Sendable {
@@ -63,7 +64,8 @@ public final class Worker: Sendable {
         hello.name = configuration.name
         try Self.check(configuration, layerCount: layerCount)
         hello.kvRows = UInt64(
-            configuration.kvRows ?? Self.kvRows(checkpoint.configuration, layers: configuration.layers))
+            configuration.kvRows ?? Self.kvRows(
+                    checkpoint.configuration, layers: configuration.layers, precision: configuration.precision))
         if let layers = configuration.layers {
             hello.layerFirst = UInt32(layers.lowerBound)
             hello.layerEnd = UInt32(layers.upperBound)
@@ -87,18 +89,22 @@ public final class Worker: Sendable {
         let outcome = Outcomes()
         self.outcome = outcome
         self.logger = logger
+        precision = configuration.precision
         edges = WorkerEdges(
             loop: loop, configuration: configuration, context: context,
-            runner: StageRunner(checkpoint: checkpoint, pool: pool, name: configuration.name), hello: hello,
+            runner: StageRunner(
+                checkpoint: checkpoint, precision: configuration.precision, pool: pool, name: configuration.name),
+            hello: hello,
             data: data, logger: logger
         ) { outcome.set($0) }
     }
 
     /// KV rows that fit half of the memory this host has to give, weights not yet loaded: for the layers asked for, or,
     /// before any are assigned, for all of the model's.
-    private static func kvRows(_ model: ModelConfiguration, layers: Range<Int>?) -> Int {
+    private static func kvRows(_ model: ModelConfiguration, layers: Range<Int>?, precision: Precision) -> Int {
         guard let available = HostMemory.available else { return 0 }
-        let row = Stage.cacheBytes(configuration: model, layers: layers ?? 0..<model.layerCount, capacity: 1)
+        let row = Stage.cacheBytes(
+            configuration: model, layers: layers ?? 0..<model.layerCount, precision: precision, capacity: 1)
         return max(1, available / 2 / max(1, row))
     }
 
@@ -126,8 +132,10 @@ public final class Worker: Sendable {
     /// - Throws: `WorkerError.refused` when the coordinator will not have this worker, and the other cases when it
     ///   can't go on. A coordinator that is away is no error: the worker says hello until it is back.
     public func run() async throws(WorkerError) {
-        logger.info("matrix products", metadata: ["kernel": "\(BLAS.kernel)"])
-        if let problem = BLAS.problem { logger.warning("slow matrix products", metadata: ["problem": "\(problem)"]) }
+        logger.info("matrix products", metadata: ["kernel": "\(precision.kernel)"])
+        if let problem = precision.kernelProblem {
+            logger.warning("slow matrix products", metadata: ["problem": "\(problem)"])
+        }
         loop.start()
         await edges.start()
         let result = await outcome.get()

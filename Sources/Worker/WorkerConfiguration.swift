@@ -1,3 +1,4 @@
+public import Compute
 public import Wire
 
 /// What a worker must be told.
@@ -17,6 +18,8 @@ public struct WorkerConfiguration: Sendable {
     /// The CPUs that compute threads beyond the first are pinned to, `nil`: any. The first is whichever thread the
     /// system runs the stage on; `ThreadPool.pinProcess` pins it along with the rest of the process.
     public var cpus: [Int]?
+    /// The number formats to compute in. Stages of a pipeline may differ; the same request then gives other last digits.
+    public var precision: Precision
     /// KV cache rows this host can hold over all requests; `nil`: what half of its free memory holds.
     public var kvRows: Int?
     /// For logs and error messages.
@@ -26,7 +29,8 @@ public struct WorkerConfiguration: Sendable {
 
     public init(
         modelDirectory: String, coordinator: Endpoint, listen: Endpoint, advertisedHost: String? = nil,
-        layers: Range<Int>? = nil, threads: Int = 1, cpus: [Int]? = nil, kvRows: Int? = nil, name: String = "worker",
+        layers: Range<Int>? = nil, threads: Int = 1, cpus: [Int]? = nil,
+        precision: Precision = .automatic, kvRows: Int? = nil, name: String = "worker",
         allowPlaintext: Bool = false
     ) {
         self.modelDirectory = modelDirectory
@@ -36,6 +40,7 @@ public struct WorkerConfiguration: Sendable {
         self.layers = layers
         self.threads = threads
         self.cpus = cpus
+        self.precision = precision
         self.kvRows = kvRows
         self.name = name
         self.allowPlaintext = allowPlaintext

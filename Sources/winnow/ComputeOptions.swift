@@ -10,6 +10,12 @@ struct ComputeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("CPUs to stay on, e.g. 0,2-3. Default: any.", valueName: "list"))
     var cpus: CPUList?
 
+    @Option(
+        help: ArgumentHelp(
+            "Number formats: f32, bf16 or int8 weights; auto: bf16 where the CPU has vector kernels for it.",
+            valueName: "type"))
+    var dtype = PrecisionChoice.auto
+
     /// Keeps this process on the CPUs asked for; before anything computes.
     func pin() throws {
         guard let cpus, let problem = ThreadPool.pinProcess(to: cpus.cpus) else { return }
@@ -23,6 +29,14 @@ struct ComputeOptions: ParsableArguments {
             throw ValidationError("--threads must be 1 to 1024, found \(threads)")
         }
     }
+}
+
+/// What `--dtype` takes.
+enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
+    case auto, f32, bf16, int8
+
+    /// The formats it stands for on this CPU.
+    var precision: Precision { Precision(rawValue: rawValue) ?? .automatic }
 }
 
 /// CPU numbers as `taskset` writes them: `0,2-3`.

@@ -118,6 +118,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
             let configuration = CoordinatorConfiguration(
                 modelDirectory: model, speculatorDirectory: speculator, modelName: name, listen: try Endpoint(listen),
                 advertisedHost: advertise, stageCount: stages, threads: compute.threads, cpus: compute.cpus?.cpus,
+                precision: compute.dtype.precision,
                 microBatchRows: microBatchTokens, kvRows: kvTokens, maxRequests: maxRequests,
                 maxQueuedTokens: maxQueuedTokens, requestTimeout: .seconds(requestTimeout),
                 speculation: speculation.parameters, allowPlaintext: allowPlaintext)

@@ -91,11 +91,12 @@ struct GenerateCommand: AsyncParsableCommand {
         let local: LocalModel
         do {
             local = try LocalModel(
-                model: model, speculator: speculator, threads: compute.threads, cpus: compute.cpus?.cpus)
+                model: model, speculator: speculator, threads: compute.threads, cpus: compute.cpus?.cpus,
+                precision: compute.dtype.precision)
         } catch {
             throw Console.failure(.badData, "\(error)")
         }
-        if let problem = BLAS.problem { Console.note("winnow: slow matrix products: \(problem)") }
+        if let problem = compute.dtype.precision.kernelProblem { Console.note("winnow: slow matrix products: \(problem)") }
         let request = try makeRequest(text, local)
         let interruption = Interruption()
         defer { interruption.ignore() }

@@ -25,13 +25,13 @@ final class LocalModel {
     private static let prefillRows = 512
 
     /// - Throws: `CheckpointError`, `TokenizerError` or `CoordinatorError` for a pair that does not belong together.
-    init(model: String, speculator: String?, threads: Int, cpus: [Int]?) throws {
+    init(model: String, speculator: String?, threads: Int, cpus: [Int]?, precision: Precision) throws {
         let checkpoint = try Checkpoint(path: model)
         configuration = checkpoint.configuration
         tokenizer = try Tokenizer(directory: model)
         try TokenizerMatch.check(tokenizer, configuration: configuration, directory: model)
         let pool = ThreadPool(threads: threads, cpus: cpus, name: "compute")
-        stage = try Stage(checkpoint: checkpoint, layers: 0..<configuration.layerCount, pool: pool)
+        stage = try Stage(checkpoint: checkpoint, layers: 0..<configuration.layerCount, precision: precision, pool: pool)
         guard let speculator else {
             self.speculator = nil
             speculatorContext = nil
@@ -42,7 +42,8 @@ final class LocalModel {
             pair: tokenizer, model, with: try Tokenizer(directory: speculator), speculator,
             configuration: small.configuration)
         self.speculator = Speculator(
-            stage: try Stage(checkpoint: small, layers: 0..<small.configuration.layerCount, pool: pool))
+            stage: try Stage(
+                checkpoint: small, layers: 0..<small.configuration.layerCount, precision: precision, pool: pool))
         speculatorContext = small.configuration.contextLength
     }
 
@@ -83,8 +84,11 @@ final class LocalModel {
                 if progress.isCancelled() { throw RequestError(.cancelled, "interrupted") }
                 let rows = first..<min(tokens.count, first + Self.prefillRows)
                 let hidden = try stage.embed(Array(tokens[rows]))
-                try stage.forward(hidden, segments: [Segment(cache: cache, positions: Array(positions[rows]))])
-                guard rows.upperBound == tokens.count else { continue }
+                let isLast = rows.upperBound == tokens.count
+                try stage.forward(
+                    hidden, segments: [Segment(cache: cache, positions: Array(positions[rows]))],
+                    outputs: isLast ? [rows.count - 1] : [])
+                guard isLast else { continue }
                 let logits = try stage.logits(hidden, rows: [rows.count - 1])
                 sampled = logits.withUnsafeBufferPointer {
                     Sampler.sample($0, parameters: request.sampling, step: step)

@@ -70,7 +70,8 @@ struct ModelReport: Encodable {
         elementTypes = checkpoint.elementTypes
         bytes = checkpoint.byteCount
         files = checkpoint.files.count
-        kvBytesPerToken = Stage.cacheBytes(configuration: shape, layers: 0..<shape.layerCount, capacity: 1)
+        kvBytesPerToken = Stage.cacheBytes(
+            configuration: shape, layers: 0..<shape.layerCount, precision: .automatic, capacity: 1)
         tokenizer = TokenizerReport(directory: directory)
         bosToken = shape.bosToken.map { Int($0) }
         eosTokens = shape.eosTokens.map { Int($0) }

@@ -16,7 +16,7 @@ struct Winnow: AsyncParsableCommand {
         version: WinnowVersion.text,
         subcommands: [
             LaunchCommand.self, CoordinatorCommand.self, WorkerCommand.self, GenerateCommand.self, LoadgenCommand.self,
-            ModelCommand.self,
+            ModelCommand.self, BenchCommand.self,
         ])
 }
 

@@ -68,7 +68,7 @@ struct WorkerCommand: AsyncParsableCommand {
             let configuration = WorkerConfiguration(
                 modelDirectory: model, coordinator: try Endpoint(coordinator), listen: try Endpoint(listen),
                 advertisedHost: advertise, layers: layers?.layers, threads: compute.threads, cpus: compute.cpus?.cpus,
-                kvRows: kvTokens, name: name, allowPlaintext: allowPlaintext)
+                precision: compute.dtype.precision, kvRows: kvTokens, name: name, allowPlaintext: allowPlaintext)
             worker = try Worker(
                 configuration: configuration, context: try ZeroMQContext(),
                 logger: Console.logger("worker", level: logLevel))

@@ -40,13 +40,15 @@ void winnow_silu_multiply(winnow_level level, const float *gate_up, float *out, 
 void winnow_softmax_step(winnow_level level, float *scores, size_t stride, size_t rows, size_t columns, float scale,
                          const int32_t *limits, float *maxima, float *sums, float *corrections);
 
-// out[r] *= factors[r], for rows of `columns` values, `stride` apart.
-void winnow_scale_rows(winnow_level level, float *out, size_t stride, const float *factors, size_t rows,
-                       size_t columns);
+// rows[r][c] += bias[c], for rows of `columns` values, `stride` apart.
+void winnow_add_bias(winnow_level level, float *rows, size_t stride, const float *bias, size_t count, size_t columns);
 
 // Widens `count` values. The input may have any alignment.
 void winnow_widen_bf16(winnow_level level, const void *in, float *out, size_t count);
 void winnow_widen_f16(winnow_level level, const void *in, float *out, size_t count);
+
+// Rounds `count` values to the nearest bf16, ties to even; a value that is not a number stays one.
+void winnow_narrow_bf16(winnow_level level, const float *in, uint16_t *out, size_t count);
 
 // C = alpha A op(B) + beta C, row-major; A is [m, k] with rows lda apart, op(B) is B [k, n], or the transpose of
 // B [n, k] if transpose_b. With beta 0, C is not read.

@@ -48,15 +48,11 @@ void winnow_quantize_rows(winnow_level level, const float *rows, size_t stride, 
 // Bytes of a quantised row.
 size_t winnow_quantized_bytes(size_t inputs);
 
-// Bytes of scratch memory a product needs, 64-byte aligned.
-size_t winnow_packed_scratch(winnow_level level, const winnow_packed *packed);
-
 // c[m][output] = (accumulate ? c : 0) + row m of x . weights[output] for the outputs of panels first ..< end.
 //
 // `x` has m rows of Float32, ldx apart; for int8, rows of winnow_quantize_rows (ldx is then not used) with their
 // `x_scales`. `c` points at output 0 of row 0; its rows are ldc apart.
 void winnow_packed_product(winnow_level level, const winnow_packed *packed, size_t first, size_t end, size_t m,
-                           const void *x, size_t ldx, const float *x_scales, float *c, size_t ldc, int accumulate,
-                           void *scratch);
+                           const void *x, size_t ldx, const float *x_scales, float *c, size_t ldc, int accumulate);
 
 #endif

@@ -1,0 +1,109 @@
+// Rows of keys or values, Float32 or bf16.
+
+internal import CKernels
+internal import Glibc
+
+/// A row-major block of keys or values, `[rows, columns]`, 64-byte aligned.
+///
+/// It takes real memory only as its pages are written. It has no lock: whoever holds it sees to it that no thread writes
+/// while another reads or writes.
+package final class KVRows: @unchecked Sendable {  // guarded by its owner, as said above
+    /// The number of rows.
+    package let rows: Int
+    /// Values in a row.
+    package let columns: Int
+    /// Whether the values are bf16; Float32 otherwise.
+    package let isHalf: Bool
+    private let base: UnsafeMutableRawPointer
+
+    /// Allocates rows. Their values are undefined until written.
+    package init(rows: Int, columns: Int, isHalf: Bool) {
+        precondition(rows >= 0 && columns >= 0, "\(rows) x \(columns) keys or values")
+        let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
+        precondition(!overflow && count <= Int.max / 8, "\(rows) x \(columns) keys or values cannot exist")
+        self.rows = rows
+        self.columns = columns
+        self.isHalf = isHalf
+        var memory: UnsafeMutableRawPointer?
+        let status = posix_memalign(&memory, 64, max(count, 1) * (isHalf ? 2 : 4))
+        guard status == 0, let memory else {
+            preconditionFailure("no memory for \(rows) x \(columns) keys or values")
+        }
+        base = memory
+    }
+
+    deinit { free(base) }
+
+    /// Bytes from a row to the next.
+    private var stride: Int { columns * (isHalf ? 2 : 4) }
+
+    /// The first value of a row. The caller keeps the object alive.
+    func pointer(row: Int) -> UnsafeMutableRawPointer { base + row * stride }
+
+    /// Writes one row, rounded to the nearest bf16 if that is what it holds.
+    func store(_ values: UnsafePointer<Float>, row: Int) {
+        if isHalf {
+            winnow_narrow_bf16(
+                Kernels.level, values, pointer(row: row).assumingMemoryBound(to: UInt16.self), columns)
+        } else {
+            pointer(row: row).assumingMemoryBound(to: Float.self).update(from: values, count: columns)
+        }
+    }
+
+    /// Writes the rows of a matrix of equal width from row `first` on.
+    package func store(_ matrix: Matrix, at first: Int) {
+        precondition(matrix.columns == columns && first >= 0 && first + matrix.rows <= rows)
+        for row in 0..<matrix.rows { store(matrix.pointer(row: row), row: first + row) }
+    }
+
+    /// Reads one row as Float32 into room for `columns` values.
+    package func load(row: Int, into output: UnsafeMutableBufferPointer<Float>) {
+        precondition(0 <= row && row < rows && output.count == columns)
+        if isHalf {
+            Kernels.widenBF16(pointer(row: row), into: output)
+        } else {
+            output.baseAddress?.update(from: pointer(row: row).assumingMemoryBound(to: Float.self), count: columns)
+        }
+    }
+
+    /// Copies rows out as Float32.
+    package func values(rows: Range<Int>) -> [Float] {
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= self.rows)
+        let count = rows.count * columns
+        return [Float](unsafeUninitializedCapacity: count) { values, initialized in
+            for (place, row) in rows.enumerated() {
+                load(
+                    row: row,
+                    into: UnsafeMutableBufferPointer(rebasing: values[place * columns..<(place + 1) * columns]))
+            }
+            initialized = count
+        }
+    }
+
+    /// Lends rows; they must not be used after `body` returns.
+    package func withRows<R>(_ rows: Range<Int>, _ body: (KVSlice) throws -> R) rethrows -> R {
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= self.rows)
+        return try withExtendedLifetime(self) {
+            try body(KVSlice(base: UnsafeRawPointer(pointer(row: rows.lowerBound)), rows: rows.count, isHalf: isHalf))
+        }
+    }
+}
+
+/// Rows of keys or values that somebody lends.
+package struct KVSlice {
+    let base: UnsafeRawPointer?
+    /// The number of rows.
+    package let rows: Int
+    let isHalf: Bool
+
+    init(base: UnsafeRawPointer?, rows: Int, isHalf: Bool) {
+        self.base = base
+        self.rows = rows
+        self.isHalf = isHalf
+    }
+
+    /// Float32 rows of `columns` values.
+    package init(_ values: UnsafeBufferPointer<Float>, columns: Int) {
+        self.init(base: UnsafeRawPointer(values.baseAddress), rows: values.count / max(columns, 1), isHalf: false)
+    }
+}

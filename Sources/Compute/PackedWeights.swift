@@ -1,0 +1,103 @@
+// Weights in the layout of the packed kernels.
+
+internal import CKernels
+internal import Glibc
+
+/// A weight matrix in bf16 or int8, in panels of some outputs; it never changes after it was filled.
+final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, then only read
+    /// `[outputs, inputs]`.
+    let outputs: Int
+    let inputs: Int
+    private let packed: winnow_packed
+    private let level = Kernels.level
+
+    /// Outputs of a panel: products begin at multiples of it.
+    static var panelOutputs: Int { winnow_panel_outputs(Kernels.level) }
+
+    /// Inputs beyond which sums of 8-bit products could leave 32 bits.
+    static let mostInt8Inputs = 65_536
+
+    /// Packs the rows that `rows` gives, panel by panel, on all threads of the pool.
+    ///
+    /// - Parameter rows: fills a buffer with the Float32 weights of some outputs, `[range.count, inputs]`.
+    init<E: Error>(
+        outputs: Int, inputs: Int, isInt8: Bool, pool: ThreadPool,
+        rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
+    ) throws(E) {
+        precondition(outputs > 0 && inputs > 0)
+        self.outputs = outputs
+        self.inputs = inputs
+        let width = Self.panelOutputs
+        let panels = (outputs + width - 1) / width
+        let type = isInt8 ? winnow_packed_int8 : winnow_packed_bf16
+        let memory = Self.allocate(panels * winnow_panel_bytes(level, type, inputs))
+        let scales = isInt8 ? Self.allocate(panels * width * 4).bindMemory(to: Float.self, capacity: panels * width) : nil
+        let offsets =
+            isInt8 ? Self.allocate(panels * width * 4).bindMemory(to: Int32.self, capacity: panels * width) : nil
+        let packed = winnow_packed(
+            type: type, outputs: outputs, inputs: inputs, panels: memory, scales: scales, offsets: offsets)
+        self.packed = packed
+        let level = level
+        try pool.tryParallelFor(panels) { panel throws(E) in
+            let range = panel * width..<min(outputs, (panel + 1) * width)
+            try withFloats(width * inputs) { buffer throws(E) in
+                try rows(range, UnsafeMutableBufferPointer(rebasing: buffer[..<(range.count * inputs)]))
+                if let base = buffer.baseAddress {
+                    var packed = packed
+                    winnow_pack_panel(level, &packed, panel, base, range.count)
+                }
+            }
+        }
+    }
+
+    deinit {
+        free(packed.panels)
+        free(packed.scales)
+        free(packed.offsets)
+    }
+
+    /// Whether rows must be quantised before they are multiplied.
+    var isInt8: Bool { packed.type == winnow_packed_int8 }
+
+    /// Panels that hold all outputs.
+    var panels: Int { (outputs + Self.panelOutputs - 1) / Self.panelOutputs }
+
+    /// Memory of the weights, in bytes.
+    var byteCount: Int {
+        panels * winnow_panel_bytes(level, packed.type, inputs) + (isInt8 ? panels * Self.panelOutputs * 8 : 0)
+    }
+
+    /// One output's weights as Float32, `[inputs]`.
+    func read(output: Int, into row: UnsafeMutablePointer<Float>) {
+        var packed = packed
+        winnow_unpack_output(level, &packed, output, row)
+    }
+
+    /// `c = x W^T`, or `c += x W^T`, for the outputs of some panels; `x` is `[rows, inputs]`, Float32 with rows `stride`
+    /// apart, or quantised rows with their `scales`. `c` is output 0 of row 0. One thread.
+    func multiply(
+        panels: Range<Int>, rows: Int, _ x: UnsafeRawPointer, stride: Int, scales: UnsafePointer<Float>?,
+        into c: UnsafeMutablePointer<Float>, stride ldc: Int, adding: Bool
+    ) {
+        var packed = packed
+        winnow_packed_product(
+            level, &packed, panels.lowerBound, panels.upperBound, rows, x, stride, scales, c, ldc, adding ? 1 : 0)
+    }
+
+    private static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
+        var memory: UnsafeMutableRawPointer?
+        guard posix_memalign(&memory, 64, max(bytes, 64)) == 0, let memory else {
+            preconditionFailure("no memory for \(bytes) bytes of weights")
+        }
+        return memory
+    }
+}
+
+/// Lends room for some values, whose contents are undefined.
+func withFloats<E: Error>(
+    _ count: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws(E) -> Void
+) throws(E) {
+    let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: count)
+    defer { buffer.deallocate() }
+    try body(buffer)
+}

@@ -1,0 +1,22 @@
+// The number formats a model is computed in.
+
+internal import CKernels
+
+/// How weights, activations and the KV cache are held, and how they are multiplied. The residual stream, sums and
+/// softmax are Float32 in every case.
+public enum Precision: String, Sendable, CaseIterable {
+    /// Float32 throughout, by OpenBLAS: the reference.
+    case f32
+    /// Weights and KV cache in bf16. Activations are rounded to bf16 where the CPU multiplies that format; elsewhere they
+    /// stay Float32.
+    case bf16
+    /// Weights in 8 bits with a scale per output, activations in 8 bits with a scale per row, KV cache in bf16. The
+    /// output head stays bf16.
+    case int8
+
+    /// The best for this CPU that loses nothing a bf16 checkpoint has: ``bf16`` where there are vector kernels for it.
+    public static var automatic: Precision { Kernels.level == winnow_level_reference ? .f32 : .bf16 }
+
+    /// Bytes of a value in the KV cache.
+    public var cacheValueBytes: Int { self == .f32 ? 4 : 2 }
+}

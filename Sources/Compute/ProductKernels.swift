@@ -1,0 +1,54 @@
+// Which kernels multiply, and how fast they can.
+
+internal import CKernels
+
+extension Precision {
+    /// The kernels that multiply in this precision on this CPU, for logs and reports.
+    public var kernel: String {
+        switch self {
+        case .f32: BLAS.problem == nil ? "OpenBLAS \(BLAS.kernel)" : "portable"
+        case .bf16: "bf16 weights, Float32 products, \(Kernels.levelName)"
+        case .int8: "int8, \(Kernels.levelName)"
+        }
+    }
+
+    /// Why products in this precision are slower than they could be, and what to do; nil when they are not.
+    public var kernelProblem: String? {
+        switch self {
+        case .f32: BLAS.problem
+        case .bf16, .int8:
+            Kernels.level == winnow_level_reference ? "there are vector kernels for x86-64 with AVX2 only" : nil
+        }
+    }
+}
+
+/// What this machine can do at best: the measure that speeds are held against.
+package enum MachinePeak {
+    /// Operations per second (a multiplication and an addition count as two) of a large product, 2048 in every
+    /// direction, by the fastest of the back ends that multiply in this precision or a wider one.
+    package static func operations(_ precision: Precision, pool: ThreadPool) -> Double {
+        let size = 2048
+        let formats: [Precision] =
+            switch precision {
+            case .f32: [.f32]
+            case .bf16: [.f32, .bf16]
+            case .int8: [.int8]
+            }
+        return formats.map { operations($0, rows: size, outputs: size, inputs: size, pool: pool) }.max() ?? 0
+    }
+
+    private static func operations(
+        _ precision: Precision, rows: Int, outputs: Int, inputs: Int, pool: ThreadPool
+    ) -> Double {
+        let sample = ProductSample(precision, rows: rows, outputs: outputs, inputs: inputs, pool: pool)
+        let clock = ContinuousClock()
+        let best = (0..<5).map { _ in clock.measure { sample.run() } }.min() ?? .zero
+        return sample.operations / (best / .seconds(1))
+    }
+
+    /// Bytes per second that the pool's threads read from memory: a product of one row with 512 MiB of weights.
+    package static func bytesRead(pool: ThreadPool) -> Double {
+        let (outputs, inputs) = (65_536, 2048)
+        return operations(.f32, rows: 1, outputs: outputs, inputs: inputs, pool: pool) * 2
+    }
+}

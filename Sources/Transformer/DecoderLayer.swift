@@ -1,0 +1,139 @@
+// One decoder layer: its weights and its arithmetic, for all families.
+
+internal import Checkpoint
+internal import Compute
+
+/// One layer: attention with rotary positions and grouped KV heads, then a SwiGLU feed-forward, each behind an RMS norm
+/// and added to the residual stream. Biases, head norms and windows are there where the family has them.
+struct DecoderLayer: Sendable {
+    private let attentionNorm: Matrix
+    /// `[heads * headDim, hidden]`.
+    private let query: Linear
+    /// Keys, then values, of all heads in one product: `[2 kvHeads * headDim, hidden]`.
+    private let keyValue: Linear
+    private let headNorm: HeadNorm?
+    private let attentionOutput: Linear
+    private let feedForwardNorm: Matrix
+    /// Gates, then ups: `[2 feedForward, hidden]`.
+    private let gateUp: Linear
+    private let down: Linear
+    private let epsilon: Float
+
+    /// Loads the layer's weights.
+    init(checkpoint: Checkpoint, index: Int, precision: Precision, pool: ThreadPool) throws(CheckpointError) {
+        let tensors = TensorLayout(checkpoint.configuration).layer(index)
+        func linear(
+            _ weights: [TensorLayout.Tensor], bias: [TensorLayout.Tensor?] = []
+        ) throws(CheckpointError) -> Linear {
+            try checkpoint.linear(weights, bias: bias.compactMap(\.self), precision: precision, pool: pool)
+        }
+        epsilon = checkpoint.configuration.normEpsilon
+        attentionNorm = try checkpoint.vector(tensors.attentionNorm)
+        query = try linear([tensors.query], bias: [tensors.queryBias])
+        keyValue = try linear([tensors.key, tensors.value], bias: [tensors.keyBias, tensors.valueBias])
+        if let queryNorm = tensors.queryNorm, let keyNorm = tensors.keyNorm {
+            headNorm = HeadNorm(
+                query: try checkpoint.vector(queryNorm), key: try checkpoint.vector(keyNorm), epsilon: epsilon)
+        } else {
+            headNorm = nil
+        }
+        attentionOutput = try linear([tensors.attentionOutput])
+        feedForwardNorm = try checkpoint.vector(tensors.feedForwardNorm)
+        gateUp = try linear([tensors.gate, tensors.up])
+        down = try linear([tensors.down])
+    }
+
+    /// Memory of the weights, in bytes; norms and biases are too small to count.
+    var weightBytes: Int { [query, keyValue, attentionOutput, gateUp, down].reduce(0) { $0 + $1.byteCount } }
+
+    /// Adds the layer's contribution to the rows of `hidden` (`[rows, hidden]`) and appends to the segments' caches.
+    ///
+    /// - Parameters:
+    ///   - outputs: the only rows of `hidden` that anybody wants, ascending; the others are left as they are, and only
+    ///     their keys and values are computed. Nil: all rows.
+    ///   - angles: the rotary angles of the rows.
+    ///   - workspace: memory for at least as many rows.
+    ///   - observe: sees the rotated queries of the rows that are wanted, `[_, heads * headDim]`, once keys and values are
+    ///     in the caches.
+    func forward(
+        _ hidden: Matrix, outputs: [Int]?, segments: [AttentionSegment], angles: RotaryAngles, attention: Attention,
+        workspace: Workspace, pool: ThreadPool, observe: (Matrix) -> Void
+    ) {
+        let normed = workspace.normed
+        for rows in workspace.blocks(of: hidden.rows) {
+            Kernels.rmsNorm(hidden, rows: rows, weight: attentionNorm, epsilon: epsilon, into: normed, pool: pool)
+            keyValue.apply(
+                normed, rows: 0..<rows.count, to: workspace.keyValues, from: 0, quantized: workspace.quantized, pool: pool)
+            attention.store(
+                workspace.keyValues, rows: rows, norm: headNorm, angles: angles, segments: segments, pool: pool)
+            guard outputs == nil else { continue }
+            query.apply(
+                normed, rows: 0..<rows.count, to: workspace.queries, from: rows.lowerBound,
+                quantized: workspace.quantized, pool: pool)
+            attention.rotateQueries(
+                workspace.queries, rows: rows, norm: headNorm, angles: angles, angleRow: { $0 }, pool: pool)
+        }
+        guard let outputs else {
+            observe(workspace.queries)
+            attention.attend(workspace.queries, segments: segments, into: workspace.attended, pool: pool)
+            finish(hidden, workspace: workspace, pool: pool)
+            return
+        }
+        guard !outputs.isEmpty else {
+            observe(workspace.queries)
+            return
+        }
+        // The wanted rows alone, as if they were all.
+        let wanted = hidden.gathered(rows: outputs)
+        for rows in workspace.blocks(of: wanted.rows) {
+            Kernels.rmsNorm(wanted, rows: rows, weight: attentionNorm, epsilon: epsilon, into: normed, pool: pool)
+            query.apply(
+                normed, rows: 0..<rows.count, to: workspace.queries, from: rows.lowerBound,
+                quantized: workspace.quantized, pool: pool)
+        }
+        attention.rotateQueries(
+            workspace.queries, rows: 0..<wanted.rows, norm: headNorm, angles: angles, angleRow: { outputs[$0] },
+            pool: pool)
+        observe(workspace.queries)
+        attention.attend(
+            workspace.queries, segments: segments.picking(rows: outputs), into: workspace.attended, pool: pool)
+        finish(wanted, workspace: workspace, pool: pool)
+        hidden.scatter(wanted, rows: outputs)
+    }
+
+    /// Everything after attention, whose results for the rows of `hidden` are in the workspace.
+    private func finish(_ hidden: Matrix, workspace: Workspace, pool: ThreadPool) {
+        let normed = workspace.normed
+        for rows in workspace.blocks(of: hidden.rows) {
+            attentionOutput.apply(
+                workspace.attended, rows: rows, to: hidden, from: rows.lowerBound, adding: true,
+                quantized: workspace.quantized, pool: pool)
+            Kernels.rmsNorm(hidden, rows: rows, weight: feedForwardNorm, epsilon: epsilon, into: normed, pool: pool)
+            gateUp.apply(
+                normed, rows: 0..<rows.count, to: workspace.gateUp, from: 0, quantized: workspace.quantized, pool: pool)
+            Kernels.siluMultiply(workspace.gateUp, rows: rows.count, into: workspace.activated, pool: pool)
+            down.apply(
+                workspace.activated, rows: 0..<rows.count, to: hidden, from: rows.lowerBound, adding: true,
+                quantized: workspace.quantized, pool: pool)
+        }
+    }
+}
+
+extension [AttentionSegment] {
+    /// The given rows of a call, ascending, as segments of their own; they become rows 0, 1, 2, ...
+    fileprivate func picking(rows: [Int]) -> [AttentionSegment] {
+        var picked: [AttentionSegment] = []
+        var segments = self[...]
+        for (place, row) in rows.enumerated() {
+            while let segment = segments.first, segment.rows.upperBound <= row { segments.removeFirst() }
+            guard let segment = segments.first else { break }
+            let offset = row - segment.rows.lowerBound
+            picked.append(
+                AttentionSegment(
+                    keys: segment.keys, values: segment.values, capacity: segment.capacity,
+                    firstCacheRow: segment.firstCacheRow + offset, rows: place..<place + 1,
+                    firstVisible: segment.firstVisible.map { [$0[offset]] }))
+        }
+        return picked
+    }
+}

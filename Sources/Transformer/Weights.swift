@@ -1,0 +1,80 @@
+// From a checkpoint's tensors to what computes.
+
+internal import Checkpoint
+internal import Compute
+
+extension Checkpoint {
+    /// A vector of a layer as one Float32 row.
+    func vector(_ tensors: TensorLayout.Tensor...) throws(CheckpointError) -> Matrix { try vector(tensors) }
+
+    private func vector(_ tensors: [TensorLayout.Tensor]) throws(CheckpointError) -> Matrix {
+        let matrix = Matrix(rows: 1, columns: tensors.reduce(0) { $0 + $1.rows * $1.columns })
+        var failure: CheckpointError?
+        matrix.withUnsafeMutableBufferPointer { all in
+            var at = 0
+            for tensor in tensors where failure == nil {
+                let count = tensor.rows * tensor.columns
+                do throws(CheckpointError) {
+                    try decodeRows(
+                        tensor, rows: 0..<tensor.rows, into: UnsafeMutableBufferPointer(rebasing: all[at..<at + count]))
+                } catch {
+                    failure = error
+                }
+                at += count
+            }
+        }
+        if let failure { throw failure }
+        return matrix
+    }
+
+    /// Tensors of equal width, one below the other, as one linear layer.
+    func linear(
+        _ tensors: [TensorLayout.Tensor], bias: [TensorLayout.Tensor] = [], precision: Precision, pool: ThreadPool
+    ) throws(CheckpointError) -> Linear {
+        let inputs = tensors.first?.columns ?? 0
+        return try Linear(
+            outputs: tensors.reduce(0) { $0 + $1.rows }, inputs: inputs, precision: precision,
+            bias: bias.isEmpty ? nil : try vector(bias), pool: pool
+        ) { rows, buffer throws(CheckpointError) in
+            var first = 0
+            for tensor in tensors {
+                let share = rows.clamped(to: first..<first + tensor.rows)
+                if !share.isEmpty {
+                    let at = (share.lowerBound - rows.lowerBound) * inputs
+                    try decodeRows(
+                        tensor, rows: share.lowerBound - first..<share.upperBound - first,
+                        into: UnsafeMutableBufferPointer(rebasing: buffer[at..<at + share.count * inputs]))
+                }
+                first += tensor.rows
+            }
+        }
+    }
+}
+
+extension Matrix {
+    /// Copies of some rows, one behind the other.
+    func gathered(rows: [Int]) -> Matrix {
+        let copy = Matrix(rows: rows.count, columns: columns)
+        withUnsafeBufferPointer { from in
+            copy.withUnsafeMutableBufferPointer { to in
+                for (place, row) in rows.enumerated() {
+                    _ = to[place * columns..<(place + 1) * columns].update(
+                        fromContentsOf: from[row * columns..<(row + 1) * columns])
+                }
+            }
+        }
+        return copy
+    }
+
+    /// Writes the rows of `other` over the given rows: what ``gathered(rows:)`` took, put back.
+    func scatter(_ other: Matrix, rows: [Int]) {
+        other.withUnsafeBufferPointer { from in
+            withUnsafeMutableBufferPointer { to in
+                for (place, row) in rows.enumerated() {
+                    _ = to[row * columns..<(row + 1) * columns].update(
+                        fromContentsOf: from[place * columns..<(place + 1) * columns])
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import ArgumentParser
+import Compute
+import Foundation
+import Speculation
+import Transformer
+
+/// `winnow bench ttft`
+struct BenchFirstToken: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ttft",
+        abstract: "Time to the first token in one process, dense and pruned, in turns.",
+        discussion: """
+            Speculation, selection, and the prefill of what is kept, against the prefill of the whole prompt by the same \
+            engine. Both models share the threads. The ratio is that of each pair of runs; its median is printed.
+            """)
+
+    @Option(help: ArgumentHelp("The main model: a directory or a GGUF file.", valueName: "path"))
+    var model: String
+
+    @Option(help: ArgumentHelp("The speculator: a directory or a GGUF file.", valueName: "path"))
+    var speculator: String
+
+    @Option(help: ArgumentHelp("Tokens in the prompt.", valueName: "n"))
+    var tokens = 8192
+
+    @OptionGroup var speculation: SpeculationOptions
+    @OptionGroup var bench: BenchOptions
+
+    private struct Report: Encodable {
+        var bench = "ttft"
+        var dtype: String
+        var threads: Int
+        var tokens: Int
+        var keptTokens: Int
+        var keepRate: Double
+        var denseSeconds: Double
+        var prunedSeconds: Double
+        var speculationSeconds: Double
+        var ratio: Double
+        var ratioMin: Double
+        var ratioMax: Double
+        var repetitions: Int
+    }
+
+    func run() async throws {
+        let pool = try bench.pool()
+        let precision = bench.compute.dtype.precision
+        let main = try BenchModel(model, precision: precision, pool: pool)
+        let small = try BenchModel(speculator, precision: precision, pool: pool)
+        try main.check(tokens: tokens)
+        try small.check(tokens: tokens)
+        let scorer = Speculator(stage: small.stage, eosTokens: [])
+        let prompt = main.prompt(tokens).map { $0 % Int32(small.shape.vocabularySize) }
+        let parameters = speculation.parameters
+        let everything = (0..<tokens).map { Int32($0) }
+
+        let line = ProgressLine()
+        let clock = ContinuousClock()
+        var (dense, pruned, scoring, ratios, kept): ([Double], [Double], [Double], [Double], Int) = ([], [], [], [], 0)
+        for run in 0...bench.repetitions {
+            line.show(run == 0 ? "warming up" : "pair \(run) of \(bench.repetitions)")
+            let whole = try clock.measure {
+                try main.prefill(prompt, positions: everything, cache: main.stage.makeCache(capacity: tokens))
+            }
+            var score = Duration.zero
+            let part = try clock.measure {
+                let start = clock.now
+                let importance = try scorer.importance(of: prompt, parameters: parameters)
+                let positions = Selector.select(importance: importance, parameters: parameters).kept
+                score = start.duration(to: clock.now)
+                kept = positions.count
+                try main.prefill(
+                    positions.map { prompt[Int($0)] }, positions: positions,
+                    cache: main.stage.makeCache(capacity: positions.count))
+            }
+            guard run > 0 else { continue }
+            dense.append(whole / .seconds(1))
+            pruned.append(part / .seconds(1))
+            scoring.append(score / .seconds(1))
+            ratios.append(whole / part)
+        }
+        line.clear()
+        let report = Report(
+            dtype: precision.rawValue, threads: pool.threads, tokens: tokens, keptTokens: kept,
+            keepRate: Double(kept) / Double(tokens), denseSeconds: Timing(seconds: dense).median,
+            prunedSeconds: Timing(seconds: pruned).median, speculationSeconds: Timing(seconds: scoring).median,
+            ratio: Timing(seconds: ratios).median, ratioMin: ratios.min() ?? 0, ratioMax: ratios.max() ?? 0,
+            repetitions: ratios.count)
+        if bench.json {
+            Console.say(try BenchJSON.text(report))
+        } else {
+            Console.say(
+                String(
+                    format: "ttft of %d tokens, %@, %d threads: dense %.3f s, pruned to %d %.3f s (of it speculation %.3f s):"
+                        + " %.2fx (%.2f to %.2f)",
+                    tokens, report.dtype, report.threads, report.denseSeconds, kept, report.prunedSeconds,
+                    report.speculationSeconds, report.ratio, report.ratioMin, report.ratioMax))
+        }
+    }
+}
