@@ -15,8 +15,7 @@ struct ModelCommand: AsyncParsableCommand {
             commandName: "inspect",
             abstract: "Check a model's files and print its shape.",
             discussion: """
-                Reads a directory in Hugging Face's layout (config.json, safetensors, tokenizer.json) or the header of a \
-                GGUF file. All headers are checked; weights are only sampled, for the fingerprint by which a coordinator \
+                Reads a directory in Hugging Face's layout (config.json, safetensors, tokenizer.json) or a GGUF file. All headers are checked; weights are only sampled, for the fingerprint by which a coordinator \
                 and its workers make sure that they hold the same model.
 
                 Exits with 65 and says what is wrong, where, and what to do, if the weights cannot be used; \
@@ -35,12 +34,7 @@ struct ModelCommand: AsyncParsableCommand {
         func run() async throws {
             let report: ModelReport
             do {
-                var isDirectory: ObjCBool = false
-                if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), !isDirectory.boolValue {
-                    report = ModelReport(try GGUFFile(path: path))
-                } else {
-                    report = try ModelReport(directory: path)
-                }
+                report = try ModelReport(path: path)
             } catch {
                 throw Console.failure(.badData, "\(error)")
             }
@@ -106,7 +100,7 @@ struct ModelCommand: AsyncParsableCommand {
                     line.show("writing weights: \(ModelReport.size(written)) of \(ModelReport.size(total))")
                 }
                 line.clear()
-                Console.say(try ModelReport(directory: out).text())
+                Console.say(try ModelReport(path: out).text())
             } catch {
                 line.clear()
                 throw Console.failure(.badData, "\(error)")
