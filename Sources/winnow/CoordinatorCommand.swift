@@ -27,7 +27,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
         help: ArgumentHelp("The speculator, likewise, same tokenizer. Without it all is dense.", valueName: "path"))
     var speculator: String?
 
-    @Option(help: ArgumentHelp("The id the model is served under. Default: the name in --model's path.", valueName: "id"))
+    @Option(help: ArgumentHelp("The id the model is served under. Default: its file's name.", valueName: "id"))
     var name: String?
 
     @Option(help: ArgumentHelp("Where clients connect; port 0 takes any.", valueName: "host:port"))

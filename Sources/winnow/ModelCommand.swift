@@ -48,8 +48,9 @@ struct ModelCommand: AsyncParsableCommand {
             commandName: "synth",
             abstract: "Write a model of random weights, for measuring speed.",
             discussion: """
-                Writes a directory in Hugging Face's layout whose config.json says "winnow_synthetic": true. The same \
-                options give the same bytes. Its text means nothing, but it computes, serves and takes memory like a \
+                Writes a directory in Hugging Face's layout whose config.json says "winnow_synthetic": true, or with \
+                --format gguf a file that llama.cpp reads too. The same options give the same bytes, and both formats \
+                the same weights. Its text means nothing, but it computes, serves and takes memory like a \
                 trained model of its shape. Its tokenizer has a token per byte; two models of the same --vocab share it, \
                 so one can be the other's speculator.
 
@@ -84,10 +85,13 @@ struct ModelCommand: AsyncParsableCommand {
         @Option(help: "How weights are stored.")
         var dtype = SyntheticCheckpoint.Precision.bf16
 
+        @Option(help: "A directory in Hugging Face's layout, or one GGUF file.")
+        var format = SyntheticCheckpoint.Format.safetensors
+
         @Option(
             help: ArgumentHelp(
-                "The directory to write; made if needed. A synthetic model in it is replaced, another is not.",
-                valueName: "dir"))
+                "The directory or file to write. A synthetic model there is replaced, another is not.",
+                valueName: "path"))
         var out: String
 
         func run() async throws {
@@ -96,7 +100,9 @@ struct ModelCommand: AsyncParsableCommand {
                 vocabulary: vocab, context: context)
             let line = ProgressLine()
             do {
-                try SyntheticCheckpoint.write(shape, precision: dtype, seed: seed, to: out) { written, total in
+                try SyntheticCheckpoint.write(
+                    shape, format: format, precision: dtype, seed: seed, to: out
+                ) { written, total in
                     line.show("writing weights: \(ModelReport.size(written)) of \(ModelReport.size(total))")
                 }
                 line.clear()
@@ -110,3 +116,4 @@ struct ModelCommand: AsyncParsableCommand {
 }
 
 extension SyntheticCheckpoint.Precision: ExpressibleByArgument {}
+extension SyntheticCheckpoint.Format: ExpressibleByArgument {}
