@@ -2,23 +2,32 @@
 
 /// A model whose files are mapped and checked.
 public final class Checkpoint: Sendable {
-    /// The model directory as it was given.
+    /// The model directory or GGUF file as it was given.
     public let path: String
     /// The model's shape.
     public let configuration: ModelConfiguration
 
     /// Each tensor by the name that Hugging Face gives it.
     let tensors: [String: StoredTensor]
+    /// Whether they come from a GGUF file; for messages.
+    private let isGGUF: Bool
 
     /// Reads the configuration, maps the files and checks that every tensor the model needs is there, with the right
     /// shape and a type that can be read.
     ///
     /// - Parameter path: a directory in Hugging Face's layout, with `model.safetensors` or the shards that
-    ///   `model.safetensors.index.json` names.
+    ///   `model.safetensors.index.json` names; or a GGUF file.
     public init(path: String) throws(CheckpointError) {
         self.path = path
-        configuration = try ModelConfiguration(directory: path)
-        tensors = try Self.safetensors(directory: path)
+        isGGUF = GGUFFile.isFile(path)
+        if isGGUF {
+            let file = try GGUFFile(path: path)
+            configuration = try ModelConfiguration(gguf: file)
+            tensors = try Self.tensors(of: file, configuration)
+        } else {
+            configuration = try ModelConfiguration(directory: path)
+            tensors = try Self.safetensors(directory: path)
+        }
         for expected in TensorLayout(configuration).tensors { _ = try stored(expected) }
     }
 
@@ -52,23 +61,36 @@ public final class Checkpoint: Sendable {
     /// A tensor of the layout where it lies, checked against what the layout says of it.
     func stored(_ expected: TensorLayout.Tensor) throws(CheckpointError) -> StoredTensor {
         guard let tensor = tensors[expected.name] else {
-            throw CheckpointError(
-                path: path, place: expected.name, problem: "the tensor is missing",
-                fix: expected.name.hasPrefix("lm_head")
-                    ? "if the head is the embedding, config.json must say \"tie_word_embeddings\": true"
-                    : "a shard is missing, or config.json belongs to another model")
+            throw error(expected, "the tensor is missing", fix: missing(expected))
         }
         guard tensor.shape == expected.shape else {
-            throw CheckpointError(
-                path: tensor.file.path, place: expected.name,
-                problem: "its shape is \(tensor.shape); config.json asks for \(expected.shape)",
-                fix: "config.json or the weights belong to another model")
+            throw error(
+                expected,
+                "its shape is \(tensor.shape); \(isGGUF ? "the metadata asks" : "config.json asks") "
+                    + "for \(expected.shape)",
+                fix: isGGUF ? "convert the model again" : "config.json or the weights belong to another model")
         }
         guard let encoding = tensor.encoding, encoding != .int8 else {
-            throw CheckpointError(
-                path: tensor.file.path, place: expected.name, problem: "its type is \(tensor.typeName)",
-                fix: "convert the weights to F32, F16 or BF16")
+            throw error(
+                expected, "its type is \(tensor.typeName)",
+                fix: isGGUF
+                    ? "supported are F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K: quantise the model to one of them"
+                    : "convert the weights to F32, F16 or BF16")
         }
         return tensor
+    }
+
+    private func missing(_ expected: TensorLayout.Tensor) -> String {
+        if isGGUF { return "the file is not complete: convert the model again" }
+        return expected.name.hasPrefix("lm_head")
+            ? "if the head is the embedding, config.json must say \"tie_word_embeddings\": true"
+            : "a shard is missing, or config.json belongs to another model"
+    }
+
+    /// An error about one tensor, under the name that the reader finds in the file.
+    private func error(_ tensor: TensorLayout.Tensor, _ problem: String, fix: String) -> CheckpointError {
+        CheckpointError(
+            path: tensors[tensor.name]?.file.path ?? path,
+            place: isGGUF ? GGUFTensorName.gguf(tensor.name) ?? tensor.name : tensor.name, problem: problem, fix: fix)
     }
 }

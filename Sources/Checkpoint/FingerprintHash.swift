@@ -45,6 +45,7 @@ extension ModelConfiguration {
             switch ropeScaling {
             case nil: "none"
             case .linear(let factor): "linear \(factor)"
+            case .factors(let factors): "factors \(factors)"
             case .llama3(let factor, let low, let high, let context): "llama3 \(factor) \(low) \(high) \(context)"
             }
         let window = slidingWindow.map { "\($0.size) in \($0.layers.sorted())" } ?? "none"

@@ -2,7 +2,7 @@
 
 /// The header of a GGUF file, version 2 or 3, little-endian.
 ///
-/// The file is mapped while it is read and every length in it is checked against the file's size before anything is
+/// The file is mapped, and every length in it is checked against the file's size before anything is
 /// allocated for it. Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 public final class GGUFFile: Sendable {
     /// The path as it was given.
@@ -17,6 +17,8 @@ public final class GGUFFile: Sendable {
     public let tensors: [GGUFTensor]
     /// The multiple on which tensor data begins, in bytes.
     public let alignment: Int
+    /// The whole file.
+    let file: MappedFile
 
     /// Reads the header of a GGUF file; the error names the place in it that is wrong.
     public init(path: String) throws(CheckpointError) {
@@ -30,6 +32,7 @@ public final class GGUFFile: Sendable {
         }
         let read = try header.get()
         self.path = path
+        self.file = file
         version = read.version
         metadata = read.metadata
         keys = read.keys

@@ -42,6 +42,16 @@ extension GGUFValue {
         }
     }
 
+    /// The number, if this is one, with a fraction or without.
+    public var number: Double? {
+        switch self {
+        case .unsigned(let value): Double(value)
+        case .signed(let value): Double(value)
+        case .float(let value): value
+        default: nil
+        }
+    }
+
     /// The truth value, if this is one.
     public var boolean: Bool? {
         guard case .boolean(let value) = self else { return nil }

@@ -8,6 +8,8 @@ public enum RopeScaling: Sendable, Equatable {
     case linear(factor: Double)
     /// Llama 3.1: long wavelengths divided by `factor`, short ones left, a smooth passage between.
     case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalContext: Int)
+    /// Each pair's frequency divided by a factor of its own, `headDim / 2` of them: how GGUF files say the above.
+    case factors([Double])
 }
 
 extension ModelConfiguration {
@@ -20,6 +22,8 @@ extension ModelConfiguration {
                 return frequency
             case .linear(let factor):
                 return frequency / factor
+            case .factors(let factors):
+                return frequency / factors[pair]
             case .llama3(let factor, let low, let high, let context):
                 let turns = Double(context) * frequency / (2 * .pi)
                 if turns < low { return frequency / factor }

@@ -69,6 +69,10 @@ extension WeightEncoding {
                 from: UnsafeRawBufferPointer(start: source, count: output.count * MemoryLayout<Float>.stride))
         case .bf16: Kernels.widenBF16(source, into: output)
         case .f16: Kernels.widenF16(source, into: output)
+        case .q80: BlockDecoding.q80(source, into: output)
+        case .q40: BlockDecoding.q40(source, into: output)
+        case .q4K: BlockDecoding.q4K(source, into: output)
+        case .q6K: BlockDecoding.q6K(source, into: output)
         case .int8:
             for index in output.indices {
                 output[index] = Float(source.load(fromByteOffset: index, as: Int8.self))

@@ -5,6 +5,8 @@ enum WeightEncoding: Sendable {
     case f32, f16, bf16
     /// Signed bytes; row by row they are multiplied by a scale of their own, in another tensor.
     case int8
+    /// ggml's blocks; see ``BlockDecoding``.
+    case q80, q40, q4K, q6K
 
     /// Values in one block and the bytes of one block, of which a row has a whole number.
     var block: (values: Int, bytes: Int) {
@@ -12,6 +14,10 @@ enum WeightEncoding: Sendable {
         case .f32: (1, 4)
         case .f16, .bf16: (1, 2)
         case .int8: (1, 1)
+        case .q80: (32, 34)
+        case .q40: (32, 18)
+        case .q4K: (256, 144)
+        case .q6K: (256, 210)
         }
     }
 }

@@ -1,9 +1,8 @@
 // Models of random weights, for measuring speed where no trained weights can be had.
 
-internal import FoundationEssentials
 internal import Glibc
 
-/// Writes model directories whose weights are random numbers.
+/// Writes models whose weights are random numbers.
 public enum SyntheticCheckpoint {
     /// How weights are stored.
     public enum Precision: String, Sendable, CaseIterable {
@@ -13,12 +12,20 @@ public enum SyntheticCheckpoint {
         case f32
     }
 
+    /// What is written.
+    public enum Format: String, Sendable, CaseIterable {
+        /// A directory in Hugging Face's layout.
+        case safetensors
+        /// One GGUF file.
+        case gguf
+    }
+
     /// Tokens a vocabulary must have room for: 256 bytes and two marks.
     public static let smallestVocabulary = SyntheticTokenizer.smallestVocabulary
 
     /// The configuration of a Llama model of this shape, with untied head, the tokenizer's marks and the synthetic mark.
     ///
-    /// `headDim` is `hidden / heads`; nothing is checked until ``write(_:precision:seed:to:progress:)``.
+    /// `headDim` is `hidden / heads`; nothing is checked until ``write(_:format:precision:seed:to:progress:)``.
     public static func configuration(
         hidden: Int, layers: Int, feedForward: Int, heads: Int, kvHeads: Int, vocabulary: Int, context: Int
     ) -> ModelConfiguration {
@@ -30,22 +37,33 @@ public enum SyntheticCheckpoint {
             bosToken: SyntheticTokenizer.beginToken, eosTokens: [SyntheticTokenizer.endToken], isSynthetic: true)
     }
 
-    /// Writes `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json` and
-    /// `model.safetensors`, the configuration last, so that a directory with one is complete.
+    /// Writes a GGUF file, or a directory with `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`,
+    /// `model.safetensors` and `config.json`, the configuration last, so that a directory with one is complete.
     ///
     /// Weights are drawn with mean 0 and standard deviation 1 / sqrt(inputs), norms are 1; the same seed, shape and
     /// precision give the same bytes. They are streamed: memory use does not grow with the model. Models of equal
     /// vocabulary get equal tokenizers.
     ///
     /// - Parameters:
-    ///   - directory: made if it does not exist; a model in it that is not synthetic is not overwritten.
+    ///   - path: the file, or the directory, which is made if it does not exist; a model there that is not synthetic is
+    ///     not overwritten.
     ///   - progress: told the bytes of weights written so far and in total.
     /// - Throws: for a shape that cannot be, and when a file cannot be written.
     public static func write(
-        _ configuration: ModelConfiguration, precision: Precision = .bf16, seed: UInt64 = 1, to directory: String,
-        progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
+        _ configuration: ModelConfiguration, format: Format = .safetensors, precision: Precision = .bf16,
+        seed: UInt64 = 1, to path: String, progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
     ) throws(CheckpointError) {
-        try check(configuration, directory)
+        try check(configuration, path)
+        switch format {
+        case .gguf: try SyntheticGGUF.write(configuration, precision, seed, to: path, progress)
+        case .safetensors: try writeDirectory(configuration, precision, seed, to: path, progress)
+        }
+    }
+
+    private static func writeDirectory(
+        _ configuration: ModelConfiguration, _ precision: Precision, _ seed: UInt64, to directory: String,
+        _ progress: (Int, Int) -> Void
+    ) throws(CheckpointError) {
         if mkdir(directory, 0o777) != 0, errno != EEXIST {
             throw CheckpointError(
                 path: directory, place: "", problem: "cannot make the directory: \(String(cString: strerror(errno)))")
@@ -60,19 +78,16 @@ public enum SyntheticCheckpoint {
             }
             unlink(configPath)
         }
-        try write(
-            .object([
-                "bos_token_id": .integer(Int(SyntheticTokenizer.beginToken)),
-                "eos_token_id": .integer(Int(SyntheticTokenizer.endToken)),
-            ]), to: directory + "/generation_config.json")
-        try write(
-            SyntheticTokenizer.tokenizer(vocabularySize: configuration.vocabularySize),
-            to: directory + "/tokenizer.json")
-        try write(
-            SyntheticTokenizer.configuration(contextLength: configuration.contextLength),
-            to: directory + "/tokenizer_config.json")
+        try JSONValue.object([
+            "bos_token_id": .integer(Int(SyntheticTokenizer.beginToken)),
+            "eos_token_id": .integer(Int(SyntheticTokenizer.endToken)),
+        ]).write(to: directory + "/generation_config.json")
+        try SyntheticTokenizer.tokenizer(vocabularySize: configuration.vocabularySize)
+            .write(to: directory + "/tokenizer.json")
+        try SyntheticTokenizer.configuration(contextLength: configuration.contextLength)
+            .write(to: directory + "/tokenizer_config.json")
         try writeWeights(configuration, precision, seed, to: directory + "/model.safetensors", progress)
-        try write(config(configuration, precision), to: configPath)
+        try config(configuration, precision).write(to: configPath)
     }
 
     private static func check(_ configuration: ModelConfiguration, _ directory: String) throws(CheckpointError) {
@@ -122,61 +137,26 @@ public enum SyntheticCheckpoint {
         ])
     }
 
-    private static func write(_ value: JSONValue, to path: String) throws(CheckpointError) {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
-        let data: Data
-        do { data = try encoder.encode(value) } catch {
-            throw CheckpointError(path: path, place: "", problem: "cannot be encoded: \(error)")
-        }
-        let file = try OutputFile(path: path)
-        try file.write(Array(data))
-        try file.finish()
-    }
-
     private static func writeWeights(
         _ configuration: ModelConfiguration, _ precision: Precision, _ seed: UInt64, to path: String,
         _ progress: (Int, Int) -> Void
     ) throws(CheckpointError) {
         let tensors = TensorLayout(configuration).tensors
-        let elementSize = precision == .bf16 ? 2 : 4
-        var entries: [String: JSONValue] = ["__metadata__": .object(["format": .string("pt")])]
-        var total = 0
-        for tensor in tensors {
-            let size = tensor.shape.reduce(elementSize, *)
-            entries[tensor.name] = .object([
-                "dtype": .string(precision.rawValue.uppercased()),
-                "shape": .array(tensor.shape.map { .integer($0) }),
-                "data_offsets": .array([.integer(total), .integer(total + size)]),
-            ])
-            total += size
-        }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var header: [UInt8]
-        do { header = Array(try encoder.encode(JSONValue.object(entries))) } catch {
-            throw CheckpointError(path: path, place: "header", problem: "cannot be encoded: \(error)")
-        }
-        // Spaces, as the format allows, so that the tensors begin aligned.
-        header += [UInt8](repeating: 0x20, count: (8 - header.count % 8) % 8)
-
-        let file = try OutputFile(path: path)
-        let length = UInt64(header.count)
-        try file.write((0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) })
-        try file.write(header)
-        var written = 0
+        var writer = try SafetensorsWriter(
+            path: path,
+            entries: tensors.map {
+                SafetensorsWriter.Entry(name: $0.name, type: precision == .bf16 ? .bf16 : .f32, shape: $0.shape)
+            })
         for (index, tensor) in tensors.enumerated() {
             var source = RandomWeights(tensor, seed: seed, stream: UInt64(index))
             var left = tensor.shape.reduce(1, *)
             while left > 0 {
                 let count = min(left, 1 << 18)
-                let bytes = source.next(count, precision)
-                try file.write(bytes)
+                try writer.write(source.next(count, precision))
                 left -= count
-                written += bytes.count
-                progress(written, total)
+                progress(writer.writtenBytes, writer.totalBytes)
             }
         }
-        try file.finish()
+        try writer.finish()
     }
 }

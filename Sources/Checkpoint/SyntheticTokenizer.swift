@@ -12,15 +12,16 @@ enum SyntheticTokenizer {
     private static let begin = "<|begin_of_text|>"
     private static let end = "<|end_of_text|>"
 
-    /// The contents of tokenizer.json: id = byte value, then the marks, then `<|unused_258|>` and so on.
+    /// The tokens by id: id = byte value, then the marks, then `<|unused_258|>` and so on.
+    static func tokens(vocabularySize: Int) -> [String] {
+        byteCharacters.map(String.init) + [begin, end]
+            + (smallestVocabulary..<max(vocabularySize, smallestVocabulary)).map { "<|unused_\($0)|>" }
+    }
+
+    /// The contents of tokenizer.json.
     static func tokenizer(vocabularySize: Int) -> JSONValue {
         var vocabulary: [String: JSONValue] = [:]
-        for (byte, character) in byteCharacters.enumerated() { vocabulary[String(character)] = .integer(byte) }
-        vocabulary[begin] = .integer(Int(beginToken))
-        vocabulary[end] = .integer(Int(endToken))
-        for id in smallestVocabulary..<max(vocabularySize, smallestVocabulary) {
-            vocabulary["<|unused_\(id)|>"] = .integer(id)
-        }
+        for (id, token) in tokens(vocabularySize: vocabularySize).enumerated() { vocabulary[token] = .integer(id) }
         func byteLevel(_ extra: [String: JSONValue] = [:]) -> JSONValue {
             .object(
                 ["type": .string("ByteLevel"), "add_prefix_space": .bool(false), "trim_offsets": .bool(true)]

@@ -23,6 +23,7 @@ public final class Coordinator: GenerationService {
     private let core: CoordinatorCore
     private let admission: Admission
     private let logger: Logger
+    private let precision: Precision
     private let stopping = AsyncStream<Void>.makeStream()
 
     /// Opens the models and binds the endpoints; workers are awaited by `run`.
@@ -36,6 +37,7 @@ public final class Coordinator: GenerationService {
         onReady: @escaping @Sendable ([String]) -> Void = { _ in }
     ) throws(CoordinatorError) {
         self.logger = logger
+        precision = configuration.precision
         let models = try CoordinatorModels(configuration)
         try Self.check(configuration, models: models)
         tokenizer = models.tokenizer

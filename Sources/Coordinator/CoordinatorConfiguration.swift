@@ -4,11 +4,11 @@ public import Wire
 
 /// What a coordinator must be told.
 public struct CoordinatorConfiguration: Sendable {
-    /// The main model's directory: shape, tokenizer, and the weights' fingerprint that workers are held to.
+    /// The main model's directory or GGUF file: shape, tokenizer, and the weights' fingerprint that workers are held to.
     public var modelDirectory: String
-    /// The speculator's directory; `nil`: every prompt goes dense.
+    /// The speculator's directory or GGUF file; `nil`: every prompt goes dense.
     public var speculatorDirectory: String?
-    /// The id under which the main model is served; `nil`: the directory's name.
+    /// The id under which the main model is served; `nil`: the last part of its path.
     public var modelName: String?
     /// Where workers say hello.
     public var listen: Endpoint

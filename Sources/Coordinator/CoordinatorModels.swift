@@ -17,7 +17,7 @@ struct CoordinatorModels {
             let checkpoint = try Checkpoint(path: settings.modelDirectory)
             configuration = checkpoint.configuration
             fingerprint = try checkpoint.fingerprint().bytes
-            tokenizer = try Tokenizer(directory: settings.modelDirectory)
+            tokenizer = try Tokenizer(modelPath: settings.modelDirectory)
         } catch {
             throw .model("\(error)")
         }
@@ -29,7 +29,7 @@ struct CoordinatorModels {
         do {
             let checkpoint = try Checkpoint(path: directory)
             try TokenizerMatch.check(
-                pair: tokenizer, settings.modelDirectory, with: try Tokenizer(directory: directory), directory,
+                pair: tokenizer, settings.modelDirectory, with: try Tokenizer(modelPath: directory), directory,
                 configuration: checkpoint.configuration)
             let stage = try Stage(
                 checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: settings.precision,

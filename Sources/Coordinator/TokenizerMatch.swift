@@ -11,12 +11,12 @@ package enum TokenizerMatch {
     ) throws(CoordinatorError) {
         guard tokenizer.vocabularySize <= configuration.vocabularySize else {
             throw .model(
-                "\(directory): tokenizer.json has \(tokenizer.vocabularySize) tokens, the model embeds only "
+                "\(directory): the tokenizer has \(tokenizer.vocabularySize) tokens, the model embeds only "
                     + "\(configuration.vocabularySize); this is the tokenizer of another model")
         }
         if let mine = tokenizer.bosToken, let models = configuration.bosToken, mine != models {
             throw .model(
-                "\(directory): the tokenizer's BOS token is \(mine), config.json says \(models); "
+                "\(directory): the tokenizer's BOS token is \(mine), the model's configuration says \(models); "
                     + "this is the tokenizer of another model")
         }
     }

@@ -39,7 +39,7 @@ extension Topology {
     /// - Parameters:
     ///   - yaml: The text.
     ///   - path: Its file, for errors and as the place relative paths start from.
-    ///   - fileExists: Whether a path exists; asked for the `config.json` of each model.
+    ///   - fileExists: Whether a path exists; asked for each model: its `config.json`, or its GGUF file.
     /// - Throws: ``TopologyError`` with line, key and fix.
     public init(yaml: String, path: String, fileExists: (String) -> Bool) throws(TopologyError) {
         let root = try Self.compose(yaml, path: path)
@@ -52,10 +52,17 @@ extension Topology {
             let directory =
                 written.hasPrefix("/") || folder.isEmpty
                 ? written : (folder as NSString).appendingPathComponent(written)
+            if directory.hasSuffix(".gguf") {
+                guard fileExists(directory) else {
+                    throw entry.error(
+                        "there is no \(directory)", fix: "Name a GGUF file, relative to the topology file.")
+                }
+                return directory
+            }
             guard fileExists((directory as NSString).appendingPathComponent("config.json")) else {
                 throw entry.error(
                     "there is no \(directory)/config.json",
-                    fix: "Name a model directory in Hugging Face layout, relative to the topology file.")
+                    fix: "Name a model directory in Hugging Face layout or a GGUF file, relative to the topology file.")
             }
             return directory
         }

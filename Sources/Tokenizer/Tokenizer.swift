@@ -34,6 +34,21 @@ public final class Tokenizer: Sendable {
         self.init(try HuggingFaceTokenizer(directory: directory).definition())
     }
 
+    /// Loads the tokenizer of a model that is a directory or a GGUF file.
+    public convenience init(modelPath path: String) throws(TokenizerError) {
+        guard GGUFFile.isFile(path) else {
+            try self.init(directory: path)
+            return
+        }
+        let file: GGUFFile
+        do throws(CheckpointError) {
+            file = try GGUFFile(path: path)
+        } catch {
+            throw TokenizerError(path: error.path, place: error.place, problem: error.problem, fix: error.fix)
+        }
+        try self.init(gguf: file)
+    }
+
     /// Takes the vocabulary of a GGUF file: `tokenizer.ggml.model` "gpt2" or "llama".
     public convenience init(gguf: GGUFFile) throws(TokenizerError) {
         self.init(try GGUFTokenizer(gguf).definition())

@@ -3,7 +3,7 @@ public import Wire
 
 /// What a worker must be told.
 public struct WorkerConfiguration: Sendable {
-    /// The main model's directory, the same weights as the coordinator's.
+    /// The main model's directory or GGUF file, the same weights as the coordinator's.
     public var modelDirectory: String
     /// The coordinator's control endpoint.
     public var coordinator: Endpoint

@@ -20,14 +20,14 @@ struct CoordinatorCommand: AsyncParsableCommand {
             workers again (one more than needed waits as a spare) the pipeline is rebuilt.
             """)
 
-    @Option(help: ArgumentHelp("The main model's directory (Hugging Face layout).", valueName: "dir"))
+    @Option(help: ArgumentHelp("The main model: a Hugging Face directory or a GGUF file.", valueName: "path"))
     var model: String
 
     @Option(
-        help: ArgumentHelp("The speculator's directory, same tokenizer. Without it all is dense.", valueName: "dir"))
+        help: ArgumentHelp("The speculator, likewise, same tokenizer. Without it all is dense.", valueName: "path"))
     var speculator: String?
 
-    @Option(help: ArgumentHelp("The id the model is served under. Default: the directory's name.", valueName: "id"))
+    @Option(help: ArgumentHelp("The id the model is served under. Default: its file's name.", valueName: "id"))
     var name: String?
 
     @Option(help: ArgumentHelp("Where clients connect; port 0 takes any.", valueName: "host:port"))

@@ -21,11 +21,11 @@ struct GenerateCommand: AsyncParsableCommand {
               winnow generate --model MAIN --speculator SMALL --prompt-file F --max-tokens 64 --keep-rate 0.1
             """)
 
-    @Option(help: ArgumentHelp("The main model's directory (Hugging Face layout).", valueName: "dir"))
+    @Option(help: ArgumentHelp("The main model: a Hugging Face directory or a GGUF file.", valueName: "path"))
     var model: String
 
     @Option(
-        help: ArgumentHelp("The speculator's directory, same tokenizer. Without it all is dense.", valueName: "dir"))
+        help: ArgumentHelp("The speculator, likewise, same tokenizer. Without it all is dense.", valueName: "path"))
     var speculator: String?
 
     @Option(help: ArgumentHelp("File with the prompt, UTF-8; - is standard input.", valueName: "file"))

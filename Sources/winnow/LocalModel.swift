@@ -28,7 +28,7 @@ final class LocalModel {
     init(model: String, speculator: String?, threads: Int, cpus: [Int]?, precision: Precision) throws {
         let checkpoint = try Checkpoint(path: model)
         configuration = checkpoint.configuration
-        tokenizer = try Tokenizer(directory: model)
+        tokenizer = try Tokenizer(modelPath: model)
         try TokenizerMatch.check(tokenizer, configuration: configuration, directory: model)
         let pool = ThreadPool(threads: threads, cpus: cpus, name: "compute")
         stage = try Stage(checkpoint: checkpoint, layers: 0..<configuration.layerCount, precision: precision, pool: pool)
@@ -39,7 +39,7 @@ final class LocalModel {
         }
         let small = try Checkpoint(path: speculator)
         try TokenizerMatch.check(
-            pair: tokenizer, model, with: try Tokenizer(directory: speculator), speculator,
+            pair: tokenizer, model, with: try Tokenizer(modelPath: speculator), speculator,
             configuration: small.configuration)
         self.speculator = Speculator(
             stage: try Stage(

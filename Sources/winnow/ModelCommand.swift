@@ -15,8 +15,7 @@ struct ModelCommand: AsyncParsableCommand {
             commandName: "inspect",
             abstract: "Check a model's files and print its shape.",
             discussion: """
-                Reads a directory in Hugging Face's layout (config.json, safetensors, tokenizer.json) or the header of a \
-                GGUF file. All headers are checked; weights are only sampled, for the fingerprint by which a coordinator \
+                Reads a directory in Hugging Face's layout (config.json, safetensors, tokenizer.json) or a GGUF file. All headers are checked; weights are only sampled, for the fingerprint by which a coordinator \
                 and its workers make sure that they hold the same model.
 
                 Exits with 65 and says what is wrong, where, and what to do, if the weights cannot be used; \
@@ -35,12 +34,7 @@ struct ModelCommand: AsyncParsableCommand {
         func run() async throws {
             let report: ModelReport
             do {
-                var isDirectory: ObjCBool = false
-                if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), !isDirectory.boolValue {
-                    report = ModelReport(try GGUFFile(path: path))
-                } else {
-                    report = try ModelReport(directory: path)
-                }
+                report = try ModelReport(path: path)
             } catch {
                 throw Console.failure(.badData, "\(error)")
             }
@@ -54,8 +48,9 @@ struct ModelCommand: AsyncParsableCommand {
             commandName: "synth",
             abstract: "Write a model of random weights, for measuring speed.",
             discussion: """
-                Writes a directory in Hugging Face's layout whose config.json says "winnow_synthetic": true. The same \
-                options give the same bytes. Its text means nothing, but it computes, serves and takes memory like a \
+                Writes a directory in Hugging Face's layout whose config.json says "winnow_synthetic": true, or with \
+                --format gguf a file that llama.cpp reads too. The same options give the same bytes, and both formats \
+                the same weights. Its text means nothing, but it computes, serves and takes memory like a \
                 trained model of its shape. Its tokenizer has a token per byte; two models of the same --vocab share it, \
                 so one can be the other's speculator.
 
@@ -90,10 +85,13 @@ struct ModelCommand: AsyncParsableCommand {
         @Option(help: "How weights are stored.")
         var dtype = SyntheticCheckpoint.Precision.bf16
 
+        @Option(help: "A directory in Hugging Face's layout, or one GGUF file.")
+        var format = SyntheticCheckpoint.Format.safetensors
+
         @Option(
             help: ArgumentHelp(
-                "The directory to write; made if needed. A synthetic model in it is replaced, another is not.",
-                valueName: "dir"))
+                "The directory or file to write. A synthetic model there is replaced, another is not.",
+                valueName: "path"))
         var out: String
 
         func run() async throws {
@@ -102,11 +100,13 @@ struct ModelCommand: AsyncParsableCommand {
                 vocabulary: vocab, context: context)
             let line = ProgressLine()
             do {
-                try SyntheticCheckpoint.write(shape, precision: dtype, seed: seed, to: out) { written, total in
+                try SyntheticCheckpoint.write(
+                    shape, format: format, precision: dtype, seed: seed, to: out
+                ) { written, total in
                     line.show("writing weights: \(ModelReport.size(written)) of \(ModelReport.size(total))")
                 }
                 line.clear()
-                Console.say(try ModelReport(directory: out).text())
+                Console.say(try ModelReport(path: out).text())
             } catch {
                 line.clear()
                 throw Console.failure(.badData, "\(error)")
@@ -116,3 +116,4 @@ struct ModelCommand: AsyncParsableCommand {
 }
 
 extension SyntheticCheckpoint.Precision: ExpressibleByArgument {}
+extension SyntheticCheckpoint.Format: ExpressibleByArgument {}

@@ -20,6 +20,9 @@ struct ModelReport: Encodable {
     var contextLength: Int?
     var ropeTheta: Double?
     var ropeScaling: String?
+    /// Tokens that the layers with a sliding window see, and how many layers those are.
+    var slidingWindow: Int?
+    var slidingWindowLayers: Int?
     var tiedEmbeddings: Bool?
     var parameters: Int
     var elementTypes: [String]
@@ -43,12 +46,11 @@ struct ModelReport: Encodable {
         var problem: String?
     }
 
-    /// Opens and checks a model directory.
-    init(directory: String) throws {
-        let checkpoint = try Checkpoint(path: directory)
+    /// Opens and checks a model directory or a GGUF file.
+    init(path: String) throws {
+        let checkpoint = try Checkpoint(path: path)
         let shape = checkpoint.configuration
-        path = directory
-        format = "safetensors"
+        self.path = path
         architecture = shape.family.rawValue
         layers = shape.layerCount
         hiddenSize = shape.hiddenSize
@@ -63,8 +65,11 @@ struct ModelReport: Encodable {
             switch shape.ropeScaling {
             case nil: nil
             case .linear(let factor): "linear x\(factor)"
+            case .factors: "by a factor for each frequency"
             case .llama3(let factor, _, _, _): "llama3 x\(factor)"
             }
+        slidingWindow = shape.slidingWindow?.size
+        slidingWindowLayers = shape.slidingWindow?.layers.count
         tiedEmbeddings = shape.tiedEmbeddings
         parameters = checkpoint.parameterCount
         elementTypes = checkpoint.elementTypes
@@ -72,40 +77,19 @@ struct ModelReport: Encodable {
         files = checkpoint.files.count
         kvBytesPerToken = Stage.cacheBytes(
             configuration: shape, layers: 0..<shape.layerCount, precision: .automatic, capacity: 1)
-        tokenizer = TokenizerReport(directory: directory)
         bosToken = shape.bosToken.map { Int($0) }
         eosTokens = shape.eosTokens.map { Int($0) }
         synthetic = shape.isSynthetic
         fingerprint = try checkpoint.fingerprint().description
-    }
-
-    /// Takes the metadata of a GGUF file.
-    init(_ file: GGUFFile) {
-        let architecture = file.metadata["general.architecture"]?.string ?? "unknown"
-        func size(_ key: String) -> Int? { file.metadata["\(architecture).\(key)"]?.integer }
-        var bytesByType: [String: Int] = [:]
-        for tensor in file.tensors { bytesByType["\(tensor.type)", default: 0] += tensor.byteCount ?? 0 }
-
-        path = file.path
-        format = "GGUF version \(file.version)"
-        self.architecture = architecture
-        name = file.metadata["general.name"]?.string
-        layers = size("block_count")
-        hiddenSize = size("embedding_length")
-        feedForwardSize = size("feed_forward_length")
-        heads = size("attention.head_count")
-        kvHeads = size("attention.head_count_kv") ?? heads
-        headDim = size("attention.key_length") ?? size("rope.dimension_count")
-        vocabularySize = size("vocab_size") ?? file.metadata["tokenizer.ggml.tokens"]?.strings?.count
-        contextLength = size("context_length")
-        parameters = file.tensors.reduce(0) { $0 + $1.elementCount }
-        elementTypes = bytesByType.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key)
-        bytes = bytesByType.values.reduce(0, +)
-        files = 1
-        tokenizer = TokenizerReport(file)
-        bosToken = file.metadata["tokenizer.ggml.bos_token_id"]?.integer
-        eosTokens = file.metadata["tokenizer.ggml.eos_token_id"]?.integer.map { [$0] } ?? []
-        synthetic = false
+        if GGUFFile.isFile(path) {
+            let file = try GGUFFile(path: path)
+            format = "GGUF version \(file.version)"
+            name = file.metadata["general.name"]?.string
+            tokenizer = TokenizerReport(file)
+        } else {
+            format = "safetensors"
+            tokenizer = TokenizerReport(directory: path)
+        }
     }
 
     /// One JSON object, keys in snake case.
@@ -135,6 +119,7 @@ struct ModelReport: Encodable {
                 list(
                     vocabularySize.map { "vocabulary \($0)" }, contextLength.map { "context \($0)" },
                     ropeTheta.map { "RoPE base \($0.formatted())" }, ropeScaling.map { "scaled \($0)" },
+                    slidingWindow.map { "window \($0) in \(slidingWindowLayers ?? 0) layers" },
                     tiedEmbeddings.map { $0 ? "head tied to the embedding" : "head of its own" })
             ),
             (

@@ -23,7 +23,7 @@ struct WorkerCommand: AsyncParsableCommand {
             --allow-plaintext
             """)
 
-    @Option(help: ArgumentHelp("The main model's directory; the same weights as the coordinator's.", valueName: "dir"))
+    @Option(help: ArgumentHelp("The main model: directory or GGUF file, the coordinator's weights.", valueName: "path"))
     var model: String
 
     @Option(help: ArgumentHelp("The coordinator's endpoint: tcp://HOST:PORT or ipc://PATH.", valueName: "endpoint"))

@@ -22,16 +22,18 @@ enum Qwen2Family: FamilyRules {
             }
             return nil
         }
-        let isNull = config.fields["sliding_window"] == .null
-        let size =
-            isNull || config.fields["sliding_window"] == nil
-            ? 4096 : try config.integer("sliding_window", in: 1...(1 << 30))
+        guard config.fields["sliding_window"] != .null else {
+            guard listed?.isEmpty ?? true else {
+                throw config.error("sliding_window", "is null, though layer_types asks for sliding windows")
+            }
+            return nil
+        }
+        let isGiven = config.fields["sliding_window"] != nil
+        let size = isGiven ? try config.integer("sliding_window", in: 1...(1 << 30)) : 4096
         let first = try config.integer("max_window_layers") ?? 28
         guard first >= 0 else { throw config.error("max_window_layers", "\(first) is negative") }
         let layers = listed ?? Set(min(first, layerCount)..<layerCount)
-        guard !layers.isEmpty else { return nil }
-        guard !isNull else { throw config.error("sliding_window", "is null, though use_sliding_window is true") }
-        return SlidingWindow(size: size, layers: layers)
+        return layers.isEmpty ? nil : SlidingWindow(size: size, layers: layers)
     }
 
     /// The layers that `layer_types` gives a window; nil if it is left out.
