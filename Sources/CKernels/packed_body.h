@@ -143,10 +143,11 @@ TARGET static void NAME(bf16_product)(const winnow_packed *packed, size_t first,
     const size_t block = ((m + blocks - 1) / blocks + TILE - 1) / TILE * TILE;
     for (size_t row = 0; row < m; row += block) {
         size_t rows = m - row < block ? m - row : block;
-        for (size_t from = 0; from < depth; from += NAME(block_depth)) {
-            size_t part = depth - from < NAME(block_depth) ? depth - from : NAME(block_depth);
-            for (size_t panel = first; panel < end; panel++) {
-                size_t columns = packed->outputs - panel * PANEL < PANEL ? packed->outputs - panel * PANEL : PANEL;
+        // A panel's columns of c are finished before the next panel's: they stay in the cache between parts of the depth.
+        for (size_t panel = first; panel < end; panel++) {
+            size_t columns = packed->outputs - panel * PANEL < PANEL ? packed->outputs - panel * PANEL : PANEL;
+            for (size_t from = 0; from < depth; from += NAME(block_depth)) {
+                size_t part = depth - from < NAME(block_depth) ? depth - from : NAME(block_depth);
                 const uint16_t *narrow = weights + (panel * depth + from) * PANEL;
                 for (size_t p = 0; p < part; p++) {
                     F(store)(wide + p * PANEL, F(low_halves)(narrow + p * PANEL));

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoint
 import Compute
 import Foundation
 import Speculation
