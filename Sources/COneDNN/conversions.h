@@ -1,0 +1,23 @@
+// What the product needs of the conversions besides the public ones.
+#ifndef WINNOW_ONEDNN_CONVERSIONS_H
+#define WINNOW_ONEDNN_CONVERSIONS_H
+
+#include "onednn_gemm.h"
+
+// Quantises one row of weights to -127...127, f32 or bf16 values; returns the scale, and in `sum` the sum of the bytes.
+float winnow_onednn_quantize_weights(winnow_onednn_type source, const void *row, int8_t *out, int32_t *sum,
+                                     size_t columns);
+
+// Widens bf16 values.
+void winnow_onednn_from_bf16(const uint16_t *in, float *out, size_t columns);
+
+// Copies rows of C, or adds them to it.
+void winnow_onednn_copy_rows(const float *in, size_t in_stride, float *c, size_t ldc, size_t rows, size_t columns,
+                             int accumulate);
+
+// c[r][n] = (sums[r][n] - shifts[n]) * row_scales[r] * column_scales[n], or added to c. `sums` may be c itself.
+void winnow_onednn_scale_sums(winnow_conversion_level level, const void *sums, size_t sums_stride,
+                              const int32_t *shifts, const float *row_scales, const float *column_scales, float *c,
+                              size_t ldc, size_t rows, size_t columns, int accumulate);
+
+#endif
