@@ -29,7 +29,8 @@ import Testing
         #expect(tensors.queryBias?.shape == (family == .qwen2 ? [16] : nil))
         #expect(tensors.keyBias?.name == (family == .qwen2 ? "model.layers.3.self_attn.k_proj.bias" : nil))
         #expect(tensors.keyNorm?.shape == (family == .qwen3 ? [4] : nil))
-        #expect(tensors.tensors.count == [.llama: 9, .mistral: 9, .qwen2: 12, .qwen3: 11][family])
+        let counts: [ModelFamily: Int] = [.llama: 9, .mistral: 9, .qwen2: 12, .qwen3: 11]
+        #expect(tensors.tensors.count == counts[family])
     }
 
     @Test func absentFieldsHaveTheFamilysDefaults() throws {

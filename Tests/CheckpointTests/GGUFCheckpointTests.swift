@@ -70,9 +70,10 @@ import Testing
         // Only Llama's files interleave the halves of a head.
         let layer = TensorLayout(shape).layer(0)
         let rows = try values(checkpoint, layer.query)
-        let firsts = (0..<8).map { rows[$0 * 8] }
-        #expect(
-            firsts == (architecture == "llama" ? [0, 2, 1, 3, 4, 6, 5, 7] : Array(0..<8)).map { Float($0) * 8 + 0.5 })
+        let firsts: [Float] = (0..<8).map { rows[$0 * 8] }
+        let order: [Float] = architecture == "llama" ? [0, 2, 1, 3, 4, 6, 5, 7] : [0, 1, 2, 3, 4, 5, 6, 7]
+        let expected: [Float] = order.map { $0 * 8 + 0.5 }
+        #expect(firsts == expected)
         if let bias = layer.keyBias { #expect(try values(checkpoint, bias) == [0.5, 1.5, 2.5, 3.5]) }
     }
 
@@ -154,7 +155,7 @@ import Testing
             let sizes = model.tensors[index].sizes
             model.tensors[index].sizes = sizes.count > 1 ? [sizes[0] + 1, sizes[1] - 1] : [sizes[0] - 1]
             let found = try error(model)
-            #expect(found?.place == model.tensors[index].name, "\(String(describing: found))")
+            #expect(found?.place.hasSuffix(model.tensors[index].name) == true, "\(String(describing: found))")
         }
     }
 
