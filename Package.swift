@@ -105,7 +105,8 @@ let package = Package(
 
         // Tests live with the room they hold. They read their fixtures from the source tree.
         .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels"], swiftSettings: swift),
-        .testTarget(name: "CheckpointTests", dependencies: ["Checkpoint"], swiftSettings: swift),
+        .testTarget(
+            name: "CheckpointTests", dependencies: ["Checkpoint"], exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
             name: "TokenizerTests", dependencies: ["Tokenizer", "Checkpoint"], exclude: ["Fixtures"],
             swiftSettings: swift),

@@ -70,13 +70,14 @@ public final class Checkpoint: Sendable {
                     + "for \(expected.shape)",
                 fix: isGGUF ? "convert the model again" : "config.json or the weights belong to another model")
         }
-        guard let encoding = tensor.encoding, encoding != .int8 else {
+        guard let encoding = tensor.encoding else {
             throw error(
                 expected, "its type is \(tensor.typeName)",
                 fix: isGGUF
                     ? "supported are F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K: quantise the model to one of them"
                     : "convert the weights to F32, F16 or BF16")
         }
+        if encoding == .int8 { try checkScales(of: expected, in: tensor.file) }
         return tensor
     }
 

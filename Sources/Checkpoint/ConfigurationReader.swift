@@ -89,11 +89,7 @@ extension ModelConfiguration {
         for key in rules.refusedBiases where try config.bool(key) ?? false {
             throw config.error(key, "layers with such biases are not supported")
         }
-        if try config.object("quantization_config") != nil {
-            throw config.error(
-                "quantization_config", "quantised weights are not supported",
-                fix: "use the F32, F16 or BF16 checkpoint of the model")
-        }
+        if let quantization = try config.object("quantization_config") { try CompressedTensors.check(quantization) }
     }
 
     /// Throws for rotary parameters that differ from layer to layer or rotate only part of a head.

@@ -1,7 +1,8 @@
 // What goes into a model's fingerprint.
 
 extension Checkpoint {
-    /// The model's fingerprint: equal for directories that compute the same, different for other shapes or weights.
+    /// The model's fingerprint: equal for models of the same shape and weights, different for others. The same weights in
+    /// another type or format are others.
     ///
     /// BLAKE2b-256 over, in this order: the fields of the configuration that enter the arithmetic, one `name=value`
     /// line each; then for every tensor, by name: its name, element type and shape as one line, and a sample of its

@@ -27,7 +27,10 @@ extension Checkpoint {
                     base + row * rowBytes,
                     into: UnsafeMutableBufferPointer(rebasing: output[place * columns..<(place + count) * columns]))
             }
-            if stored.interleavedHeadDim == nil {
+            if encoding == .int8 {
+                decode(rows.lowerBound, rows.count, at: 0)
+                scale(output, rows: rows, of: tensor)
+            } else if stored.interleavedHeadDim == nil {
                 decode(rows.lowerBound, rows.count, at: 0)
             } else if tensor.shape.count == 1 {
                 let values = [Float](unsafeUninitializedCapacity: columns) { values, count in
@@ -37,6 +40,19 @@ extension Checkpoint {
                 for index in 0..<columns where !rows.isEmpty { output[index] = values[stored.storedRow(index)] }
             } else {
                 for (place, row) in rows.enumerated() { decode(stored.storedRow(row), 1, at: place) }
+            }
+        }
+    }
+
+    /// Multiplies rows of int8 values by their scales.
+    private func scale(_ values: UnsafeMutableBufferPointer<Float>, rows: Range<Int>, of tensor: TensorLayout.Tensor) {
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count) { scales in
+            decodeScales(of: tensor, rows: rows, into: scales)
+            for row in 0..<rows.count {
+                let scale = scales[row]
+                let columns = tensor.columns
+                let own = UnsafeMutableBufferPointer(rebasing: values[row * columns..<(row + 1) * columns])
+                for index in own.indices { own[index] *= scale }
             }
         }
     }
@@ -74,9 +90,8 @@ extension WeightEncoding {
         case .q4K: BlockDecoding.q4K(source, into: output)
         case .q6K: BlockDecoding.q6K(source, into: output)
         case .int8:
-            for index in output.indices {
-                output[index] = Float(source.load(fromByteOffset: index, as: Int8.self))
-            }
+            let bytes = source.assumingMemoryBound(to: Int8.self)
+            for index in output.indices { output[index] = Float(bytes[index]) }
         }
     }
 }

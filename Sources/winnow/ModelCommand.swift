@@ -6,8 +6,8 @@ import Foundation
 struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model",
-        abstract: "Look into a model, or make one of random weights.",
-        subcommands: [Inspect.self, Synth.self])
+        abstract: "Look into a model, make one smaller, or make one of random weights.",
+        subcommands: [Inspect.self, Synth.self, Quantize.self])
 
     /// `winnow model inspect`
     struct Inspect: AsyncParsableCommand {

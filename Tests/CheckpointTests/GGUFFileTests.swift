@@ -4,36 +4,6 @@ import Checkpoint
 import Foundation
 import Testing
 
-/// The bytes of a GGUF file, piece by piece.
-private struct Bytes {
-    var all: [UInt8] = []
-
-    static func + (bytes: Bytes, value: some FixedWidthInteger) -> Bytes {
-        Bytes(all: bytes.all + withUnsafeBytes(of: value.littleEndian) { Array($0) })
-    }
-
-    static func + (bytes: Bytes, text: String) -> Bytes {
-        Bytes(all: (bytes + UInt64(text.utf8.count)).all + Array(text.utf8))
-    }
-
-    static func + (bytes: Bytes, other: Bytes) -> Bytes { Bytes(all: bytes.all + other.all) }
-
-    static func header(version: UInt32 = 3, tensors: UInt64 = 0, entries: UInt64) -> Bytes {
-        Bytes(all: Array("GGUF".utf8)) + version + tensors + entries
-    }
-
-    /// A tensor entry.
-    static func tensor(_ name: String, _ sizes: [UInt64], type: UInt32 = 0, offset: UInt64 = 0) -> Bytes {
-        let head = Bytes() + name + UInt32(sizes.count)
-        return sizes.reduce(head) { $0 + $1 } + type + offset
-    }
-
-    /// Padded to a multiple of 32, with `count` bytes of data behind.
-    func withData(_ count: Int) -> Bytes {
-        Bytes(all: all + [UInt8](repeating: 0, count: (32 - all.count % 32) % 32 + count))
-    }
-}
-
 struct GGUFFileTests {
     /// Written anew for every attempt, removed with the test.
     private final class Scratch {

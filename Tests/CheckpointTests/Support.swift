@@ -44,3 +44,16 @@ func smallModel(
         precision: precision, seed: seed, to: directory.path)
     return directory
 }
+
+/// The folder of committed files.
+let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures")
+
+/// The values of some rows of a tensor, all if none are given.
+func values(_ checkpoint: Checkpoint, _ tensor: TensorLayout.Tensor, rows: Range<Int>? = nil) throws -> [Float] {
+    let rows = rows ?? 0..<tensor.rows
+    let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: rows.count * tensor.columns)
+    defer { buffer.deallocate() }
+    buffer.initialize(repeating: .nan)
+    try checkpoint.decodeRows(tensor, rows: rows, into: buffer)
+    return Array(buffer)
+}

@@ -182,6 +182,12 @@ struct TopologyTests {
         #expect(error.description.hasPrefix("cluster/demo.yaml:2: model: there is no "))
     }
 
+    @Test func aModelMayBeAFileOfItsOwn() throws {
+        let yaml = "model: main.gguf\npipelines: [{stages: 1}]"
+        #expect(try parse(yaml) { $0 == "cluster/main.gguf" }.model == "cluster/main.gguf")
+        #expect(try #require(refusal(of: yaml) { _ in false }).problem == "there is no cluster/main.gguf")
+    }
+
     @Test func aFileThatIsNotThereIsAnError() {
         #expect(throws: TopologyError.self) { try Topology(contentsOf: "/nonexistent/topology.yaml") }
         #expect(throws: TopologyError.self) { try Topology(contentsOf: "/tmp") }

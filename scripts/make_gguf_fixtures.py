@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Make the GGUF model that holds Winnow's decoders to those of llama.cpp's own Python package.
+
+    pip install gguf safetensors numpy
+    scripts/make_gguf_fixtures.py          # writes Tests/CheckpointTests/Fixtures/gguf-blocks
+
+The folder has model.gguf, a one-layer model of every tensor type that is decoded, and the same model in Hugging Face's
+layout: config.json and model.safetensors, Float32, with the values that gguf.quants gives for the packed bytes and the
+rows of queries and keys in Hugging Face's order.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from safetensors.numpy import save_file
+
+OUT = Path(__file__).resolve().parent.parent / "Tests" / "CheckpointTests" / "Fixtures" / "gguf-blocks"
+VOCABULARY, HIDDEN, FORWARD, HEADS, KV_HEADS, HEAD_DIM = 8, 256, 32, 2, 1, 8
+
+# GGUF name, Hugging Face name, shape, type.
+TENSORS = [
+    ("token_embd.weight", "model.embed_tokens.weight", (VOCABULARY, HIDDEN), Type.Q8_0),
+    ("blk.0.attn_norm.weight", "model.layers.0.input_layernorm.weight", (HIDDEN,), Type.F32),
+    ("blk.0.attn_q.weight", "model.layers.0.self_attn.q_proj.weight", (HEADS * HEAD_DIM, HIDDEN), Type.Q4_K),
+    ("blk.0.attn_k.weight", "model.layers.0.self_attn.k_proj.weight", (KV_HEADS * HEAD_DIM, HIDDEN), Type.Q6_K),
+    ("blk.0.attn_v.weight", "model.layers.0.self_attn.v_proj.weight", (KV_HEADS * HEAD_DIM, HIDDEN), Type.BF16),
+    ("blk.0.attn_q.bias", "model.layers.0.self_attn.q_proj.bias", (HEADS * HEAD_DIM,), Type.F32),
+    ("blk.0.attn_k.bias", "model.layers.0.self_attn.k_proj.bias", (KV_HEADS * HEAD_DIM,), Type.F32),
+    ("blk.0.attn_v.bias", "model.layers.0.self_attn.v_proj.bias", (KV_HEADS * HEAD_DIM,), Type.F32),
+    ("blk.0.attn_output.weight", "model.layers.0.self_attn.o_proj.weight", (HIDDEN, HEADS * HEAD_DIM), Type.F16),
+    ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight", (HIDDEN,), Type.F32),
+    ("blk.0.ffn_gate.weight", "model.layers.0.mlp.gate_proj.weight", (FORWARD, HIDDEN), Type.Q4_K),
+    ("blk.0.ffn_up.weight", "model.layers.0.mlp.up_proj.weight", (FORWARD, HIDDEN), Type.Q6_K),
+    ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight", (HIDDEN, FORWARD), Type.Q4_0),
+    ("output_norm.weight", "model.norm.weight", (HIDDEN,), Type.F32),
+]
+
+
+def packed(shape, kind, random):
+    """The tensor's bytes as the file has them."""
+    if kind not in (Type.Q4_K, Type.Q6_K):
+        return gguf.quants.quantize(random.normal(size=shape).astype(np.float32), kind)
+    # There is no quantiser for these: any bytes are values, but the scales must be sane.
+    elements, size = gguf.GGML_QUANT_SIZES[kind]
+    blocks = random.integers(0, 256, (int(np.prod(shape)) // elements, size), dtype=np.uint8)
+    halves = random.normal(scale=0.01, size=(len(blocks), 2)).astype(np.float16)
+    halves[0] = 6e-7  # subnormal
+    if kind == Type.Q4_K:
+        blocks[:, :4] = halves.view(np.uint8)
+    else:
+        blocks[:, -2:] = halves[:, :1].copy().view(np.uint8)
+    return blocks.reshape(shape[0], -1)
+
+
+def huggingface_order(values):
+    """Undo the converter's permutation: rows 2 b and 2 b + 1 of a head are rows b of its halves."""
+    heads = values.reshape(-1, HEAD_DIM // 2, 2, *values.shape[1:])
+    return np.ascontiguousarray(heads.swapaxes(1, 2).reshape(values.shape))
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    OUT.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(1)
+    writer = gguf.GGUFWriter(OUT / "model.gguf", "llama")
+    writer.add_context_length(64)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(FORWARD)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_key_length(HEAD_DIM)
+    writer.add_value_length(HEAD_DIM)
+    writer.add_rope_dimension_count(HEAD_DIM)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    expected = {}
+    for name, other, shape, kind in TENSORS:
+        data = packed(shape, kind, random)
+        writer.add_tensor(name, data, raw_dtype=kind)
+        values = gguf.quants.dequantize(data, kind).reshape(shape).astype(np.float32)
+        expected[other] = huggingface_order(values) if ".attn_q." in name or ".attn_k." in name else values
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    save_file(expected, OUT / "model.safetensors")
+    config = {
+        # Of the families whose directories can be read, only this one has the biases.
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": VOCABULARY, "hidden_size": HIDDEN,
+        "intermediate_size": FORWARD, "num_hidden_layers": 1, "num_attention_heads": HEADS,
+        "num_key_value_heads": KV_HEADS, "head_dim": HEAD_DIM, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0, "tie_word_embeddings": True, "bos_token_id": 1, "eos_token_id": 2,
+    }  # fmt: skip
+    (OUT / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    print(f"{OUT.name}: {sum(file.stat().st_size for file in OUT.iterdir()) // 1024} KiB")
+
+
+if __name__ == "__main__":
+    main()
