@@ -42,7 +42,7 @@ let package = Package(
         .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
 
         // Floor 1.
-        .target(name: "Compute", dependencies: ["COpenBLAS", "CKernels"], swiftSettings: swift),
+        .target(name: "Compute", dependencies: ["COpenBLAS", "COneDNN", "CKernels"], swiftSettings: swift),
 
         // Floor 2: files to values.
         .target(name: "Checkpoint", dependencies: ["Compute", "CSodium"], swiftSettings: swift),

@@ -137,17 +137,25 @@ WINNOW_BODY void quantize_rows(const float *rows, size_t stride, size_t count, s
     for (size_t r = 0; r < count; r++) {
         const float *row = rows + r * stride;
         uint8_t *out = to + r * bytes;
-        float partial[16] = {0};
+        // Zero times a value is zero, or not a number where the value is not finite.
+        float partial[16] = {0}, zeros[16] = {0};
         size_t p = 0;
         for (; p + 16 <= inputs; p += 16)
             for (size_t i = 0; i < 16; i++) {
                 float size = __builtin_fabsf(row[p + i]);
                 partial[i] = size > partial[i] ? size : partial[i];
+                zeros[i] += row[p + i] * 0;
             }
-        float largest = 0;
-        for (; p < inputs; p++) largest = __builtin_fabsf(row[p]) > largest ? __builtin_fabsf(row[p]) : largest;
-        for (size_t i = 0; i < 16; i++) largest = partial[i] > largest ? partial[i] : largest;
-        scales[r] = largest / 127;
+        float largest = 0, zero = 0;
+        for (; p < inputs; p++) {
+            largest = __builtin_fabsf(row[p]) > largest ? __builtin_fabsf(row[p]) : largest;
+            zero += row[p] * 0;
+        }
+        for (size_t i = 0; i < 16; i++) {
+            largest = partial[i] > largest ? partial[i] : largest;
+            zero += zeros[i];
+        }
+        scales[r] = largest / 127 + zero;
         float inverse = largest > 0 ? 127 / largest : 0;
         // Adding 1.5 * 2^23 rounds to the nearest integer, which the low bits then hold.
         for (p = 0; p < inputs; p++) {
@@ -168,9 +176,13 @@ WINNOW_AVX2 static void winnow_quantize_rows_avx2 QUANTIZE_PARAMETERS { quantize
 static void winnow_quantize_rows_reference QUANTIZE_PARAMETERS {
     for (size_t r = 0; r < count; r++) {
         const float *row = rows + r * stride;
-        float largest = 0;
-        for (size_t p = 0; p < inputs; p++) largest = fmaxf(largest, fabsf(row[p]));
-        scales[r] = largest / 127;
+        float largest = 0, zero = 0;
+        for (size_t p = 0; p < inputs; p++) {
+            largest = fmaxf(largest, fabsf(row[p]));
+            zero += row[p] * 0;
+        }
+        scales[r] = largest / 127 + zero;
+        if (isnan(scales[r])) largest = 0;
         for (size_t p = 0; p < winnow_quantized_bytes(inputs); p++) {
             float value = p < inputs && largest > 0 ? rintf(row[p] * (127 / largest)) : 0;
             to[r * winnow_quantized_bytes(inputs) + p] = (uint8_t)(value + 128);

@@ -16,6 +16,18 @@ package struct Linear: Sendable {
         case plain(Matrix)
         /// bf16 or int8, multiplied by the kernels of this package.
         case packed(PackedWeights)
+        /// bf16 or int8, multiplied by oneDNN.
+        case oneDNN(OneDNNWeights, Precision)
+    }
+
+    /// Who multiplies in bf16 and int8.
+    package enum Backend: Sendable {
+        /// oneDNN where it uses instructions made for the precision, the kernels of this package elsewhere.
+        case automatic
+        /// The kernels of this package.
+        case own
+        /// oneDNN wherever it multiplies the precision at all, however slowly.
+        case oneDNN
     }
 
     /// Takes over Float32 weights `[outputs, inputs]`, which nobody may change from now on.
@@ -30,12 +42,13 @@ package struct Linear: Sendable {
     ///
     /// - Parameters:
     ///   - precision: int8 falls back to bf16 where a row has so many inputs that sums would leave 32 bits.
+    ///   - backend: who multiplies in bf16 and int8.
     ///   - bias: `outputs` values, or nil.
     ///   - rows: fills a buffer with the Float32 weights of some outputs, `[range.count, inputs]`; called on the threads of
     ///     the pool, several at once.
     package init<E: Error>(
-        outputs: Int, inputs: Int, precision: Precision, bias: Matrix? = nil, pool: ThreadPool,
-        rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
+        outputs: Int, inputs: Int, precision: Precision, backend: Backend = .automatic, bias: Matrix? = nil,
+        pool: ThreadPool, rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
     ) throws(E) {
         self.outputs = outputs
         self.inputs = inputs
@@ -50,10 +63,17 @@ package struct Linear: Sendable {
             }
             weights = .plain(matrix)
         case .bf16, .int8:
-            weights = .packed(
-                try PackedWeights(
-                    outputs: outputs, inputs: inputs,
-                    isInt8: precision == .int8 && inputs <= PackedWeights.mostInt8Inputs, pool: pool, rows: rows))
+            let format = inputs <= PackedWeights.mostInt8Inputs ? precision : .bf16
+            if backend == .oneDNN || backend == .automatic && OneDNN.serves(format),
+                let library = try OneDNNWeights(
+                    outputs: outputs, inputs: inputs, precision: format, pool: pool, rows: rows)
+            {
+                weights = .oneDNN(library, format)
+            } else {
+                weights = .packed(
+                    try PackedWeights(
+                        outputs: outputs, inputs: inputs, isInt8: format == .int8, pool: pool, rows: rows))
+            }
         }
     }
 
@@ -62,16 +82,24 @@ package struct Linear: Sendable {
         switch weights {
         case .plain(let matrix): matrix.count * MemoryLayout<Float>.stride
         case .packed(let packed): packed.byteCount
+        case .oneDNN(let library, _): library.byteCount
         }
     }
 
-    /// Copies one output's weights, `[inputs]`, as they are multiplied: what an embedding that shares them looks up.
+    /// Whether single outputs can be read back.
+    package var isReadable: Bool {
+        if case .oneDNN = weights { false } else { true }
+    }
+
+    /// Copies one output's weights, `[inputs]`, as they are multiplied: what an embedding that shares them looks up. Only
+    /// where ``isReadable``.
     package func read(output: Int, into row: UnsafeMutableBufferPointer<Float>) {
         precondition(row.count == inputs && 0 <= output && output < outputs)
         guard let base = row.baseAddress else { return }
         switch weights {
         case .plain(let matrix): base.update(from: matrix.pointer(row: output), count: inputs)
         case .packed(let packed): packed.read(output: output, into: base)
+        case .oneDNN: preconditionFailure("oneDNN's layout cannot be read")
         }
     }
 
@@ -81,7 +109,7 @@ package struct Linear: Sendable {
     /// `input` is `[_, inputs]` and `output` `[_, outputColumn + outputs or more]`.
     package func apply(
         _ input: Matrix, rows inputRows: Range<Int>, to output: Matrix, from outputRow: Int, column outputColumn: Int = 0,
-        adding: Bool = false, quantized: QuantizedRows, pool: ThreadPool
+        adding: Bool = false, converted: ConvertedRows, pool: ThreadPool
     ) {
         precondition(input.columns == inputs && outputColumn + outputs <= output.columns)
         precondition(inputRows.upperBound <= input.rows && outputRow + inputRows.count <= output.rows)
@@ -98,16 +126,20 @@ package struct Linear: Sendable {
                     stride: inputs, adding: adding, into: target + first, stride: output.columns)
             }
         case .packed(let packed):
-            if packed.isInt8 { quantized.quantize(input, rows: inputRows, pool: pool) }
+            if packed.isInt8 { converted.quantize(input, rows: inputRows, pool: pool) }
             let rows =
                 packed.isInt8
-                ? UnsafeRawPointer(quantized.bytes) : UnsafeRawPointer(input.pointer(row: inputRows.lowerBound))
+                ? UnsafeRawPointer(converted.bytes) : UnsafeRawPointer(input.pointer(row: inputRows.lowerBound))
             share(packed.panels, rows: count, pool: pool) { panels in
                 packed.multiply(
                     panels: panels, rows: count, rows, stride: input.columns,
-                    scales: packed.isInt8 ? UnsafePointer(quantized.scales) : nil, into: target,
+                    scales: packed.isInt8 ? UnsafePointer(converted.scales) : nil, into: target,
                     stride: output.columns, adding: adding)
             }
+        case .oneDNN(let library, let format):
+            converted.convert(input, rows: inputRows, precision: format, pool: pool)
+            library.multiply(
+                rows: count, converted, into: target, stride: output.columns, adding: adding, pool: pool)
         }
         if let bias {
             winnow_add_bias(Kernels.level, target, output.columns, bias.pointer(row: 0), count, outputs)

@@ -7,8 +7,8 @@ extension Precision {
     public var kernel: String {
         switch self {
         case .f32: BLAS.problem == nil ? "OpenBLAS \(BLAS.kernel)" : "portable"
-        case .bf16: "bf16 weights, Float32 products, \(Kernels.levelName)"
-        case .int8: "int8, \(Kernels.levelName)"
+        case .bf16: OneDNN.serves(.bf16) ? oneDNN : "bf16 weights, Float32 products, \(Kernels.levelName)"
+        case .int8: OneDNN.serves(.int8) ? oneDNN : "int8, \(Kernels.levelName)"
         }
     }
 
@@ -17,9 +17,18 @@ extension Precision {
         switch self {
         case .f32: BLAS.problem
         case .bf16, .int8:
-            Kernels.level == winnow_level_reference ? "there are vector kernels for x86-64 with AVX2 only" : nil
+            if Kernels.level == winnow_level_reference {
+                "there are vector kernels for x86-64 with AVX2 only"
+            } else if OneDNN.hasInstructions, !OneDNN.serves(self) {
+                "this CPU multiplies \(rawValue) itself, but "
+                    + (OneDNN.problem ?? "\(OneDNN.version ?? "oneDNN") has no kernel for it")
+            } else {
+                nil
+            }
         }
     }
+
+    private var oneDNN: String { "\(OneDNN.version ?? "oneDNN") \(rawValue)" }
 }
 
 /// What this machine can do at best: the measure that speeds are held against.

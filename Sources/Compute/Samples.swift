@@ -4,7 +4,7 @@
 package final class ProductSample: Sendable {
     private let layer: Linear
     private let input, output: Matrix
-    private let quantized = QuantizedRows()
+    private let converted = ConvertedRows()
     private let pool: ThreadPool
 
     /// Makes `[outputs, inputs]` weights and `rows` rows.
@@ -22,7 +22,7 @@ package final class ProductSample: Sendable {
 
     /// Multiplies once.
     package func run() {
-        layer.apply(input, rows: 0..<input.rows, to: output, from: 0, quantized: quantized, pool: pool)
+        layer.apply(input, rows: 0..<input.rows, to: output, from: 0, converted: converted, pool: pool)
     }
 }
 

@@ -63,13 +63,13 @@ struct DecoderLayer: Sendable {
         for rows in workspace.blocks(of: hidden.rows) {
             Kernels.rmsNorm(hidden, rows: rows, weight: attentionNorm, epsilon: epsilon, into: normed, pool: pool)
             keyValue.apply(
-                normed, rows: 0..<rows.count, to: workspace.keyValues, from: 0, quantized: workspace.quantized, pool: pool)
+                normed, rows: 0..<rows.count, to: workspace.keyValues, from: 0, converted: workspace.converted, pool: pool)
             attention.store(
                 workspace.keyValues, rows: rows, norm: headNorm, angles: angles, segments: segments, pool: pool)
             guard outputs == nil else { continue }
             query.apply(
                 normed, rows: 0..<rows.count, to: workspace.queries, from: rows.lowerBound,
-                quantized: workspace.quantized, pool: pool)
+                converted: workspace.converted, pool: pool)
             attention.rotateQueries(
                 workspace.queries, rows: rows, norm: headNorm, angles: angles, angleRow: { $0 }, pool: pool)
         }
@@ -89,7 +89,7 @@ struct DecoderLayer: Sendable {
             Kernels.rmsNorm(wanted, rows: rows, weight: attentionNorm, epsilon: epsilon, into: normed, pool: pool)
             query.apply(
                 normed, rows: 0..<rows.count, to: workspace.queries, from: rows.lowerBound,
-                quantized: workspace.quantized, pool: pool)
+                converted: workspace.converted, pool: pool)
         }
         attention.rotateQueries(
             workspace.queries, rows: 0..<wanted.rows, norm: headNorm, angles: angles, angleRow: { outputs[$0] },
@@ -107,14 +107,14 @@ struct DecoderLayer: Sendable {
         for rows in workspace.blocks(of: hidden.rows) {
             attentionOutput.apply(
                 workspace.attended, rows: rows, to: hidden, from: rows.lowerBound, adding: true,
-                quantized: workspace.quantized, pool: pool)
+                converted: workspace.converted, pool: pool)
             Kernels.rmsNorm(hidden, rows: rows, weight: feedForwardNorm, epsilon: epsilon, into: normed, pool: pool)
             gateUp.apply(
-                normed, rows: 0..<rows.count, to: workspace.gateUp, from: 0, quantized: workspace.quantized, pool: pool)
+                normed, rows: 0..<rows.count, to: workspace.gateUp, from: 0, converted: workspace.converted, pool: pool)
             Kernels.siluMultiply(workspace.gateUp, rows: rows.count, into: workspace.activated, pool: pool)
             down.apply(
                 workspace.activated, rows: 0..<rows.count, to: hidden, from: rows.lowerBound, adding: true,
-                quantized: workspace.quantized, pool: pool)
+                converted: workspace.converted, pool: pool)
         }
     }
 }

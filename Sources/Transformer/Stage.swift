@@ -64,7 +64,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         }
         if layers.lowerBound > 0 {
             embedding = nil
-        } else if configuration.tiedEmbeddings, let head {
+        } else if configuration.tiedEmbeddings, let head, head.isReadable {
             embedding = Embedding(head: head)
         } else {
             embedding = try Embedding(checkpoint: checkpoint, precision: precision, pool: pool)
@@ -206,7 +206,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             pool: pool)
         let logits = Matrix(rows: rows.count, columns: configuration.vocabularySize)
         head.apply(
-            normed, rows: 0..<rows.count, to: logits, from: 0, quantized: workspace(rows: 0).quantized, pool: pool)
+            normed, rows: 0..<rows.count, to: logits, from: 0, converted: workspace(rows: 0).converted, pool: pool)
         return logits
     }
 

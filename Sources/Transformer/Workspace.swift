@@ -17,7 +17,7 @@ final class Workspace: Sendable {
     let attended: Matrix
     let gateUp: Matrix
     let activated: Matrix
-    let quantized = QuantizedRows()
+    let converted = ConvertedRows()
 
     init(configuration: ModelConfiguration, rows: Int) {
         let block = min(rows, Self.blockRows)

@@ -41,7 +41,8 @@ void winnow_pack_panel(winnow_level level, const winnow_packed *packed, size_t p
 void winnow_unpack_output(winnow_level level, const winnow_packed *packed, size_t output, float *row);
 
 // Rows to 8 bits: `to` gets round(x / scale) + 128, scale = the row's largest magnitude / 127. Rows of `to` are
-// `winnow_quantized_bytes(inputs)` apart and filled up with the value of 0.
+// `winnow_quantized_bytes(inputs)` apart and filled up with the value of 0. The scale of a row with a value that is not
+// finite is not a number, and so is all it is multiplied with.
 void winnow_quantize_rows(winnow_level level, const float *rows, size_t stride, size_t count, size_t inputs,
                           uint8_t *to, float *scales);
 

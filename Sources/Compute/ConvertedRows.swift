@@ -1,0 +1,75 @@
+// Rows of activations in the format that packed weights multiply.
+
+internal import COneDNN
+internal import CKernels
+internal import Glibc
+
+/// Room for converted rows, which grows and is used again.
+package final class ConvertedRows: @unchecked Sendable {  // used by one product at a time
+    private(set) var bytes: UnsafeMutableRawPointer
+    private(set) var scales: UnsafeMutablePointer<Float>
+    private var capacity = (bytes: 64, rows: 16)
+
+    package init() {
+        bytes = .allocate(byteCount: capacity.bytes, alignment: 64)
+        scales = .allocate(capacity: capacity.rows)
+    }
+
+    deinit {
+        bytes.deallocate()
+        scales.deallocate()
+    }
+
+    /// Quantises rows of a matrix as the packed kernels want them, a scale for each, on all threads of the pool.
+    func quantize(_ input: Matrix, rows: Range<Int>, pool: ThreadPool) {
+        let rowBytes = winnow_quantized_bytes(input.columns)
+        grow(rows: rows.count, bytes: rows.count * rowBytes)
+        let (bytes, scales) = (bytes.assumingMemoryBound(to: UInt8.self), scales)
+        forBlocks(of: rows.count, pool: pool) { block in
+            winnow_quantize_rows(
+                Kernels.level, input.pointer(row: rows.lowerBound + block.lowerBound), input.columns, block.count,
+                input.columns, bytes + block.lowerBound * rowBytes, scales + block.lowerBound)
+        }
+    }
+
+    /// Converts rows of a matrix to what oneDNN multiplies in this precision.
+    func convert(_ input: Matrix, rows: Range<Int>, precision: Precision, pool: ThreadPool) {
+        let columns = input.columns
+        let level = winnow_conversion_cpu_level()
+        grow(rows: rows.count, bytes: rows.count * columns * (precision == .int8 ? 1 : 2))
+        let (bytes, scales) = (bytes, scales)
+        forBlocks(of: rows.count, pool: pool) { block in
+            let from = input.pointer(row: rows.lowerBound + block.lowerBound)
+            if precision == .int8 {
+                winnow_onednn_quantize(
+                    level, winnow_onednn_largest_step(), from, columns,
+                    bytes.assumingMemoryBound(to: UInt8.self) + block.lowerBound * columns, columns,
+                    scales + block.lowerBound, block.count, columns)
+            } else {
+                winnow_onednn_to_bf16(
+                    level, from, columns, bytes.assumingMemoryBound(to: UInt16.self) + block.lowerBound * columns,
+                    columns, block.count, columns)
+            }
+        }
+    }
+
+    private func grow(rows: Int, bytes count: Int) {
+        if count > capacity.bytes {
+            bytes.deallocate()
+            capacity.bytes = count
+            bytes = .allocate(byteCount: count, alignment: 64)
+        }
+        if rows > capacity.rows {
+            scales.deallocate()
+            capacity.rows = rows
+            scales = .allocate(capacity: rows)
+        }
+    }
+
+    private func forBlocks(of rows: Int, pool: ThreadPool, _ body: (Range<Int>) -> Void) {
+        let rowsPerTask = 32
+        pool.parallelFor((rows + rowsPerTask - 1) / rowsPerTask) { task in
+            body(task * rowsPerTask..<min(rows, (task + 1) * rowsPerTask))
+        }
+    }
+}
