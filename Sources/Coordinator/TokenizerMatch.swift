@@ -9,9 +9,10 @@ package enum TokenizerMatch {
     package static func check(
         _ tokenizer: Tokenizer, configuration: ModelConfiguration, directory: String
     ) throws(CoordinatorError) {
+        let source = GGUFFile.isFile(directory) ? "its vocabulary" : "tokenizer.json"
         guard tokenizer.vocabularySize <= configuration.vocabularySize else {
             throw .model(
-                "\(directory): the tokenizer has \(tokenizer.vocabularySize) tokens, the model embeds only "
+                "\(directory): \(source) has \(tokenizer.vocabularySize) tokens, the model embeds only "
                     + "\(configuration.vocabularySize); this is the tokenizer of another model")
         }
         if let mine = tokenizer.bosToken, let models = configuration.bosToken, mine != models {
