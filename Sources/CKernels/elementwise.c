@@ -84,11 +84,14 @@ WINNOW_BODY void rotate(const float *x, const float *cosines, const float *sines
                         size_t heads, size_t head_dim) {
     size_t half = head_dim / 2;
     for (size_t h = 0; h < heads; h++) {
-        const float *restrict low = x + h * head_dim, *restrict high = low + half;
-        float *restrict to_low = out + h * out_stride, *restrict to_high = to_low + half;
+        const float *low = x + h * head_dim, *high = low + half;
+        float *to_low = out + h * out_stride, *to_high = to_low + half;
+        // Both are read before either is written, so that `out` may be `x`.
+#pragma clang loop vectorize(assume_safety)
         for (size_t i = 0; i < half; i++) {
-            to_low[i] = low[i] * cosines[i] - high[i] * sines[i];
-            to_high[i] = high[i] * cosines[i] + low[i] * sines[i];
+            float a = low[i], b = high[i];
+            to_low[i] = a * cosines[i] - b * sines[i];
+            to_high[i] = b * cosines[i] + a * sines[i];
         }
     }
 }

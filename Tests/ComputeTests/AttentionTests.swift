@@ -1,5 +1,6 @@
 // Attention in blocks against the textbook's.
 
+import CKernels
 import Compute
 import Foundation
 import Testing
@@ -12,42 +13,66 @@ import Testing
         return matrix
     }
 
+    private func filledCache(rows: Int, columns: Int, isHalf: Bool, seed: UInt64) -> KVRows {
+        let cache = KVRows(rows: rows, columns: columns, isHalf: isHalf)
+        cache.store(filled(rows: rows, columns: columns, seed: seed), at: 0)
+        return cache
+    }
+
     private func row(_ matrix: Matrix, _ row: Int) -> [Float] {
         matrix.withUnsafeBufferPointer { Array($0[row * matrix.columns..<(row + 1) * matrix.columns]) }
     }
 
-    /// softmax(q k / sqrt(d)) v over the first `visible` rows, in Double.
-    private func textbook(_ query: [Float], _ keys: Matrix, _ values: Matrix, first: Int, visible: Int) -> [Float] {
-        let scores = (0..<visible).map { j in
-            zip(query, row(keys, first + j)).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+    /// softmax(q k / sqrt(d)) v over some rows, in Double.
+    private func textbook(_ query: [Float], _ keys: KVRows, _ values: KVRows, rows: Range<Int>) -> [Float] {
+        let scores = rows.map { j in
+            zip(query, keys.values(rows: j..<j + 1)).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
                 / Double(query.count).squareRoot()
         }
         let largest = scores.max() ?? 0
         let weights = scores.map { exp($0 - largest) }
         let sum = weights.reduce(0, +)
         var out = [Double](repeating: 0, count: query.count)
-        for (j, weight) in weights.enumerated() {
-            for (i, value) in row(values, first + j).enumerated() { out[i] += weight / sum * Double(value) }
+        for (j, weight) in zip(rows, weights) {
+            for (i, value) in values.values(rows: j..<j + 1).enumerated() { out[i] += weight / sum * Double(value) }
         }
         return out.map { Float($0) }
     }
 
-    @Test(arguments: [(4, 2, 8), (6, 1, 24), (3, 3, 16), (8, 2, 64)], [1, 3])
-    func blocksGiveTheTextbookResult(shape: (Int, Int, Int), threads: Int) {
-        let (heads, kvHeads, headDim) = shape
+    /// Heads, KV heads and head size; the cache's format; whether rows see a window only.
+    struct Shape: Sendable {
+        var heads, kvHeads, headDim: Int
+        var isHalf, isWindowed: Bool
+
+        static let all: [Shape] = [(4, 2, 8), (6, 1, 24), (3, 3, 16), (8, 2, 64), (5, 1, 2)].flatMap { shape in
+            [(false, false), (true, false), (true, true)].map {
+                Shape(heads: shape.0, kvHeads: shape.1, headDim: shape.2, isHalf: $0.0, isWindowed: $0.1)
+            }
+        }
+    }
+
+    @Test(arguments: Shape.all, [1, 3])
+    func blocksGiveTheTextbookResult(shape: Shape, threads: Int) {
+        let (heads, kvHeads, headDim) = (shape.heads, shape.kvHeads, shape.headDim)
         let pool = ThreadPool(threads: threads, name: "attention")
         let attention = Attention(heads: heads, kvHeads: kvHeads, headDim: headDim)
         // Rows before, rows now: decode, prefill from nothing, prefill across block edges, nothing at all.
         let shares = [(700, 1), (0, 130), (500, 70), (10, 0), (0, 1), (1023, 2)]
+        func firstVisible(_ row: Int) -> Int { shape.isWindowed ? max(0, row - 150) : 0 }
         var segments: [AttentionSegment] = []
         var rows = 0
         for (index, share) in shares.enumerated() {
             let capacity = share.0 + share.1 + index
+            func cache(_ seed: Int) -> KVRows {
+                filledCache(
+                    rows: kvHeads * capacity, columns: headDim, isHalf: shape.isHalf, seed: UInt64(seed + index))
+            }
             segments.append(
                 AttentionSegment(
-                    keys: filled(rows: kvHeads * capacity, columns: headDim, seed: UInt64(10 + index)),
-                    values: filled(rows: kvHeads * capacity, columns: headDim, seed: UInt64(20 + index)),
-                    capacity: capacity, firstCacheRow: share.0, rows: rows..<rows + share.1))
+                    keys: cache(10), values: cache(20), capacity: capacity, firstCacheRow: share.0,
+                    rows: rows..<rows + share.1,
+                    firstVisible: shape.isWindowed
+                        ? (0..<share.1).map { Int32(firstVisible(share.0 + $0)) } : nil))
             rows += share.1
         }
         let queries = filled(rows: rows, columns: heads * headDim, seed: 1)
@@ -55,18 +80,70 @@ import Testing
         // Twice, because the second call works in memory the first has left behind.
         for _ in 0..<2 { attention.attend(queries, segments: segments, into: output, pool: pool) }
 
+        // With bf16 products queries and weights are rounded too.
+        let tolerance: Float = shape.isHalf && winnow_cpu_level() == winnow_level_avx512_bf16 ? 3e-2 : 2e-5
         for segment in segments {
             for index in segment.rows {
                 let (query, result) = (row(queries, index), row(output, index))
-                let visible = segment.firstCacheRow + index - segment.rows.lowerBound + 1
+                let own = segment.firstCacheRow + index - segment.rows.lowerBound
                 for head in 0..<heads {
                     let part = head * headDim..<(head + 1) * headDim
+                    let first = head / (heads / kvHeads) * segment.capacity
                     let expected = textbook(
                         Array(query[part]), segment.keys, segment.values,
-                        first: head / (heads / kvHeads) * segment.capacity, visible: visible)
-                    #expect(worst(Array(result[part]), expected) < 2e-5)
+                        rows: first + firstVisible(own)..<first + own + 1)
+                    #expect(worst(Array(result[part]), expected) < tolerance)
                 }
             }
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func everyLevelGivesTheReference(isHalf: Bool) {
+        let (rows, heads, headDim, before) = (33, 2, 48, 411)
+        let cache = (before + rows) * headDim
+        let (queries, keys, values) = (
+            numbers(rows * heads * headDim, seed: 1), numbers(cache, seed: 2), numbers(cache, seed: 3)
+        )
+        func halves(_ values: [Float]) -> [UInt16] {
+            var out = [UInt16](repeating: 0, count: values.count)
+            winnow_narrow_bf16(winnow_level_reference, values, &out, values.count)
+            return out
+        }
+        let (halfKeys, halfValues) = (halves(keys), halves(values))
+        let limits = (0..<rows).map { Int32(before + $0 + 1) }
+        let first = (0..<rows).map { Int32($0 * 3) }
+        func run(_ level: winnow_level) -> (output: [Float], scores: [Float]) {
+            var output = [Float](repeating: .nan, count: queries.count)
+            var scores = [Float](repeating: .nan, count: 3 * 100)
+            let scratch = UnsafeMutableRawPointer.allocate(
+                byteCount: winnow_attention_scratch(level, rows, heads, headDim), alignment: 64)
+            defer { scratch.deallocate() }
+            func attend(_ keys: UnsafeRawPointer, _ values: UnsafeRawPointer) {
+                output.withUnsafeMutableBufferPointer { output in
+                    queries.withUnsafeBufferPointer { queries in
+                        limits.withUnsafeBufferPointer { limits in
+                            first.withUnsafeBufferPointer { first in
+                                var task = winnow_attention_task(
+                                    queries: queries.baseAddress, query_stride: heads * headDim, rows: rows,
+                                    heads: heads, head_dim: headDim, keys: keys, values: values,
+                                    half: isHalf ? 1 : 0, first: first.baseAddress, limit: limits.baseAddress,
+                                    scale: 0.3, output: output.baseAddress, output_stride: heads * headDim)
+                                winnow_attend(level, &task, scratch)
+                            }
+                        }
+                    }
+                }
+                winnow_scores(level, queries, 3, headDim, keys, isHalf ? 1 : 0, 100, 0.3, &scores)
+            }
+            if isHalf { attend(halfKeys, halfValues) } else { attend(keys, values) }
+            return (output, scores)
+        }
+        let reference = run(winnow_level_reference)
+        for level in fastLevels {
+            let result = run(level)
+            #expect(worst(result.output, reference.output) < (level == winnow_level_avx512_bf16 && isHalf ? 2e-2 : 1e-5))
+            #expect(worst(result.scores, reference.scores) < 1e-5)
         }
     }
 }

@@ -22,7 +22,7 @@ func worst(_ a: [Float], _ reference: [Float]) -> Float {
 }
 
 /// The levels this CPU has besides the reference.
-let fastLevels: [winnow_level] = [winnow_level_avx2, winnow_level_avx512].filter {
+let fastLevels: [winnow_level] = [winnow_level_avx2, winnow_level_avx512, winnow_level_avx512_bf16].filter {
     $0.rawValue <= winnow_cpu_level().rawValue
 }
 
@@ -50,6 +50,22 @@ let fastLevels: [winnow_level] = [winnow_level_avx2, winnow_level_avx512].filter
             return out
         }
         for level in fastLevels { #expect(worst(run(level), run(winnow_level_reference)) < 1e-6) }
+
+        func runInPlace(_ level: winnow_level) -> [Float] {
+            var heads = x
+            heads.withUnsafeMutableBufferPointer {
+                guard let base = $0.baseAddress else { return }
+                winnow_rotate(level, base, Array(angles[..<half]), Array(angles[half...]), base, 2 * half, 3, 2 * half)
+            }
+            return heads
+        }
+        let apart = run(winnow_level_reference)
+        var expected: [Float] = []
+        for head in 0..<3 {
+            let start = head * (2 * half + 5)
+            expected += apart[start..<start + 2 * half]
+        }
+        for level in fastLevels + [winnow_level_reference] { #expect(worst(runInPlace(level), expected) < 1e-6) }
     }
 
     @Test(arguments: widths)
@@ -94,14 +110,40 @@ let fastLevels: [winnow_level] = [winnow_level_avx2, winnow_level_avx512].filter
         }
     }
 
-    @Test func scaledRows() {
-        let x = numbers(4 * 40, seed: 8)
-        func run(_ level: winnow_level) -> [Float] {
+    @Test(arguments: widths)
+    func bias(columns: Int) {
+        let (x, bias) = (numbers(3 * (columns + 2), seed: 8), numbers(columns, seed: 9))
+        for level in fastLevels + [winnow_level_reference] {
             var out = x
-            winnow_scale_rows(level, &out, 40, [0.5, 1, 0, -3], 4, 33)
-            return out
+            winnow_add_bias(level, &out, columns + 2, bias, 3, columns)
+            for index in out.indices {
+                let column = index % (columns + 2)
+                #expect(out[index] == x[index] + (column < columns ? bias[column] : 0))
+            }
         }
-        for level in fastLevels { #expect(worst(run(level), run(winnow_level_reference)) == 0) }
+    }
+
+    @Test func narrowingRoundsToNearestEvenAndBackIsExact() {
+        // Every bf16 value, and the values a quarter, a half and three quarters of the way to the next.
+        var values: [Float] = []
+        for bits in 0...UInt16.max {
+            for part: UInt32 in [0, 0x4000, 0x8000, 0xC000] {
+                values.append(Float(bitPattern: UInt32(bits) << 16 | part))
+            }
+        }
+        for level in fastLevels + [winnow_level_reference] {
+            var out = [UInt16](repeating: 0, count: values.count)
+            winnow_narrow_bf16(level, values, &out, values.count)
+            for (value, bits) in zip(values, out) {
+                let (high, low) = (UInt16(value.bitPattern >> 16), value.bitPattern & 0xFFFF)
+                if value.isNaN {
+                    #expect(Float(bitPattern: UInt32(bits) << 16).isNaN)
+                } else {
+                    let up = low > 0x8000 || low == 0x8000 && high & 1 == 1
+                    #expect(bits == high &+ (up ? 1 : 0))
+                }
+            }
+        }
     }
 
     @Test func everyHalfPrecisionValueWidensExactly() {

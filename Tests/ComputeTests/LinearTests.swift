@@ -10,27 +10,125 @@ import Testing
         return matrix
     }
 
-    @Test(arguments: [1, 2, 3], [1, 5, 40])
-    func slicesGiveTheWholeProduct(threads: Int, rows: Int) {
-        let pool = ThreadPool(threads: threads, name: "linear")
-        for outputs in [1, 16, 50, 200] {
-            let inputs = 37
-            let x = numbers((rows + 2) * inputs, seed: 1)
-            let w = numbers(outputs * inputs, seed: 2)
-            let before = numbers((rows + 3) * outputs, seed: 3)
-            let output = matrix(before, columns: outputs)
-            let layer = Linear(weights: matrix(w, columns: inputs))
-            layer.apply(matrix(x, columns: inputs), rows: 1..<rows + 1, to: output, from: 2, adding: true, pool: pool)
+    /// Who multiplies, in what.
+    enum Way: CaseIterable, Sendable {
+        case plain, ownBF16, ownInt8, libraryBF16, libraryInt8
 
-            var expected = before
-            for row in 0..<rows {
-                for column in 0..<outputs {
-                    var sum = 0.0
-                    for i in 0..<inputs { sum += Double(x[(row + 1) * inputs + i]) * Double(w[column * inputs + i]) }
-                    expected[(row + 2) * outputs + column] += Float(sum)
+        var precision: Precision {
+            switch self {
+            case .plain: .f32
+            case .ownBF16, .libraryBF16: .bf16
+            case .ownInt8, .libraryInt8: .int8
+            }
+        }
+
+        var backend: Linear.Backend { self == .libraryBF16 || self == .libraryInt8 ? .oneDNN : .own }
+
+        /// Relative error of a sum of products: rounding of sums, of bf16, of 8 bits (7 for activations without VNNI).
+        var tolerance: Double {
+            switch precision {
+            case .f32: 1e-5
+            case .bf16: 6e-3
+            case .int8: 4e-2
+            }
+        }
+    }
+
+    @Test(arguments: Way.allCases, [1, 2, 3])
+    func everyBackEndGivesTheProduct(way: Way, threads: Int) {
+        let pool = ThreadPool(threads: threads, name: "linear")
+        let converted = ConvertedRows()
+        for rows in [1, 2, 3, 5, 12, 13, 40, 200] {
+            for (outputs, inputs) in [(1, 1), (16, 37), (50, 64), (130, 520)] {
+                let x = numbers((rows + 2) * inputs, seed: 1)
+                let w = numbers(outputs * inputs, seed: 2)
+                let bias = numbers(outputs, seed: 4)
+                let before = numbers((rows + 3) * (outputs + 3), seed: 3)
+                for adding in [false, true] {
+                    let output = matrix(before, columns: outputs + 3)
+                    let layer = Linear(
+                        outputs: outputs, inputs: inputs, precision: way.precision, backend: way.backend,
+                        bias: matrix(bias, columns: outputs), pool: pool
+                    ) { range, buffer in
+                        _ = buffer.update(fromContentsOf: w[range.lowerBound * inputs..<range.upperBound * inputs])
+                    }
+                    layer.apply(
+                        matrix(x, columns: inputs), rows: 1..<rows + 1, to: output, from: 2, column: 1, adding: adding,
+                        converted: converted, pool: pool)
+                    let result = output.withUnsafeBufferPointer { Array($0) }
+                    var (error, size) = (0.0, 0.0)
+                    for row in 0..<rows + 3 {
+                        for column in 0..<outputs + 3 {
+                            let index = row * (outputs + 3) + column
+                            guard 2..<rows + 2 ~= row, 1..<outputs + 1 ~= column else {
+                                #expect(result[index] == before[index])
+                                continue
+                            }
+                            var sum = 0.0
+                            for i in 0..<inputs {
+                                sum += Double(x[(row - 1) * inputs + i]) * Double(w[(column - 1) * inputs + i])
+                            }
+                            let expected = sum + Double(bias[column - 1]) + (adding ? Double(before[index]) : 0)
+                            error += (Double(result[index]) - expected) * (Double(result[index]) - expected)
+                            size += sum * sum + 1e-3
+                        }
+                    }
+                    #expect((error / size).squareRoot() < way.tolerance, "\(rows) x \(outputs) x \(inputs)")
                 }
             }
-            #expect(worst(output.withUnsafeBufferPointer { Array($0) }, expected) < 1e-5)
+        }
+    }
+
+    @Test(arguments: [Way.ownInt8, .libraryInt8])
+    func eightBitSumsNeverOverflow(way: Way) {
+        // Weights and activations as large as they can be, all of one sign: the sums that saturate 16 bits elsewhere.
+        let pool = ThreadPool(threads: 1, name: "int8")
+        for inputs in [8, 64, 4096] {
+            for sign: Float in [1, -1] {
+                let layer = Linear(
+                    outputs: 33, inputs: inputs, precision: .int8, backend: way.backend, pool: pool
+                ) { _, buffer in buffer.update(repeating: sign) }
+                let input = matrix([Float](repeating: 2, count: 3 * inputs), columns: inputs)
+                let output = Matrix(rows: 3, columns: 33)
+                layer.apply(input, rows: 0..<3, to: output, from: 0, converted: ConvertedRows(), pool: pool)
+                let expected = 2 * Float(inputs) * sign
+                output.withUnsafeBufferPointer {
+                    for value in $0 { #expect(abs(value / expected - 1) < 0.03) }
+                }
+            }
+        }
+    }
+
+    @Test func aRowThatIsNotFiniteStaysSo() {
+        let pool = ThreadPool(threads: 1, name: "nan")
+        for way in Way.allCases {
+            let layer = Linear(
+                outputs: 20, inputs: 40, precision: way.precision, backend: way.backend, pool: pool
+            ) { _, buffer in buffer.update(repeating: 0.5) }
+            for bad in [Float.nan, .infinity] {
+                var x = numbers(3 * 40, seed: 5)
+                x[40 + 17] = bad
+                let output = Matrix(rows: 3, columns: 20)
+                layer.apply(
+                    matrix(x, columns: 40), rows: 0..<3, to: output, from: 0, converted: ConvertedRows(), pool: pool)
+                output.withUnsafeBufferPointer {
+                    for index in $0.indices { #expect($0[index].isFinite == (index / 20 != 1)) }
+                }
+            }
+        }
+    }
+
+    @Test func weightsThatCannotBeReadEndTheLoading() {
+        struct Unreadable: Error {}
+        let pool = ThreadPool(threads: 3, name: "error")
+        for way in Way.allCases {
+            #expect(throws: Unreadable.self) {
+                _ = try Linear(outputs: 100, inputs: 8, precision: way.precision, backend: way.backend, pool: pool) {
+                    rows, buffer throws(Unreadable) in
+                    buffer.update(repeating: 0)
+                    if rows.contains(70) { throw Unreadable() }
+                }
+            }
         }
     }
 

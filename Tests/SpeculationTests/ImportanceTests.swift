@@ -1,5 +1,6 @@
 // The importance of given queries and keys, against PyTorch and against the definition.
 
+import Compute
 import Speculation
 import Testing
 
@@ -42,7 +43,8 @@ import Testing
                             let key = (layer * example.kvHeads + kvHead) * columns
                             accumulator.add(
                                 queries: UnsafeBufferPointer(rebasing: queries[query..<query + rows]),
-                                keys: UnsafeBufferPointer(rebasing: keys[key..<key + columns]))
+                                keys: KVSlice(
+                                    UnsafeBufferPointer(rebasing: keys[key..<key + columns]), columns: example.headDim))
                         }
                     }
                     accumulator.endStep()
@@ -101,7 +103,7 @@ import Testing
         let keys: [Float] = [0, 0, 9]  // the third is not the prompt's
         for _ in 0..<3 {
             [Float(1)].withUnsafeBufferPointer { query in
-                keys.withUnsafeBufferPointer { accumulator.add(queries: query, keys: $0) }
+                keys.withUnsafeBufferPointer { accumulator.add(queries: query, keys: KVSlice($0, columns: 1)) }
             }
             accumulator.endStep()
         }

@@ -14,7 +14,8 @@ private struct Expected: Decodable {
 
 @Suite struct ReferenceTests {
     @Test(
-        arguments: ["hf-gqa", "hf-untied", "hf-llama3rope"], ["expected.json", "expected-gaps.json"])
+        arguments: ["hf-gqa", "hf-untied", "hf-llama3rope", "hf-mistral", "hf-qwen2", "hf-qwen3"],
+        ["expected.json", "expected-gaps.json"])
     func logitsAreThoseOfTransformers(model: String, file: String) throws {
         let directory = fixtures.appendingPathComponent(model)
         let expected = try JSONDecoder().decode(

@@ -69,12 +69,16 @@ import Transformer
         let cache = stage.makeCache(capacity: 0)
         try stage.forward(try stage.embed([]), segments: [Segment(cache: cache, positions: [])])
         #expect(try stage.logits(try stage.embed([1]), rows: []).rows == 0)
-        cache.withKeys(layer: 0, kvHead: 1) { #expect($0.isEmpty) }
+        #expect(cache.copyKeys(layer: 0, kvHead: 1).isEmpty)
     }
 
     @Test func cacheBytesCountKeysAndValues() throws {
         let configuration = try SmallModel.checkpoint().configuration
-        #expect(Stage.cacheBytes(configuration: configuration, layers: 1..<3, capacity: 10) == 2 * 2 * 10 * 2 * 8 * 4)
+        func bytes(_ precision: Precision) -> Int {
+            Stage.cacheBytes(configuration: configuration, layers: 1..<3, precision: precision, capacity: 10)
+        }
+        #expect(bytes(.f32) == 2 * 2 * 10 * 2 * 8 * 4)
+        #expect(bytes(.bf16) == bytes(.f32) / 2 && bytes(.int8) == bytes(.bf16))
     }
 
     /// Attention recomputed from what the observer and the cache show must be what the stage used: the last row's
@@ -88,7 +92,7 @@ import Transformer
         try stage.forward(
             try stage.embed(request), segments: [Segment(cache: cache, positions: (0..<20).map { $0 })],
             observer: { layer, queries in
-                seen.append((layer, Array(queries), cache.withKeys(layer: layer, kvHead: 0) { $0.count / 8 }))
+                seen.append((layer, Array(queries), cache.copyKeys(layer: layer, kvHead: 0).count / 8))
             }, progress: { steps += 1 })
         #expect(seen.map(\.layer) == [0, 1] && steps == 2)
         #expect(seen.allSatisfy { $0.queries.count == 20 * 8 * 8 && $0.rows == 20 })
@@ -100,21 +104,17 @@ import Transformer
             try stage.embed(request), segments: [Segment(cache: shifted, positions: (0..<20).map { $0 + 1000 })],
             observer: { layer, queries in if layer == 0 { later = Array(queries) } })
         func products(_ queries: [Float], _ cache: KVCache) -> [Float] {
-            cache.withKeys(layer: 0, kvHead: 1) { keys in
-                (0..<20).map { row in
-                    // Query head 5 belongs to KV head 1.
-                    let query = queries[(19 * 8 + 5) * 8..<(19 * 8 + 6) * 8]
-                    return zip(query, keys[row * 8..<(row + 1) * 8]).reduce(0) { $0 + $1.0 * $1.1 }
-                }
+            let keys = cache.copyKeys(layer: 0, kvHead: 1)
+            return (0..<20).map { row in
+                // Query head 5 belongs to KV head 1.
+                let query = queries[(19 * 8 + 5) * 8..<(19 * 8 + 6) * 8]
+                return zip(query, keys[row * 8..<(row + 1) * 8]).reduce(0) { $0 + $1.0 * $1.1 }
             }
         }
         let (here, there) = (products(seen[0].queries, cache), products(later, shifted))
         #expect(difference([here], [there]) < 1e-3)
         #expect(seen[0].queries != later)
-        let values = (
-            cache.withValues(layer: 0, kvHead: 1) { Array($0) }, shifted.withValues(layer: 0, kvHead: 1) { Array($0) }
-        )
-        #expect(values.0 == values.1)
+        #expect(cache.copyValues(layer: 0, kvHead: 1) == shifted.copyValues(layer: 0, kvHead: 1))
     }
 
     @Test func storageTypesGiveTheSameModel() throws {

@@ -56,7 +56,7 @@ extension EndToEnd {
                         try #require(pruned.choices?.first?.logprobs?.tokenLogprobs),
                         try #require(alone.choices?.first?.logprobs?.tokenLogprobs)
                     )
-                    #expect(one.count == 16 && zip(one, other).allSatisfy { abs($0 - $1) < 1e-3 })
+                    #expect(one.count == 16 && zip(one, other).allSatisfy { abs($0 - $1) < 3e-2 })
 
                     // The same end at another distance is answered otherwise, so the comparison can tell.
                     ask.prompt = .tokens([0] + tokens[split...])

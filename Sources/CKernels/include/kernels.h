@@ -24,7 +24,7 @@ void winnow_rms_norm(winnow_level level, const float *x, const float *weight, fl
 
 // Rotates `heads` heads of one row by the row's angles: with half = head_dim / 2,
 // out[i] = x[i] cos[i] - x[i + half] sin[i], out[i + half] = x[i + half] cos[i] + x[i] sin[i].
-// Head h is read at x + h * head_dim and written at out + h * out_stride.
+// Head h is read at x + h * head_dim and written at out + h * out_stride; `out` may be `x` if the heads lie alike.
 void winnow_rotate(winnow_level level, const float *x, const float *cosines, const float *sines, float *out,
                    size_t out_stride, size_t heads, size_t head_dim);
 

@@ -1,0 +1,113 @@
+// bf16 and int8 against Float32, on trained and random models.
+
+import Checkpoint
+import Compute
+import Foundation
+import Testing
+import Transformer
+
+@Suite struct PrecisionTests {
+    private static let models = fixtures.deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appendingPathComponent("cluster/models")
+
+    /// Paths of the models in the tree that are computed: trained ones, and random ones of every family.
+    static let paths =
+        ["stories260K", "needle-main-2m", "needle-speculator-0.4m"].map { models.appendingPathComponent($0).path }
+        + ["hf-gqa", "hf-untied", "hf-llama3rope", "hf-mistral", "hf-qwen2", "hf-qwen3"].map {
+            fixtures.appendingPathComponent($0).path
+        }
+
+    /// What the last layer leaves of a prompt, all rows.
+    private func lastHidden(_ path: String, _ precision: Precision) throws -> [Float] {
+        let checkpoint = try Checkpoint(path: path)
+        let shape = checkpoint.configuration
+        let pool = ThreadPool(threads: 2, name: "precision")
+        let stage = try Stage(checkpoint: checkpoint, layers: 0..<shape.layerCount, precision: precision, pool: pool)
+        let count = min(200, shape.contextLength)
+        let hidden = try stage.embed(tokens(count, seed: 11, vocabulary: shape.vocabularySize))
+        let cache = stage.makeCache(capacity: count)
+        try stage.forward(hidden, segments: [Segment(cache: cache, positions: (0..<Int32(count)).map { $0 })])
+        return hidden.withUnsafeBufferPointer { Array($0) }
+    }
+
+    /// Frobenius norm of the difference, relative to that of the reference.
+    private func relativeError(_ values: [Float], _ reference: [Float]) -> Double {
+        var (error, size) = (0.0, 0.0)
+        for (value, expected) in zip(values, reference) {
+            error += pow(Double(value) - Double(expected), 2)
+            size += pow(Double(expected), 2)
+        }
+        return (error / size).squareRoot()
+    }
+
+    @Test(arguments: paths) func staysCloseToFloat32(path: String) throws {
+        let reference = try lastHidden(path, .f32)
+        let name = (path as NSString).lastPathComponent
+        // Random models whose attention is peaked by chance amplify rounding more than trained ones do.
+        let isTrained = path.hasPrefix(Self.models.path)
+        for (precision, bound) in [(Precision.bf16, isTrained ? 2e-2 : 4e-2), (.int8, isTrained ? 1e-1 : 2e-1)] {
+            let error = relativeError(try lastHidden(path, precision), reference)
+            print("\(name) \(precision.rawValue): relative error of the last hidden state \(error)")
+            #expect(error < bound, "\(name) in \(precision)")
+            #expect(error > 0)
+        }
+    }
+
+    @Test(arguments: Precision.allCases) func wantedRowsAreThoseOfAllRows(precision: Precision) throws {
+        // Leaving out what nobody wants changes nothing but rounding, also in a batch with strangers.
+        let checkpoint = try SmallModel.checkpoint()
+        let pool = ThreadPool(threads: 2, name: "wanted")
+        let stage = try Stage(checkpoint: checkpoint, layers: 0..<5, precision: precision, pool: pool)
+        func run(_ outputs: [Int]?) throws -> (rows: [[Float]], next: [[Float]]) {
+            let caches = [stage.makeCache(capacity: 41), stage.makeCache(capacity: 31), stage.makeCache(capacity: 2)]
+            let counts = [40, 30, 1]
+            let hidden = try stage.embed(tokens(71, seed: 9))
+            let segments = zip(caches, counts).map {
+                Segment(cache: $0, positions: (0..<Int32($1)).map { 2 * $0 })
+            }
+            try stage.forward(hidden, segments: segments, outputs: outputs)
+            let rows = values(hidden)
+            // The caches of rows that were not wanted must be complete.
+            let more = try stage.embed([5, 6, 7])
+            try stage.forward(more, segments: zip(caches, counts).map { Segment(cache: $0, positions: [Int32(2 * $1)]) })
+            return (rows, values(more))
+        }
+        let all = try run(nil)
+        for outputs in [[], [0], [39, 69, 70], [12, 13, 40, 70], Array(0..<71)] {
+            let some = try run(outputs)
+            // Eight-bit rounding of one row's last digit shows.
+            let tolerance: Float = precision == .int8 ? 5e-2 : 1e-4
+            #expect(difference(outputs.map { some.rows[$0] }, outputs.map { all.rows[$0] }) < tolerance)
+            #expect(difference(some.next, all.next) < tolerance)
+        }
+        let cache = stage.makeCache(capacity: 3)
+        for outputs in [[2, 1], [3], [-1], [1, 1]] {
+            #expect(throws: StageError.self) {
+                try stage.forward(
+                    try stage.embed([1, 2, 3]), segments: [Segment(cache: cache, positions: [0, 1, 2])],
+                    outputs: outputs)
+            }
+        }
+        #expect(cache.count == 0)
+    }
+
+    @Test(arguments: [Precision.bf16, .int8]) func chunksAndStagesMakeNoDifference(precision: Precision) throws {
+        let checkpoint = try SmallModel.checkpoint()
+        func stages(_ cuts: [Int]) throws -> [Stage] {
+            let bounds = [0] + cuts + [5]
+            return try zip(bounds, bounds.dropFirst()).map {
+                try Stage(
+                    checkpoint: checkpoint, layers: $0..<$1, precision: precision,
+                    pool: ThreadPool(threads: 2, name: "cut"))
+            }
+        }
+        let request = tokens(90, seed: 1)
+        let whole = try stages([])
+        let expected = try logits(Request(request, on: whole), chunks: [0..<90], through: whole)
+        let cut = try stages([2, 3])
+        let actual = try logits(Request(request, on: cut), chunks: [0..<50, 50..<51, 51..<90], through: cut)
+        #expect(difference(actual, expected) < (precision == .int8 ? 0.3 : 0.05))
+        let best = zip(actual, expected).filter { $0.firstIndex(of: $0.max() ?? 0) == $1.firstIndex(of: $1.max() ?? 0) }
+        #expect(best.count >= 85)
+    }
+}
