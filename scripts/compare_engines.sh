@@ -63,6 +63,7 @@ command -v python3 >/dev/null || install_packages python3
 needs=$(python3 "$driver" --needs "$@") || {
     status=$?
     tells_logs=
+    rm -rf "$logs"
     exit "$status"
 }
 eval "$needs"

@@ -264,7 +264,7 @@ class Peer:
     def prepare(self, task: str, tokens: int) -> dict:
         runs = 2 if self.kind == "llama" and self.bench.options.llama_flash_attention == "best" else 1
         limit = self.bench.options.timeout
-        # What is not timed takes as long again in decode, where the context is computed first.
+        # A little more for what is not timed: short runs, and the context of a decode.
         answer = self.ask(runs * limit * 1.1 + 60, command="prepare", task=task, tokens=tokens, steps=STEPS)
         if min(answer["warm_up_seconds"].values()) > limit:
             raise TooSlow
