@@ -64,7 +64,7 @@ TARGET static void NAME(widen)(const uint16_t *from, float *to, size_t count) {
     winnow_widen_bf16(winnow_level_avx2, from, to, count);
 }
 #include "attention_body.h"
-#include "scores_body.h"
+#include "few_queries_body.h"
 #undef VECTOR
 #undef LANES
 #undef TILE
@@ -82,7 +82,7 @@ TARGET static void NAME(widen)(const uint16_t *from, float *to, size_t count) {
     winnow_widen_bf16(winnow_level_avx512, from, to, count);
 }
 #include "attention_body.h"
-#include "scores_body.h"
+#include "few_queries_body.h"
 #undef PAIRS
 #undef TARGET
 #undef NAME
@@ -130,19 +130,24 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 }
 
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch) {
+    // Decode: a panel of queries would be mostly empty.
+    const int few = task->rows == 1 && task->heads <= 8;
     switch (level) {
         case winnow_level_avx512_bf16:
-            if (task->half) {
+            if (task->half && !few) {
                 avx512_bf16_attend(task, scratch);
                 return;
             }
-            avx512_attend(task, scratch);
+            if (few) avx512_attend_row(task, scratch);
+            else avx512_attend(task, scratch);
             return;
         case winnow_level_avx512:
-            avx512_attend(task, scratch);
+            if (few) avx512_attend_row(task, scratch);
+            else avx512_attend(task, scratch);
             return;
         case winnow_level_avx2:
-            avx2_attend(task, scratch);
+            if (few) avx2_attend_row(task, scratch);
+            else avx2_attend(task, scratch);
             return;
         case winnow_level_reference:
             attend_reference(task);

@@ -171,7 +171,10 @@ INLINE_BODY void NAME(byte_tile)(const int rows, const uint8_t *x, size_t ldx, c
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = I(zero)();
     for (size_t q = 0; q < quads; q += 2) {
         const int8_t *from = panel + q * 4 * PANEL;
-        if (rows == 1) __builtin_prefetch(from + 4096);
+        // One row waits for memory, and the CPU's own prefetching stops at pages.
+        if (rows == 1)
+#pragma clang loop unroll(full)
+            for (int line = 0; line < 8 * PANEL; line += 64) __builtin_prefetch(from + 4096 + line);
         INTEGERS low = I(load)(from), high = I(load)(from + 4 * LANES);
         INTEGERS next_low = I(load)(from + 4 * PANEL), next_high = I(load)(from + 4 * PANEL + 4 * LANES);
 #pragma clang loop unroll(full)

@@ -1,7 +1,7 @@
 // Rows of activations in the format that packed weights multiply.
 
-internal import COneDNN
 internal import CKernels
+internal import COneDNN
 internal import Glibc
 
 /// Room for converted rows, which grows and is used again.

@@ -108,7 +108,8 @@ package struct Linear: Sendable {
     ///
     /// `input` is `[_, inputs]` and `output` `[_, outputColumn + outputs or more]`.
     package func apply(
-        _ input: Matrix, rows inputRows: Range<Int>, to output: Matrix, from outputRow: Int, column outputColumn: Int = 0,
+        _ input: Matrix, rows inputRows: Range<Int>, to output: Matrix, from outputRow: Int,
+        column outputColumn: Int = 0,
         adding: Bool = false, converted: ConvertedRows, pool: ThreadPool
     ) {
         precondition(input.columns == inputs && outputColumn + outputs <= output.columns)

@@ -1,7 +1,7 @@
 // Weights in oneDNN's own layout.
 
-internal import COneDNN
 internal import CKernels
+internal import COneDNN
 
 /// The oneDNN library, where this process could load it.
 enum OneDNN {

@@ -31,7 +31,8 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
         let panels = (outputs + width - 1) / width
         let type = isInt8 ? winnow_packed_int8 : winnow_packed_bf16
         let memory = Self.allocate(panels * winnow_panel_bytes(level, type, inputs))
-        let scales = isInt8 ? Self.allocate(panels * width * 4).bindMemory(to: Float.self, capacity: panels * width) : nil
+        let scales =
+            isInt8 ? Self.allocate(panels * width * 4).bindMemory(to: Float.self, capacity: panels * width) : nil
         let offsets =
             isInt8 ? Self.allocate(panels * width * 4).bindMemory(to: Int32.self, capacity: panels * width) : nil
         let packed = winnow_packed(

@@ -38,7 +38,9 @@ public struct LaunchPlan: Equatable, Sendable {
     ///   - topology: The checked file.
     ///   - executable: Path of the program, normally the launcher's own.
     ///   - http: An HTTP address to serve at instead of the topology's.
-    public init(topology: Topology, executable: String, http: String? = nil) {
+    ///   - availableCPUs: CPUs to share out among processes that name none; empty leaves that to the system.
+    public init(topology: Topology, executable: String, http: String? = nil, availableCPUs: [Int] = []) {
+        let shares = CPUShares(topology, available: availableCPUs)
         name = topology.name
         self.executable = executable
         let place = topology.coordinator
@@ -49,7 +51,7 @@ public struct LaunchPlan: Equatable, Sendable {
             + ["--name", topology.name, "--http", http ?? place.http, "--listen", place.listen]
             + ["--stages", String(topology.stageCount)]
             + Self.option("--threads", place.threads)
-            + Self.option("--cpus", place.cpus)
+            + Self.option("--cpus", place.cpus ?? shares.map { CPUShares.text($0.coordinator) })
             + Self.option("--dtype", topology.dtype)
             + Self.option("--kv-tokens", place.kvTokens)
             + Self.option("--micro-batch-tokens", place.microBatchTokens)
@@ -61,12 +63,13 @@ public struct LaunchPlan: Equatable, Sendable {
         coordinator = ProcessPlan(
             name: "coordinator", arguments: arguments + [Self.endWithInput], environment: topology.environment)
         workers = topology.pipelines.flatMap(\.stages).enumerated().map { index, stage in
+            let cpus = stage.cpus ?? shares.map { CPUShares.text($0.stages[index]) }
             let layers = stage.layers.map { "\($0.lowerBound)-\($0.upperBound)" }
             let arguments =
                 ["worker", "--model", topology.model, "--listen", stage.listen, "--name", "worker-\(index)"]
                 + Self.option("--layers", layers)
                 + Self.option("--threads", stage.threads)
-                + Self.option("--cpus", stage.cpus)
+                + Self.option("--cpus", cpus)
                 + Self.option("--dtype", topology.dtype)
                 + Self.option("--kv-tokens", stage.kvTokens)
             return ProcessPlan(

@@ -63,7 +63,8 @@ struct DecoderLayer: Sendable {
         for rows in workspace.blocks(of: hidden.rows) {
             Kernels.rmsNorm(hidden, rows: rows, weight: attentionNorm, epsilon: epsilon, into: normed, pool: pool)
             keyValue.apply(
-                normed, rows: 0..<rows.count, to: workspace.keyValues, from: 0, converted: workspace.converted, pool: pool)
+                normed, rows: 0..<rows.count, to: workspace.keyValues, from: 0, converted: workspace.converted,
+                pool: pool)
             attention.store(
                 workspace.keyValues, rows: rows, norm: headNorm, angles: angles, segments: segments, pool: pool)
             guard outputs == nil else { continue }

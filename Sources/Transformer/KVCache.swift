@@ -51,7 +51,9 @@ public final class KVCache: @unchecked Sendable {  // like its Stage, used by on
     /// Copies the keys of one KV head, `[count, headDim]`, after rotation.
     ///
     /// `layer` (absolute) and `kvHead` must exist.
-    public func copyKeys(layer: Int, kvHead: Int) -> [Float] { keys[index(of: layer)].values(rows: rows(ofHead: kvHead)) }
+    public func copyKeys(layer: Int, kvHead: Int) -> [Float] {
+        keys[index(of: layer)].values(rows: rows(ofHead: kvHead))
+    }
 
     /// Copies the values of one KV head, `[count, headDim]`.
     ///

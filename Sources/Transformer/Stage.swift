@@ -52,6 +52,8 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         var blocks: [DecoderLayer] = []
         for index in layers {
             blocks.append(try DecoderLayer(checkpoint: checkpoint, index: index, precision: precision, pool: pool))
+            // Layer by layer, so that the file is never resident beside all that was made of it.
+            checkpoint.forgetPages()
         }
         self.blocks = blocks
         if layers.upperBound == configuration.layerCount {

@@ -64,7 +64,8 @@ public final class Worker: Sendable {
         hello.name = configuration.name
         try Self.check(configuration, layerCount: layerCount)
         hello.kvRows = UInt64(
-            configuration.kvRows ?? Self.kvRows(
+            configuration.kvRows
+                ?? Self.kvRows(
                     checkpoint.configuration, layers: configuration.layers, precision: configuration.precision))
         if let layers = configuration.layers {
             hello.layerFirst = UInt32(layers.lowerBound)

@@ -96,7 +96,9 @@ struct GenerateCommand: AsyncParsableCommand {
         } catch {
             throw Console.failure(.badData, "\(error)")
         }
-        if let problem = compute.dtype.precision.kernelProblem { Console.note("winnow: slow matrix products: \(problem)") }
+        if let problem = compute.dtype.precision.kernelProblem {
+            Console.note("winnow: slow matrix products: \(problem)")
+        }
         let request = try makeRequest(text, local)
         let interruption = Interruption()
         defer { interruption.ignore() }

@@ -23,12 +23,14 @@ struct LaunchCommand: AsyncParsableCommand {
               name: needle                     the model's name for clients; default: the model's folder
               model: models/needle-main-2m     main model, Hugging Face layout
               speculator: models/needle-speculator-0.4m
+              dtype: auto                      number formats of all processes: auto, f32, bf16, int8
               coordinator:
                 host: localhost                this version starts processes on this machine only
                 http: 127.0.0.1:8080           where clients connect; port 0 takes any free one
                 listen: tcp://127.0.0.1:*      where workers register; * takes any free port
                 threads: 1                     compute threads of the speculator
-                cpus: 0-1                      pin them
+                cpus: 0-1                      pin them; where no process names CPUs and there are enough,
+                                               each stage gets its own and the coordinator the rest
                 kv_tokens: 131072              KV rows every stage must be able to hold, over all requests
                 micro_batch_tokens: 512        most token rows that travel together
               speculation:                     for requests that don't choose for themselves
@@ -89,7 +91,8 @@ struct LaunchCommand: AsyncParsableCommand {
             FileHandle.standardError.write(Data("winnow launch: \(error)\n".utf8))
             throw ExitCode(65)
         }
-        let plan = LaunchPlan(topology: topology, executable: try program(), http: http)
+        let plan = LaunchPlan(
+            topology: topology, executable: try program(), http: http, availableCPUs: HostCPUs.available())
         // A `*` port is known only once the coordinator has bound it.
         let commands = plan.commands(coordinatorAt: topology.coordinator.listen.replacing(":*", with: ":PORT"))
         if dryRun {

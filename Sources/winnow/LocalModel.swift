@@ -31,7 +31,8 @@ final class LocalModel {
         tokenizer = try Tokenizer(modelPath: model)
         try TokenizerMatch.check(tokenizer, configuration: configuration, directory: model)
         let pool = ThreadPool(threads: threads, cpus: cpus, name: "compute")
-        stage = try Stage(checkpoint: checkpoint, layers: 0..<configuration.layerCount, precision: precision, pool: pool)
+        stage = try Stage(
+            checkpoint: checkpoint, layers: 0..<configuration.layerCount, precision: precision, pool: pool)
         guard let speculator else {
             self.speculator = nil
             speculatorContext = nil

@@ -142,7 +142,8 @@ import Testing
         let reference = run(winnow_level_reference)
         for level in fastLevels {
             let result = run(level)
-            #expect(worst(result.output, reference.output) < (level == winnow_level_avx512_bf16 && isHalf ? 2e-2 : 1e-5))
+            #expect(
+                worst(result.output, reference.output) < (level == winnow_level_avx512_bf16 && isHalf ? 2e-2 : 1e-5))
             #expect(worst(result.scores, reference.scores) < 1e-5)
         }
     }

@@ -42,6 +42,31 @@ struct LaunchPlanTests {
         #expect((workers + [plan.coordinator]).allSatisfy { $0.environment == ["A": "b"] })
     }
 
+    @Test func stagesDoNotShareCPUsUnlessTold() throws {
+        func cpus(_ yaml: String, _ available: [Int]) throws -> [String?] {
+            let plan = LaunchPlan(topology: try topology(yaml), executable: "x", availableCPUs: available)
+            return (plan.workers + [plan.coordinator]).map { process in
+                process.arguments.firstIndex(of: "--cpus").map { process.arguments[$0 + 1] }
+            }
+        }
+        let three = "model: m\npipelines: [{stages: 2, threads: 2}]"
+        #expect(try cpus(three, [0, 1, 2, 3, 8, 9]) == ["0,1", "2,3", "8,9"])
+        #expect(try cpus(three, [0, 1, 2, 3, 8]) == ["0,1", "2,3", "8"])
+        #expect(try cpus(three, [0, 1, 2, 3]) == [nil, nil, nil])
+        #expect(try cpus(three, []) == [nil, nil, nil])
+        let told = "model: m\npipelines: [{stages: [{cpus: \"5\"}, {threads: 1}]}]"
+        #expect(try cpus(told, [0, 1, 2, 3]) == ["5", nil, nil])
+    }
+
+    @Test func numberFormatsReachEveryProcess() throws {
+        let plan = LaunchPlan(
+            topology: try topology("model: m\ndtype: int8\npipelines: [{stages: 2}]"), executable: "x")
+        for process in plan.workers + [plan.coordinator] {
+            let index = try #require(process.arguments.firstIndex(of: "--dtype"))
+            #expect(process.arguments[index + 1] == "int8")
+        }
+    }
+
     @Test func anHTTPAddressGivenAtLaunchWins() throws {
         let topology = try topology("model: m\npipelines: [{stages: 1}]")
         let plan = LaunchPlan(topology: topology, executable: "x", http: "127.0.0.1:0")

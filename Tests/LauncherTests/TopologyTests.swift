@@ -164,6 +164,7 @@ struct TopologyTests {
         Mistake(
             yaml: "model: m\nspeculator: s\nspeculation: {selection: best}\n" + tail, line: 3,
             key: "speculation.selection", says: "no selection `best`"),
+        Mistake(yaml: "model: m\ndtype: fp8\n" + tail, line: 2, key: "dtype", says: "no number format `fp8`"),
         Mistake(yaml: "model: \"a\\nb\"\n" + tail, line: 1, key: "model", says: "control character"),
     ])
     func aMistakeNamesItsPlace(_ mistake: Mistake) throws {

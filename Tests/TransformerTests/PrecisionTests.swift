@@ -69,7 +69,8 @@ import Transformer
             let rows = values(hidden)
             // The caches of rows that were not wanted must be complete.
             let more = try stage.embed([5, 6, 7])
-            try stage.forward(more, segments: zip(caches, counts).map { Segment(cache: $0, positions: [Int32(2 * $1)]) })
+            try stage.forward(
+                more, segments: zip(caches, counts).map { Segment(cache: $0, positions: [Int32(2 * $1)]) })
             return (rows, values(more))
         }
         let all = try run(nil)

@@ -101,7 +101,7 @@ require_swift() {
 
 # Everything a build needs. Extra packages as arguments.
 prepare() {
-    install_packages libzmq3-dev libopenblas0-pthread libonig-dev libsodium-dev pkg-config "$@"
+    install_packages libzmq3-dev libopenblas0-pthread libdnnl-dev libonig-dev libsodium-dev pkg-config "$@"
     require_swift
 }
 

@@ -92,7 +92,8 @@ struct BenchFirstToken: AsyncParsableCommand {
         } else {
             Console.say(
                 String(
-                    format: "ttft of %d tokens, %@, %d threads: dense %.3f s, pruned to %d %.3f s (of it speculation %.3f s):"
+                    format:
+                        "ttft of %d tokens, %@, %d threads: dense %.3f s, pruned to %d %.3f s (of it speculation %.3f s):"
                         + " %.2fx (%.2f to %.2f)",
                     tokens, report.dtype, report.threads, report.denseSeconds, kept, report.prunedSeconds,
                     report.speculationSeconds, report.ratio, report.ratioMin, report.ratioMax))

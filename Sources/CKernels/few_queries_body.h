@@ -1,0 +1,103 @@
+// Scores and attention of a few queries, for one vector width; included by attention.c after attention_body.h. Here a
+// vector holds neighbouring values of one head: no lane is left over however few queries there are.
+
+static inline __attribute__((always_inline)) TARGET float NAME(dot)(const float *a, const float *b, size_t count) {
+    VECTOR low = F(zero)(), high = F(zero)();
+    size_t i = 0;
+    for (; i + 2 * LANES <= count; i += 2 * LANES) {
+        low = F(fma)(F(load)(a + i), F(load)(b + i), low);
+        high = F(fma)(F(load)(a + i + LANES), F(load)(b + i + LANES), high);
+    }
+    float sum = F(sum)(F(add)(low, high));
+    for (; i < count; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+// Keys go by in blocks that are widened once and stay in the first cache for all queries.
+TARGET static void NAME(dot_scores)(const float *queries, size_t rows, size_t head_dim, const void *keys, int half,
+                                    size_t count, float scale, float *scores) {
+    enum { most = 4096 };
+    float wide[most];
+    size_t block = most / head_dim ? most / head_dim : 1;
+    for (size_t first = 0; first < count; first += block) {
+        size_t these = count - first < block ? count - first : block;
+        const float *from = (const float *)keys + first * head_dim;
+        if (half) {
+            NAME(widen)((const uint16_t *)keys + first * head_dim, wide, these * head_dim);
+            from = wide;
+        }
+        for (size_t row = 0; row < rows; row++)
+            for (size_t key = 0; key < these; key++)
+                scores[row * count + first + key] =
+                    NAME(dot)(queries + row * head_dim, from + key * head_dim, head_dim) * scale;
+    }
+}
+
+// out[dim] = out * correction + weights[count] . values[count][dim]
+TARGET static void NAME(weigh_row)(const float *values, const float *weights, size_t count, size_t dim, float correction,
+                                   float *out) {
+    size_t i = 0;
+    for (; i + 4 * LANES <= dim; i += 4 * LANES) {
+        VECTOR sums[4];
+#pragma clang loop unroll(full)
+        for (int j = 0; j < 4; j++) sums[j] = F(multiply)(F(all)(correction), F(load)(out + i + (size_t)j * LANES));
+        for (size_t key = 0; key < count; key++) {
+            VECTOR weight = F(broadcast)(weights + key);
+#pragma clang loop unroll(full)
+            for (int j = 0; j < 4; j++)
+                sums[j] = F(fma)(weight, F(load)(values + key * dim + i + (size_t)j * LANES), sums[j]);
+        }
+#pragma clang loop unroll(full)
+        for (int j = 0; j < 4; j++) F(store)(out + i + (size_t)j * LANES, sums[j]);
+    }
+    for (; i < dim; i++) {
+        float sum = out[i] * correction;
+        for (size_t key = 0; key < count; key++) sum += weights[key] * values[key * dim + i];
+        out[i] = sum;
+    }
+}
+
+// Attention of one row, block by block of keys, head by head.
+TARGET static void NAME(attend_row)(const winnow_attention_task *task, void *scratch) {
+    enum { block = 32 };
+    const size_t dim = task->head_dim;
+    const float factor = task->scale * 1.44269504f;
+    float *wide_keys = scratch, *wide_values = wide_keys + block * dim, *state = wide_values + block * dim;
+    for (size_t head = 0; head < task->heads; head++) {
+        memset(task->output + head * dim, 0, dim * sizeof(float));
+        state[2 * head] = -1e30f;
+        state[2 * head + 1] = 0;
+    }
+    for (int32_t from = task->first[0]; from < task->limit[0]; from += block) {
+        const size_t count = (size_t)(task->limit[0] - from < block ? task->limit[0] - from : block);
+        const float *keys = (const float *)task->keys + (size_t)from * dim;
+        const float *values = (const float *)task->values + (size_t)from * dim;
+        if (task->half) {
+            NAME(widen)((const uint16_t *)task->keys + (size_t)from * dim, wide_keys, count * dim);
+            NAME(widen)((const uint16_t *)task->values + (size_t)from * dim, wide_values, count * dim);
+            keys = wide_keys;
+            values = wide_values;
+        }
+        for (size_t head = 0; head < task->heads; head++) {
+            float weights[block], lanes[LANES];
+            float *best = state + 2 * head, *sum = best + 1, before = *best;
+            for (size_t key = 0; key < count; key++) {
+                weights[key] = NAME(dot)(task->queries + head * dim, keys + key * dim, dim) * factor;
+                // What is not a number stays, and takes the row with it.
+                if (!(weights[key] <= *best)) *best = weights[key];
+            }
+            for (size_t key = count; key < block; key++) weights[key] = -1e30f;
+            VECTOR total = F(zero)();
+            for (size_t key = 0; key < block; key += LANES) {
+                VECTOR weight = NAME(power)(F(subtract)(F(load)(weights + key), F(all)(*best)));
+                F(store)(weights + key, weight);
+                total = F(add)(total, weight);
+            }
+            F(store)(lanes, NAME(power)(F(subtract)(F(all)(before), F(all)(*best))));
+            *sum = *sum * lanes[0] + F(sum)(total);
+            NAME(weigh_row)(values, weights, count, dim, lanes[0], task->output + head * dim);
+        }
+    }
+    for (size_t head = 0; head < task->heads; head++)
+        for (size_t i = 0; i < dim; i++) task->output[head * dim + i] *= 1.0f / state[2 * head + 1];
+}
