@@ -6,7 +6,8 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench",
         abstract: "Measure the engine on this machine, and hold it against the machine's own peak.",
         discussion: """
-            Each bench runs once to warm up and then --repetitions times in this process; it prints the median, and with \
+            Each bench warms up (a prompt: with its first 512 tokens) and then runs --repetitions times in this process; it \
+            prints the median, and with \
             --json one object with the spread, the operations per second, the machine's measured peak (a product of 2048 \
             in every direction by the fastest back end of that precision) and the share of it that was reached.
 

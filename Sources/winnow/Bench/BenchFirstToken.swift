@@ -58,8 +58,11 @@ struct BenchFirstToken: AsyncParsableCommand {
         let line = ProgressLine()
         let clock = ContinuousClock()
         var (dense, pruned, scoring, ratios, kept): ([Double], [Double], [Double], [Double], Int) = ([], [], [], [], 0)
-        for run in 0...bench.repetitions {
-            line.show(run == 0 ? "warming up" : "pair \(run) of \(bench.repetitions)")
+        line.show("warming up")
+        try main.warmUp(prompt)
+        try small.warmUp(prompt)
+        for run in 1...bench.repetitions {
+            line.show("pair \(run) of \(bench.repetitions)")
             let whole = try clock.measure {
                 try main.prefill(prompt, positions: everything, cache: main.stage.makeCache(capacity: tokens))
             }
@@ -74,7 +77,6 @@ struct BenchFirstToken: AsyncParsableCommand {
                     positions.map { prompt[Int($0)] }, positions: positions,
                     cache: main.stage.makeCache(capacity: positions.count))
             }
-            guard run > 0 else { continue }
             dense.append(whole / .seconds(1))
             pruned.append(part / .seconds(1))
             scoring.append(score / .seconds(1))

@@ -23,9 +23,9 @@ struct BenchPrefill: AsyncParsableCommand {
         let model = try BenchModel(model, precision: precision, pool: pool)
         try model.check(tokens: tokens)
         let (prompt, positions) = (model.prompt(tokens), (0..<tokens).map { Int32($0) })
-        let timing = try bench.measure("prefill of \(tokens) tokens") {
-            try model.prefill(prompt, positions: positions, cache: model.stage.makeCache(capacity: tokens))
-        }
+        let timing = try bench.measure(
+            "prefill of \(tokens) tokens", warmUp: { try model.warmUp(prompt) },
+            body: { try model.prefill(prompt, positions: positions, cache: model.stage.makeCache(capacity: tokens)) })
         var report = BenchReport(
             "prefill", timing, operations: ForwardWork.prefill(model.shape, tokens: tokens), precision: precision,
             pool: pool)

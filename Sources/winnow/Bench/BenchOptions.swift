@@ -27,14 +27,20 @@ struct BenchOptions: ParsableArguments {
         return ThreadPool(threads: compute.threads, cpus: compute.cpus?.cpus, name: "bench")
     }
 
-    /// Runs `body` once uncounted and then as often as asked for.
-    func measure(_ what: String, _ body: () throws -> Void) throws -> Timing {
+    /// Runs `warmUp`, or else `body`, once uncounted, and then `body` as often as asked for.
+    func measure(
+        _ what: String, warmUp: (() throws -> Void)? = nil, body: () throws -> Void
+    ) throws -> Timing {
         let line = ProgressLine()
         defer { line.clear() }
         let clock = ContinuousClock()
         var seconds: [Double] = []
         for run in 0...repetitions {
             line.show(run == 0 ? "\(what): warming up" : "\(what): run \(run) of \(repetitions)")
+            if run == 0, let warmUp {
+                try warmUp()
+                continue
+            }
             let time = try clock.measure(body) / .seconds(1)
             if run > 0 { seconds.append(time) }
         }
@@ -151,6 +157,13 @@ struct BenchModel {
             throw Console.failure(
                 .usage, "\(tokens) tokens were asked for; the model's context is 1 to \(shape.contextLength)")
         }
+    }
+
+    /// Prefills the beginning of a prompt: enough to have touched all weights and grown all buffers.
+    func warmUp(_ prompt: [Int32]) throws {
+        let count = min(prompt.count, Self.prefillRows)
+        try prefill(
+            Array(prompt[..<count]), positions: (0..<count).map { Int32($0) }, cache: stage.makeCache(capacity: count))
     }
 
     /// Tokens that depend on their place only.
