@@ -1,32 +1,6 @@
-// Int8 weights with the scales of their rows.
+// The scales of int8 weights' rows.
 
 extension Checkpoint {
-    /// Copies rows of a tensor that is stored in int8 as they are stored; any number of threads may call it at once.
-    ///
-    /// - Parameters:
-    ///   - rows: of the tensor, `[rows, columns]`.
-    ///   - output: room for `rows.count * columns` values.
-    ///   - scales: room for `rows.count` scales: a weight is its value times its row's scale.
-    /// - Returns: false, with nothing copied, if the tensor is stored in another way.
-    /// - Throws: if the model does not have the tensor in this shape.
-    package func copyInt8Rows(
-        _ tensor: TensorLayout.Tensor, rows: Range<Int>, into output: UnsafeMutableBufferPointer<Int8>,
-        scales: UnsafeMutableBufferPointer<Float>
-    ) throws(CheckpointError) -> Bool {
-        let stored = try stored(tensor)
-        guard stored.encoding == .int8 else { return false }
-        let columns = tensor.columns
-        precondition(rows.lowerBound >= 0 && rows.upperBound <= tensor.rows)
-        precondition(output.count >= rows.count * columns && scales.count >= rows.count)
-        stored.file.withBytes { file in
-            let start = stored.bytes.lowerBound + rows.lowerBound * columns
-            UnsafeMutableRawBufferPointer(output).copyMemory(
-                from: UnsafeRawBufferPointer(rebasing: file[start..<start + rows.count * columns]))
-        }
-        decodeScales(of: tensor, rows: rows, into: scales)
-        return true
-    }
-
     /// Widens the scales of rows of an int8 tensor that has been checked.
     func decodeScales(of tensor: TensorLayout.Tensor, rows: Range<Int>, into scales: UnsafeMutableBufferPointer<Float>)
     {

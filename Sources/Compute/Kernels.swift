@@ -3,7 +3,7 @@
 internal import CKernels
 
 /// Row-wise kernels on matrices.
-public enum Kernels {
+package enum Kernels {
     static let level = winnow_cpu_level()
 
     /// Rows a thread takes at a time: small enough to share out, large enough to be worth it.
@@ -53,14 +53,8 @@ public enum Kernels {
         winnow_widen_f16(level, bytes, base, output.count)
     }
 
-    /// Rounds `input.count` values to the nearest bf16, into room for as many.
-    package static func narrowBF16(_ input: UnsafeBufferPointer<Float>, into output: UnsafeMutablePointer<UInt16>) {
-        guard let base = input.baseAddress else { return }
-        winnow_narrow_bf16(level, base, output, input.count)
-    }
-
     /// The instruction set that the package's own kernels use on this CPU.
-    public static var levelName: String {
+    static var levelName: String {
         switch level {
         case winnow_level_avx512_bf16: "AVX-512 BF16"
         case winnow_level_avx512: "AVX-512"

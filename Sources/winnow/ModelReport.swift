@@ -34,8 +34,8 @@ struct ModelReport: Encodable {
     var eosTokens: [Int]
     var synthetic: Bool
     var fingerprint: String?
-    /// Whose matrix products run on this host: OpenBLAS's name for its kernels, or "portable".
-    var hostKernels = BLAS.kernel
+    /// What multiplies on this host in the default number format.
+    var hostKernels = Precision.automatic.kernel
 
     /// What is known about the tokenizer beside the model.
     struct TokenizerReport: Encodable {
@@ -133,7 +133,7 @@ struct ModelReport: Encodable {
             ("begin, end", "\(bosToken.map(String.init) ?? "none"), \(eosTokens.isEmpty ? "none" : "\(eosTokens)")"),
             ("synthetic", synthetic ? "yes: random weights, its text means nothing" : "no"),
             ("fingerprint", fingerprint ?? ""),
-            ("this host", BLAS.problem.map { "portable kernels, because \($0)" } ?? "OpenBLAS \(hostKernels) kernels"),
+            ("this host", [hostKernels, Precision.automatic.kernelProblem].compactMap(\.self).joined(separator: "; ")),
         ]
         return rows.filter { !$0.1.isEmpty }
             .map { name, value in name.padding(toLength: 13, withPad: " ", startingAt: 0) + value }

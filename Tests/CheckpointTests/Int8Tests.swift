@@ -41,26 +41,6 @@ import Testing
         #expect(quantizedTensors == 14)
     }
 
-    @Test func storedBytesAreHandedOut() throws {
-        let directory = try quantized(smallModel())
-        let checkpoint = try Checkpoint(path: directory.path)
-        let layout = TensorLayout(checkpoint.configuration)
-        let tensor = layout.layer(1).gate
-        var bytes = [Int8](repeating: 0, count: 2 * tensor.columns)
-        var scales: [Float] = [0, 0]
-        let isInt8 = try bytes.withUnsafeMutableBufferPointer { bytes in
-            try scales.withUnsafeMutableBufferPointer {
-                try checkpoint.copyInt8Rows(tensor, rows: 3..<5, into: bytes, scales: $0)
-            }
-        }
-        #expect(isInt8)
-        let products = bytes.enumerated().map { Float($1) * scales[$0 / tensor.columns] }
-        #expect(try values(checkpoint, tensor, rows: 3..<5) == products)
-        let nothing = UnsafeMutableBufferPointer<Int8>(start: nil, count: 0)
-        let none = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
-        #expect(try !checkpoint.copyInt8Rows(layout.embedding, rows: 0..<0, into: nothing, scales: none))
-    }
-
     @Test func everyFileOfTheModelIsThere() throws {
         let source = try smallModel()
         let directory = try quantized(source)

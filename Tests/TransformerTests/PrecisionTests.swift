@@ -17,6 +17,9 @@ import Transformer
             fixtures.appendingPathComponent($0).path
         }
 
+    /// Whether bf16 rounds activations too, as CPUs that multiply the format do: then the way a row travels shows.
+    private static let roundsActivations = ["oneDNN", "BF16"].contains { Precision.bf16.kernel.contains($0) }
+
     /// What the last layer leaves of a prompt, all rows.
     private func lastHidden(_ path: String, _ precision: Precision) throws -> [Float] {
         let checkpoint = try Checkpoint(path: path)
@@ -77,7 +80,8 @@ import Transformer
         for outputs in [[], [0], [39, 69, 70], [12, 13, 40, 70], Array(0..<71)] {
             let some = try run(outputs)
             // Eight-bit rounding of one row's last digit shows.
-            let tolerance: Float = precision == .int8 ? 5e-2 : 1e-4
+            let isRounded = precision == .int8 || precision == .bf16 && Self.roundsActivations
+            let tolerance: Float = isRounded ? 5e-2 : 1e-4
             #expect(difference(outputs.map { some.rows[$0] }, outputs.map { all.rows[$0] }) < tolerance)
             #expect(difference(some.next, all.next) < tolerance)
         }
@@ -107,7 +111,7 @@ import Transformer
         let expected = try logits(Request(request, on: whole), chunks: [0..<90], through: whole)
         let cut = try stages([2, 3])
         let actual = try logits(Request(request, on: cut), chunks: [0..<50, 50..<51, 51..<90], through: cut)
-        #expect(difference(actual, expected) < (precision == .int8 ? 0.3 : 0.05))
+        #expect(difference(actual, expected) < (precision == .int8 || Self.roundsActivations ? 0.3 : 0.05))
         let best = zip(actual, expected).filter { $0.firstIndex(of: $0.max() ?? 0) == $1.firstIndex(of: $1.max() ?? 0) }
         #expect(best.count >= 85)
     }

@@ -28,8 +28,8 @@ extension EndToEnd {
             var finishReason: String
         }
 
-        @Test func oneProcessTellsIt() async throws {
-            let run = try await Program.run(generate + ["--prompt", Story.beginning, "--json"])
+        @Test(arguments: ["auto", "bf16", "f32"]) func oneProcessTellsIt(dtype: String) async throws {
+            let run = try await Program.run(generate + ["--prompt", Story.beginning, "--json", "--dtype", dtype])
             try #require(run.end == .exit(0), "\(run.log)")
             let decoder = JSONDecoder()
             decoder.keyDecodingStrategy = .convertFromSnakeCase
