@@ -93,7 +93,7 @@ say "  dense, without load: first token after $unloaded ms; promised under load:
 measure() { # measure MODE RUNG-DURATION RATES
     say "  measuring $1 at ${3//,/, } requests/s until the promise breaks (at most $seconds s)"
     "$winnow" loadgen --target "$cluster_url" --prompts "$logs/prompts.jsonl" --max-tokens 1 --arrivals constant \
-        --ladder "$3" --ttft-bound "$bound" --duration "$2" --max-seconds "$seconds" --compare "$1" \
+        --ladder "$3" --slo "ttft:p99:$bound" --duration "$2" --max-time "$seconds" --compare "$1" \
         --json "$logs/ladder-$1.json" >"$logs/ladder-$1.txt"
 }
 # Dense, three requests a rate are all that 60 s allow. Pruned, a rung must last long enough for a queue to show.

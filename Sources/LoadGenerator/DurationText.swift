@@ -9,6 +9,11 @@ extension Duration {
     /// Milliseconds as a floating-point number.
     package var milliseconds: Double { seconds * 1e3 }
 
+    /// Nanoseconds, what is finer cut off.
+    package var wholeNanoseconds: Int64 {
+        components.seconds &* 1_000_000_000 &+ components.attoseconds / 1_000_000_000
+    }
+
     /// The longest duration a run can be told, 30 days: beyond it the text is a mistake.
     private static let longestText = 30.0 * 86_400
 
@@ -30,7 +35,12 @@ extension Duration {
 
     /// Short text with a unit that fits the size: `850 ms`, `2.5 s`, `3 m 20 s`.
     package var shortText: String {
+        if self < .milliseconds(10) { return "\((milliseconds * 100).rounded() / 100) ms" }
         if self < .seconds(1) { return "\(Int(milliseconds.rounded())) ms" }
+        if self >= .seconds(7200) {
+            let minutes = Int((seconds / 60).rounded())
+            return minutes % 60 == 0 ? "\(minutes / 60) h" : "\(minutes / 60) h \(minutes % 60) m"
+        }
         if self >= .seconds(120) {
             let whole = Int(seconds.rounded())
             return whole % 60 == 0 ? "\(whole / 60) m" : "\(whole / 60) m \(whole % 60) s"

@@ -4,7 +4,7 @@
 ///
 /// Small, fast, and fully given by its 64-bit seed, so a schedule can be drawn again anywhere from the
 /// seed in a report. Not for secrets.
-public struct SplitMix64: RandomNumberGenerator, Sendable {
+public struct SplitMix64: RandomNumberGenerator, Sendable, Equatable {
     private var state: UInt64
 
     /// Starts the sequence of one seed; any value is a good seed.

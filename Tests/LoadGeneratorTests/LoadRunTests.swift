@@ -2,6 +2,7 @@
 
 import Foundation
 import LoadGenerator
+import Synchronization
 import Testing
 
 @Suite("runs", .serialized)
@@ -18,7 +19,8 @@ struct LoadRunTests {
             let request = try RequestTemplate(model: "toy").request(for: prompt, variant: .asIs)
             return try await OpenAIClient.withClient(address: server.address, connectionLimit: 1000) { client in
                 let (completions, continuation) = AsyncStream.makeStream(of: Int.self)
-                let run = LoadRun(plan, requests: [request], target: client) { continuation.yield($0.completed) }
+                let target = CountingTarget(client) { continuation.yield($0) }
+                let run = LoadRun(plan, source: try RepeatedRequests([request]), target: target)
                 let task = Task(executorPreference: OwnThread.shared) { await run.run() }
                 if let cancelAfter {
                     for await completed in completions where completed >= cancelAfter { break }
@@ -34,7 +36,7 @@ struct LoadRunTests {
         rule: StopRule? = nil, deadline: Duration? = nil, openLimit: Int = 1000
     ) throws -> RunPlan {
         RunPlan(
-            schedule: try ArrivalSchedule(.constant, rate: rate, count: count, seed: 1), timeout: timeout,
+            load: .open(try ArrivalSchedule(.constant, rate: rate, count: count, seed: 1)), timeout: timeout,
             drainLimit: drain, stopRule: rule, deadline: deadline.map { .now + $0 }, openLimit: openLimit)
     }
 
@@ -72,9 +74,9 @@ struct LoadRunTests {
             #expect(try #require(record.timeToFirstToken) >= stallEnd - record.scheduled)
         }
         // Thirty of fifty waited, for 0, 20, ... 580 ms; at most twenty did not.
-        let ttft = RunSummary.timesToFirstToken(result)
-        #expect(try #require(ttft.quantile(perThousand: 500)) >= .milliseconds(80))
-        #expect(try #require(ttft.quantile(perThousand: 900)) >= .milliseconds(480))
+        let ttft = result.distribution(of: .ttft)
+        #expect(try #require(ttft.quantile(.p50)) >= .milliseconds(80))
+        #expect(try #require(ttft.quantile(.p90)) >= .milliseconds(480))
     }
 
     @Test("failures are counted by kind, and are misses")
@@ -88,7 +90,7 @@ struct LoadRunTests {
             }
         }
         #expect(kinds(result) == [.refused: 5, .connection: 5, .badJSON: 5])
-        #expect(RunSummary.timesToFirstToken(result).misses == 15)
+        #expect(result.distribution(of: .ttft).misses == 15)
         let hung = try await run(try plan(rate: 200, count: 5, timeout: .milliseconds(100))) { _, _ in Self.hang }
         #expect(kinds(hung) == [.timeout: 5])
     }
@@ -116,16 +118,20 @@ struct LoadRunTests {
 
     @Test("a lost run stops sending; a run past its deadline too")
     func endings() async throws {
-        let rule = StopRule(bound: .milliseconds(50), allowedMisses: 2)
+        let promise = Objective(metric: .ttft, percentile: .p90, bound: .milliseconds(50))
+        let rule = StopRule(limits: [.init(promise, allowedMisses: 2)])
         let lost = try await run(try plan(rate: 20, count: 10_000, rule: rule)) { _, _ in
             Answer.whole(after: .milliseconds(80))
         }
         #expect(lost.ending == .lost)
         #expect(lost.records.count >= 3 && lost.records.count < 1000)
-        #expect(RungVerdict(lost, bound: .milliseconds(50)) == .slow)
+        #expect(Judgement(lost, VerdictRules(objectives: [promise])).verdict == .missed)
         let refused = try await run(try plan(rate: 20, count: 10_000, rule: rule)) { _, _ in Answer.json(503, "") }
         #expect(refused.ending == .lost)
-        #expect(RungVerdict(refused, bound: .milliseconds(50)) == .failures)
+        #expect(kinds(refused)[.refused] ?? 0 >= 3)
+        // An answer that does not come is a miss as soon as its bound has passed.
+        let hung = try await run(try plan(rate: 20, count: 10_000, rule: rule)) { _, _ in Self.hang }
+        #expect(hung.ending == .lost && hung.records.count < 1000)
         let late = try await run(try plan(rate: 20, count: 10_000, deadline: .milliseconds(300))) { _, _ in
             Answer.whole()
         }
@@ -133,76 +139,85 @@ struct LoadRunTests {
         #expect(late.records.count < 1000)
     }
 
-    @Test("a ladder finds the slower mode's end and measures both unloaded")
-    func ladder() async throws {
+    @Test("a server that stalls for two seconds shows in everything scheduled meanwhile")
+    func stall() async throws {
+        // 100 requests a second; from the 100th on the server is silent until 2 s have passed.
         let queue = SingleServerQueue()
-        let script: TestServer.Script = { request, _ in
-            let isDense = request.body.contains(#""enabled":false"#)
-            return Answer.whole(after: queue.delay(service: .milliseconds(isDense ? 50 : 5)))
+        let result = try await run(try plan(rate: 100, count: 600)) { _, index in
+            Answer.whole(after: queue.delay(service: index == 100 ? .seconds(2) : .milliseconds(1)))
         }
-        let plan = LadderPlan(
-            ladder: try LadderRates([5, 80]), bound: .milliseconds(1000), arrivals: .poisson, seed: 1,
-            rungDuration: .milliseconds(600), timeout: .seconds(20), drainLimit: .seconds(20))
-        let results = try await TestServer.run(script) { server in
-            let template = try RequestTemplate(model: "toy")
-            let modes = try [RequestVariant.dense, .keep(0.1)].map { variant in
-                LadderMode(
-                    name: variant.name, requests: [try template.request(for: Prompt(.text("q")), variant: variant)])
-            }
-            return try await OpenAIClient.withClient(address: server.address, connectionLimit: 1000) { client in
-                try await LadderRun(plan, modes: modes, target: client).run()
-            }
+        #expect(result.ending == .complete && result.records.count == 600)
+        for record in result.records where (101..<290).contains(record.index) {
+            let stallLeft = Duration.seconds(2) - (record.scheduled - .seconds(1))
+            #expect(try #require(record.timeToFirstToken) >= stallLeft - .milliseconds(5))
         }
-        let (dense, kept) = (results[0], results[1])
-        // Dense serves 20/s: 48 requests in 0.6 s leave the last one 1.8 s behind.
-        #expect(dense.rungs.map(\.verdict) == [.pass, .slow])
-        #expect(dense.highestPassing == 5 && dense.ending == .slow)
-        #expect(kept.rungs.map(\.verdict) == [.pass, .pass])
-        #expect(kept.highestPassing == 80 && kept.ending == .top)
-        #expect(try #require(dense.unloaded?.median) >= .milliseconds(50))
-        #expect(dense.rungs[0].schedule == kept.rungs[0].schedule)
-
-        let settings = LoadSettings(
-            target: "http://h", model: "toy", prompts: "p", promptCount: 1, arrivals: .poisson, seed: 1,
-            duration: plan.rungDuration, timeout: plan.timeout, drainLimit: plan.drainLimit, warmUp: 1, maxTokens: nil,
-            extraBody: [:], host: "here", startedAt: Date())
-        let report = LadderReport(settings: settings, plan: plan, results: results)
-        #expect(report.note.hasPrefix("quick estimate, not a verdict: 3 to 48 requests per rung"))
-        let text = SummaryText(usesColor: false).text(of: report)
-        #expect(text.contains("highest passing rate 5/s\n"))
-        #expect(text.contains("highest passing rate 80/s, 16x (the ladder's top: it may sustain more)\n"))
-        let fields = try JSONValue.object(
-            parsing: String(decoding: try ReportFile.json(report), as: UTF8.self), place: "report")
-        #expect(fields["kind"] == .string("ladder") && fields["ttft_bound_ms"] == .integer(1000))
-        guard case .array(let modes) = fields["modes"], case .object(let mode) = modes.first else {
-            Issue.record("the report has no modes")
-            return
-        }
-        #expect(mode["highest_passing_rate"] == .integer(5) && mode["ending"] == .string("slow"))
+        // 200 of 600 requests were due during the stall: a closed loop would have sent one of them.
+        let ttft = result.distribution(of: .ttft)
+        #expect(try #require(ttft.quantile(.p90)) >= .milliseconds(1300))
+        #expect(try #require(ttft.quantile(.p50)) < .milliseconds(500))
     }
 
-    @Test("a ladder keeps its time budget, and tells an absent server")
-    func ladderLimits() async throws {
-        let mode = LadderMode(
-            name: "as-is",
-            requests: [try RequestTemplate(model: "toy").request(for: Prompt(.text("q")), variant: .asIs)])
-        let plan = LadderPlan(
-            ladder: try LadderRates([1, 2]), bound: .seconds(1), arrivals: .constant, seed: 1,
-            rungDuration: .seconds(30), timeout: .seconds(20), drainLimit: .seconds(20), budget: .seconds(1))
-        let script: TestServer.Script = { _, _ in Answer.whole() }
-        let address = try await TestServer.run(script) { server in
-            let results = try await OpenAIClient.withClient(address: server.address, connectionLimit: 10) { client in
-                try await LadderRun(plan, modes: [mode], target: client).run()
-            }
-            #expect(results[0].rungs.isEmpty && results[0].ending == .budget && results[0].highestPassing == nil)
-            #expect(results[0].unloaded?.median != nil)
-            return server.address
-        }
-        let error = await #expect(throws: LoadGeneratorError.self) {
-            try await OpenAIClient.withClient(address: address, connectionLimit: 10) { client in
-                _ = try await LadderRun(plan, modes: [mode], target: client).run()
+    @Test("a closed loop keeps as many requests open as it has users, and no more")
+    func closedLoop() async throws {
+        let open = OpenCount()
+        let slowly: TestServer.Script = { _, _ in Answer.whole(after: .milliseconds(20)) }
+        let plan = RunPlan(
+            load: .closed(concurrency: 7, duration: .milliseconds(600)), timeout: .seconds(20),
+            drainLimit: .seconds(20))
+        let result = try await TestServer.run(slowly) { server in
+            let request = try RequestTemplate(model: "toy").request(for: Prompt(.text("q")), variant: .asIs)
+            return try await OpenAIClient.withClient(address: server.address, connectionLimit: 1000) { client in
+                let target = CountingTarget(client, open: open) { _ in }
+                return await LoadRun(plan, source: try RepeatedRequests([request]), target: target).run()
             }
         }
-        #expect(error?.kind == .unreachable)
+        #expect(open.most == 7)
+        #expect(result.ending == .complete && result.records.allSatisfy { $0.outcome == .completed })
+        #expect(result.records.count >= 14 && result.planned == result.records.count)
+        #expect(result.records.map(\.index) == Array(0..<result.records.count))
+    }
+}
+
+/// Requests that are open at a time.
+private final class OpenCount: Sendable {
+    private let counts = Mutex<(now: Int, most: Int)>((0, 0))
+    var most: Int { counts.withLock { $0.most } }
+    func began() { counts.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) } }
+    func ended() { counts.withLock { $0.now -= 1 } }
+}
+
+/// A target that tells how many answers have come.
+private struct CountingTarget: LoadTarget {
+    private let target: OpenAIClient
+    private let open: OpenCount
+    private let onAnswer: @Sendable (Int) -> Void
+    private let count: AnswerCount
+
+    private final class AnswerCount: Sendable {
+        private let value = Mutex(0)
+        func next() -> Int {
+            value.withLock { value in
+                value += 1
+                return value
+            }
+        }
+    }
+
+    init(_ target: OpenAIClient, open: OpenCount = OpenCount(), onAnswer: @escaping @Sendable (Int) -> Void) {
+        self.target = target
+        self.open = open
+        self.onAnswer = onAnswer
+        count = AnswerCount()
+    }
+
+    func send(
+        _ request: PreparedRequest, timeout: Duration,
+        onFirstToken: @escaping @Sendable (ContinuousClock.Instant) -> Void
+    ) async -> Response {
+        open.began()
+        let response = await target.send(request, timeout: timeout, onFirstToken: onFirstToken)
+        open.ended()
+        if response.outcome == .completed { onAnswer(count.next()) }
+        return response
     }
 }

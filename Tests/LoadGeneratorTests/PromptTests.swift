@@ -70,7 +70,7 @@ struct PromptTests {
         _ prompt: Prompt, _ variant: RequestVariant = .asIs, maxTokens: Int? = nil, extra: [String: JSONValue] = [:]
     ) throws -> (endpoint: String, fields: [String: JSONValue]) {
         let template = try RequestTemplate(model: "toy", maxTokens: maxTokens, extraBody: extra)
-        let request = try template.request(for: prompt, variant: variant)
+        let request = template.request(for: prompt, variant: variant)
         let text = String(decoding: request.body, as: UTF8.self)
         return (request.endpoint, try JSONValue.object(parsing: text, place: "body"))
     }

@@ -65,6 +65,54 @@ struct ScheduleTests {
         #expect(abs(first - 2.0 / 9) < 0.02)
     }
 
+    @Test("gamma gaps have their mean and variance", arguments: [0.25, 0.5, 1, 4])
+    func gammaGaps(shape: Double) throws {
+        let schedule = try ArrivalSchedule(.gamma(shape: shape), rate: 50, count: 100_000, seed: 5)
+        let times = schedule.offsets.map(\.seconds)
+        let gaps = zip(times, [0] + times).map { ($0 - $1) * 50 }
+        let mean = gaps.reduce(0, +) / 100_000
+        let variance = gaps.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 100_000
+        #expect(abs(mean - 1) < 0.03)
+        #expect(abs(variance * shape - 1) < 0.08)
+        #expect(try schedule.digest == ArrivalSchedule(.gamma(shape: shape), rate: 50, count: 100_000, seed: 5).digest)
+    }
+
+    @Test("a ramp has its rate at both ends")
+    func ramp() throws {
+        let process = try ArrivalProcess(parsing: "ramp:0.5-1.5")
+        for schedule in [
+            try ArrivalSchedule(process, rate: 1000, duration: .seconds(100), seed: 5),
+            try ArrivalSchedule(process, rate: 1000, count: 100_000, seed: 5),
+        ] {
+            #expect(abs(schedule.offsets.count - 100_000) < 1500)
+            let first = schedule.offsets.count { $0 < .seconds(10) }
+            let last = schedule.offsets.count { $0 >= .seconds(90) }
+            // Mean shares of the first and the last tenth: 0.55 and 1.45.
+            #expect(abs(first - 5500) < 300 && abs(last - 14_500) < 500)
+            #expect(schedule.offsets == schedule.offsets.sorted())
+        }
+    }
+
+    @Test("recorded times are kept, and the window is a gap longer")
+    func recorded() throws {
+        let schedule = try ArrivalSchedule(trace: "t", offsets: [.zero, .seconds(1), .seconds(4)])
+        #expect(schedule.offsets == [.zero, .seconds(1), .seconds(4)] && schedule.span == .seconds(6))
+        #expect(schedule.rate == 0.5 && schedule.process.name == "trace:t")
+        #expect(throws: LoadGeneratorError.self) { _ = try ArrivalSchedule(trace: "t", offsets: []) }
+    }
+
+    @Test("arrivals are read and written alike", arguments: ["poisson", "constant", "gamma:0.5", "ramp:0.5-1.5"])
+    func names(text: String) throws {
+        #expect(try ArrivalProcess(parsing: text).name == text)
+    }
+
+    @Test(
+        "arrivals that are none are refused",
+        arguments: ["", "normal", "gamma", "gamma:0", "gamma:x", "ramp:1", "ramp:1-2", "ramp:-1-3", "poisson:2"])
+    func badNames(text: String) {
+        #expect(throws: LoadGeneratorError.self) { _ = try ArrivalProcess(parsing: text) }
+    }
+
     @Test("the same seed draws the same times, another seed others, a longer window the same beginning")
     func seeds() throws {
         let one = try ArrivalSchedule(.poisson, rate: 10, duration: .seconds(10), seed: 7)

@@ -34,17 +34,17 @@ class Ladder:
         with open(path, encoding="utf-8") as file:
             report = json.load(file)
         mode = report["modes"][0]
-        prefills = [rung["summary"].get("speculative_prefill") for rung in mode["rungs"]]
+        prefills = [rung.get("speculative_prefill") for rung in mode["runs"]]
         prefill = next((prefill for prefill in prefills if prefill), {})
         kept = share(prefill.get("kept_tokens"), prefill.get("prompt_tokens"))
         self.ttft = mode["unloaded_ttft_ms"]
-        self.bound = report["ttft_bound_ms"]
+        self.bound = next((slo["bound_ms"] for rung in mode["runs"] for slo in rung["objectives"]), None)
         # What the true rate is at least and under; a climb that no broken promise ended has no ceiling.
-        self.floor = mode["highest_passing_rate"]
-        broken = [rung["summary"]["offered_rate"] for rung in mode["rungs"] if rung["verdict"] in ("slow", "failures")]
+        self.floor = mode["max_qps"]
+        broken = [rung["offered_rate"] for rung in mode["runs"] if rung["verdict"] == "MISSED"]
         self.ceiling = min(broken, default=None)
         # One after the other, where no rate could be tried in the time given.
-        self.sequential = round(1000 / self.ttft, 2) if self.ttft and not mode["rungs"] else None
+        self.sequential = round(1000 / self.ttft, 2) if self.ttft and not mode["runs"] else None
         if self.sequential:
             rate = f"about {self.sequential:g}"
         elif self.floor is None:

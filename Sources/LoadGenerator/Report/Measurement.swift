@@ -1,0 +1,287 @@
+// The report of a call: everything needed to repeat it, and what it measured. Written as JSON.
+
+public import Foundation
+
+/// What kind of call it was.
+public enum MeasurementKind: String, Sendable, Codable {
+    /// One run.
+    case run
+    /// A ladder of rates.
+    case ladder
+    /// The search for the maximal rate.
+    case search
+    /// The paper's ladder and rule.
+    case paper
+}
+
+/// What was asked of the load generator.
+public struct LoadSettings: Codable, Sendable, Equatable {
+    /// What kind of call it was.
+    public var kind: MeasurementKind
+    /// Where the prompts are from.
+    public var prompts: String
+    /// The seed everything is drawn from.
+    public var seed: UInt64
+    /// The promises as they were asked for.
+    public var slo: [String]
+    /// How sure a verdict must be, 0...1.
+    public var confidence: Double
+    /// The confidence of the intervals around percentiles, 0...1.
+    public var intervalConfidence = QuantileInterval.confidence
+    /// The request timeout, in seconds.
+    public var timeoutS: Double
+    /// The drain limit, in seconds.
+    public var drainLimitS: Double
+    /// Requests of each mode before anything counts.
+    public var warmUp: Int
+    /// The tokens asked for, where they were set for all prompts.
+    @OrNull public var maxTokens: Int?
+    /// Fields laid over every request.
+    public var extraBody: [String: JSONValue]
+    /// The command line, without keys.
+    public var command: [String]
+    /// The version of winnow that measured.
+    public var version: String
+    /// The host the load came from.
+    public var host: String
+    /// Its system and processors.
+    public var system: String
+    /// When it began.
+    public var startedAt: Date
+
+    /// Makes settings.
+    public init(
+        kind: MeasurementKind, prompts: String, slo: [String], plan: CampaignPlan, maxTokens: Int?,
+        extraBody: [String: JSONValue], command: [String], version: String, host: String, system: String,
+        startedAt: Date
+    ) {
+        self.kind = kind
+        self.prompts = prompts
+        seed = plan.seed
+        self.slo = slo
+        confidence = plan.confidence
+        timeoutS = plan.timeout.seconds
+        drainLimitS = plan.drainLimit.seconds
+        warmUp = plan.warmUp
+        self.maxTokens = maxTokens
+        self.extraBody = extraBody
+        self.command = command
+        self.version = version
+        self.host = host
+        self.system = system
+        self.startedAt = startedAt
+    }
+}
+
+/// One mode of a report.
+public struct ModeSummary: Codable, Sendable, Equatable {
+    /// Its name.
+    public var name: String
+    /// The server's address.
+    public var target: String
+    /// The model asked for.
+    public var model: String
+    /// The verdict on ``maxQps``, or on the one run.
+    public var verdict: Verdict
+    /// Why it is not better.
+    public var reasons: [String]
+    /// The highest rate that keeps every promise, requests per second; `null` without a search, or when none does.
+    @OrNull public var maxQps: Double?
+    /// The lowest rate above it that was found to break one.
+    @OrNull public var maxQpsBroken: Double?
+    /// The median TTFT without load.
+    @OrNull public var unloadedTtftMs: Double?
+    /// The median E2E without load.
+    @OrNull public var unloadedE2eMs: Double?
+    /// The regime of each run by the paper's method; absent otherwise.
+    public var regimes: [PaperRule.Regime]?
+    /// The index of the run that shows the mode at its maximum.
+    @OrNull public var headline: Int?
+    /// Its runs, in the order they were made.
+    public var runs: [RunSummary]
+
+    /// The run that shows the mode at its maximum.
+    public var headlineRun: RunSummary? { headline.flatMap { runs.indices.contains($0) ? runs[$0] : nil } }
+
+    /// Takes a mode's result.
+    public init(_ result: CampaignModeResult, kind: MeasurementKind) {
+        name = result.name
+        target = result.address
+        model = result.model
+        verdict = result.finding.verdict
+        reasons = result.finding.reasons
+        maxQps = result.finding.highest
+        maxQpsBroken = result.finding.lowestBroken
+        unloadedTtftMs = LatencySummary.milliseconds(result.unloaded?.median(.ttft))
+        unloadedE2eMs = LatencySummary.milliseconds(result.unloaded?.median(.e2e))
+        runs = result.runs.map { run in
+            RunSummary(run.result, load: run.load, step: run.step, judgement: run.judgement, server: run.server)
+        }
+        if kind == .run, let run = runs.first {
+            verdict = run.verdict
+            reasons = run.reasons
+        }
+        if kind == .paper {
+            regimes = PaperRule.regimes(
+                result.runs.map { ($0.result.distribution(of: .e2e).meanMeasured, $0.judgement.verdict == .valid) })
+        }
+        let highest = maxQps
+        headline =
+            runs.indices.last { runs[$0].offeredRate == highest && runs[$0].purpose == .confirm }
+            ?? runs.indices.last { runs[$0].offeredRate == highest } ?? runs.indices.last
+    }
+}
+
+/// How two modes compare.
+public struct ComparisonSummary: Codable, Sendable, Equatable {
+    /// What is compared, such as `maximal QPS`.
+    public var what: String
+    /// The one.
+    public var of: String
+    /// The other.
+    public var against: String
+    /// The one over the other.
+    public var ratio: Double
+    /// The lower end of its interval, where there is one.
+    @OrNull public var low: Double?
+    /// The upper end.
+    @OrNull public var high: Double?
+}
+
+/// Everything one call measured.
+///
+/// The numbers of the first mode's headline run stand at the top, beside the settings.
+public struct Measurement: Encodable, Sendable {
+    /// What was asked.
+    public let settings: LoadSettings
+    /// What was measured.
+    public let modes: [ModeSummary]
+    /// The modes against the first.
+    public let comparisons: [ComparisonSummary]
+
+    /// Takes the results of a campaign.
+    public init(settings: LoadSettings, results: [CampaignModeResult]) {
+        self.settings = settings
+        let summaries = results.map { ModeSummary($0, kind: settings.kind) }
+        modes = summaries
+        comparisons = summaries.dropFirst().flatMap { mode in
+            summaries.first.map { Comparison.modes(mode, against: $0, seed: settings.seed) } ?? []
+        }
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case schemaVersion, target, model, verdict, reasons, maxQps, maxQpsBroken, unloadedTtftMs, unloadedE2eMs
+        case offeredRate, achievedRate, modes, comparisons
+    }
+
+    /// Writes all of it into one object.
+    public func encode(to encoder: any Encoder) throws {
+        try settings.encode(to: encoder)
+        let mode = modes.first
+        if let run = mode?.headlineRun { try Headline(run).encode(to: encoder) }
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(RunSummary.schemaVersion, forKey: .schemaVersion)
+        try container.encode(mode?.target, forKey: .target)
+        try container.encode(mode?.model, forKey: .model)
+        try container.encode(mode?.verdict ?? .interrupted, forKey: .verdict)
+        try container.encode(mode?.reasons ?? [], forKey: .reasons)
+        try container.encode(mode?.maxQps, forKey: .maxQps)
+        try container.encode(mode?.maxQpsBroken, forKey: .maxQpsBroken)
+        try container.encode(mode?.unloadedTtftMs, forKey: .unloadedTtftMs)
+        try container.encode(mode?.unloadedE2eMs, forKey: .unloadedE2eMs)
+        try container.encode(modes, forKey: .modes)
+        try container.encode(comparisons, forKey: .comparisons)
+    }
+}
+
+/// The numbers of a run that stand at the top of a report.
+private struct Headline: Encodable {
+    var offeredRate: Double
+    @OrNull var scheduledRate: Double?
+    var achievedRate: Double
+    var goodput: Double
+    var arrivals: String
+    @OrNull var scheduleHash: String?
+    var durationS: Double
+    var requests: Int
+    var completed: Int
+    var failed: [String: Int]
+    var ttftMs: LatencySummary
+    var tpotMs: LatencySummary
+    var e2eMs: LatencySummary
+    var lateSends: Int
+    @OrNull var accuracy: Double?
+
+    init(_ run: RunSummary) {
+        offeredRate = run.offeredRate
+        scheduledRate = run.scheduledRate
+        achievedRate = run.achievedRate
+        goodput = run.goodput
+        arrivals = run.arrivals
+        scheduleHash = run.scheduleHash
+        durationS = run.windowS
+        requests = run.requests
+        completed = run.completed
+        failed = run.failed
+        ttftMs = run.ttftMs
+        tpotMs = run.tpotMs
+        e2eMs = run.e2eMs
+        lateSends = run.lateSends
+        accuracy = run.accuracy
+    }
+}
+
+/// What `loadgen compare` reads of a report.
+public struct MeasurementFile: Decodable, Sendable {
+    /// The version of its fields.
+    public let schemaVersion: Int
+    /// What kind of call it was.
+    public let kind: MeasurementKind
+    /// What was measured.
+    public let modes: [ModeSummary]
+
+    /// Reads a report.
+    ///
+    /// - Throws: a prompts error (bad input data) that names the file and what it should be.
+    public init(file path: String) throws(LoadGeneratorError) {
+        guard let contents = FileManager.default.contents(atPath: path) else {
+            throw LoadGeneratorError(.prompts, path, "cannot be read: no such file, a directory, or no permission")
+        }
+        struct Version: Decodable { var schemaVersion: Int }
+        let decoder = ReportFile.decoder
+        guard let version = try? decoder.decode(Version.self, from: contents) else {
+            throw LoadGeneratorError(.prompts, path, "not a report of winnow loadgen --json")
+        }
+        guard version.schemaVersion == RunSummary.schemaVersion else {
+            throw LoadGeneratorError(
+                .prompts, path,
+                "has schema version \(version.schemaVersion), and this winnow reads \(RunSummary.schemaVersion): measure again"
+            )
+        }
+        do {
+            self = try decoder.decode(MeasurementFile.self, from: contents)
+        } catch {
+            throw LoadGeneratorError(.prompts, path, "a damaged report: \(String(describing: error).prefix(200))")
+        }
+        guard !modes.isEmpty else { throw LoadGeneratorError(.prompts, path, "holds no measurement") }
+    }
+}
+
+/// Writes and reads reports.
+public enum ReportFile {
+    /// The report as JSON on one line: snake case, sorted keys, ISO 8601 dates.
+    public static func json(_ report: some Encodable) throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.dateEncodingStrategy = .iso8601
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return try encoder.encode(report) + Data("\n".utf8)
+    }
+
+    static var decoder: JSONDecoder {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        decoder.dateDecodingStrategy = .iso8601
+        return decoder
+    }
+}

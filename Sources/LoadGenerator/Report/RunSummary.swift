@@ -1,0 +1,231 @@
+// The numbers of one run, as they go into reports.
+
+/// One promise held against a run.
+public struct ObjectiveSummary: Codable, Sendable, Equatable {
+    /// What is promised.
+    public var metric: LatencyMetric
+    /// For how many requests, such as `p99`.
+    public var percentile: String
+    /// The bound.
+    public var boundMs: Double
+    /// The percentile as measured; `null` when it lies among the failed requests.
+    @OrNull public var observedMs: Double?
+    /// Requests it applies to.
+    public var samples: Int
+    /// Those that broke it, failures included.
+    public var misses: Int
+    /// Whether the percentile as measured keeps the bound.
+    public var holds: Bool
+    /// How sure the run makes one that it does, 0...1.
+    public var confidence: Double
+
+    init(_ result: ObjectiveResult) {
+        metric = result.objective.metric
+        percentile = result.objective.percentile.name
+        boundMs = LatencySummary.rounded(result.objective.bound.milliseconds)
+        observedMs = LatencySummary.milliseconds(result.observed)
+        samples = result.samples
+        misses = result.misses
+        holds = result.isObserved
+        confidence = (result.confidence * 1e6).rounded() / 1e6
+    }
+}
+
+/// The numbers of one run.
+public struct RunSummary: Codable, Sendable, Equatable {
+    /// The version of the fields; it grows when one changes its meaning.
+    public static let schemaVersion = 2
+
+    /// Why the run was made.
+    public var purpose: RunPurpose
+    /// What it says.
+    public var verdict: Verdict
+    /// Why the verdict is not better.
+    public var reasons: [String]
+    /// The promises.
+    public var objectives: [ObjectiveSummary]
+    /// The rate asked for, requests per second; of a closed loop, what was sent.
+    public var offeredRate: Double
+    /// Arrivals in the schedule divided by its span: what the seed drew.
+    @OrNull public var scheduledRate: Double?
+    /// Whole answers divided by the time from the window's start to its end, or to the last of them if later.
+    public var achievedRate: Double
+    /// Requests per second that kept every promise.
+    public var goodput: Double
+    /// The kind of arrivals, or `closed:USERS`.
+    public var arrivals: String
+    /// The seed of the arrivals.
+    public var seed: UInt64
+    /// Tells this schedule from others; `null` in a closed loop.
+    @OrNull public var scheduleHash: String?
+    /// The length of the window, in seconds.
+    public var windowS: Double
+    /// Requests that were due before the run ended; the percentiles stand on these, less the interrupted ones.
+    public var requests: Int
+    /// Whole answers.
+    public var completed: Int
+    /// Requests without a whole answer, by kind; kinds that did not occur are 0.
+    public var failed: [String: Int]
+    /// One message for each kind that did occur.
+    public var failureExamples: [String: String]
+    /// Requests that were open when the user ended the run: neither answers nor failures.
+    public var interrupted: Int
+    /// Time to first token, from the scheduled time.
+    public var ttftMs: LatencySummary
+    /// Time per output token after the first; answers of one token have none.
+    public var tpotMs: LatencySummary
+    /// End-to-end latency, from the scheduled time.
+    public var e2eMs: LatencySummary
+    /// Requests sent more than 5 ms after their time.
+    public var lateSends: Int
+    /// How late requests were sent.
+    public var sendLatenessMs: LatencySummary
+    /// Median prompt length in tokens, as the server counts.
+    @OrNull public var promptTokens: Int?
+    /// Tokens of all whole answers.
+    public var outputTokens: Int
+    /// The share of right answers among the whole ones whose right answer is known.
+    @OrNull public var accuracy: Double?
+    /// How many answers that share stands on.
+    public var judged: Int
+    /// What the server said it did to the prompts.
+    @OrNull public var speculativePrefill: PrefillSummary?
+    /// Where the server's time went, if it says.
+    @OrNull public var server: ServerWork?
+    /// Rates second by second.
+    public var timeline: Timeline
+    /// Latencies in schedule order, thinned: what a comparison stands on.
+    public var series: SeriesSummary
+    /// Why the run ended.
+    public var ending: RunResult.Ending
+
+    /// All failures.
+    public var failedTotal: Int { failed.values.reduce(0, +) }
+
+    /// Counts and sorts the records of a run.
+    public init(
+        _ result: RunResult, load: Load, step: RateStep, judgement: Judgement, server: ServerWork? = nil
+    ) {
+        let measured = result.measured
+        let whole = measured.filter { $0.outcome == .completed }
+        purpose = step.purpose
+        verdict = judgement.verdict
+        reasons = judgement.reasons
+        objectives = judgement.objectives.map(ObjectiveSummary.init)
+        goodput = LatencySummary.rounded(judgement.goodput)
+        let span = result.span.seconds
+        let last = max(span, whole.map(\.end.seconds).max() ?? 0)
+        achievedRate = last > 0 ? LatencySummary.rounded(Double(whole.count) / last) : 0
+        windowS = LatencySummary.rounded(span)
+        switch load {
+        case .open(let schedule):
+            offeredRate = schedule.rate
+            scheduledRate = span > 0 ? LatencySummary.rounded(Double(schedule.offsets.count) / span) : nil
+            arrivals = schedule.process.name
+            seed = schedule.seed
+            scheduleHash = schedule.digest
+        case .closed(let concurrency, _):
+            offeredRate = span > 0 ? LatencySummary.rounded(Double(result.records.count) / span) : 0
+            scheduledRate = nil
+            arrivals = "closed:\(concurrency)"
+            seed = step.seed
+            scheduleHash = nil
+        }
+        requests = result.records.count
+        completed = whole.count
+        interrupted = result.records.count - measured.count
+        failed = Dictionary(uniqueKeysWithValues: FailureKind.allCases.map { ($0.rawValue, 0) })
+        failureExamples = [:]
+        for record in measured {
+            guard case .failed(let kind, let detail) = record.outcome else { continue }
+            failed[kind.rawValue, default: 0] += 1
+            failureExamples[kind.rawValue] = failureExamples[kind.rawValue] ?? detail
+        }
+        ttftMs = LatencySummary(result.series(of: .ttft))
+        tpotMs = LatencySummary(result.series(of: .tpot))
+        e2eMs = LatencySummary(result.series(of: .e2e))
+        lateSends = result.records.count { $0.lateness > GeneratorHealth.lateThreshold }
+        sendLatenessMs = LatencySummary(result.records.map(\.lateness))
+        promptTokens = PrefillSummary.median(whole.compactMap(\.promptTokens))
+        outputTokens = whole.reduce(0) { $0 + $1.tokens }
+        let judgements = whole.compactMap(\.isCorrect)
+        judged = judgements.count
+        let right = Double(judgements.count { $0 })
+        accuracy = judgements.isEmpty ? nil : LatencySummary.rounded(right / Double(judgements.count))
+        speculativePrefill = PrefillSummary(whole.compactMap(\.report))
+        self.server = server
+        timeline = Timeline(result)
+        series = SeriesSummary(result, isKept: step.purpose != .bracket && step.purpose != .bisect)
+        ending = result.ending
+    }
+}
+
+/// Latencies in schedule order, in milliseconds; `null` is a miss. At most ``limit`` of them, evenly chosen.
+public struct SeriesSummary: Codable, Sendable, Equatable {
+    /// The most values that are kept.
+    public static let limit = 1000
+
+    /// TTFT.
+    public var ttftMs: [Double?]
+    /// TPOT.
+    public var tpotMs: [Double?]
+    /// E2E.
+    public var e2eMs: [Double?]
+
+    /// The runs on a search's way keep none.
+    init(_ result: RunResult, isKept: Bool) {
+        guard isKept else {
+            (ttftMs, tpotMs, e2eMs) = ([], [], [])
+            return
+        }
+        ttftMs = Self.thinned(result.series(of: .ttft))
+        tpotMs = Self.thinned(result.series(of: .tpot))
+        e2eMs = Self.thinned(result.series(of: .e2e))
+    }
+
+    private static func thinned(_ series: [Duration?]) -> [Double?] {
+        let count = min(series.count, limit)
+        return (0..<count).map { index in LatencySummary.milliseconds(series[index * series.count / count]) }
+    }
+}
+
+/// What was offered and answered, second by second (or in wider steps in long runs).
+public struct Timeline: Codable, Sendable, Equatable {
+    /// The most steps.
+    public static let maximumSteps = 600
+
+    /// The width of a step, in seconds.
+    public var stepS: Int
+    /// Requests due in each step.
+    public var offered: [Int]
+    /// Whole answers in each step.
+    public var completed: [Int]
+    /// Failures in each step.
+    public var failed: [Int]
+    /// Requests that were open at each step's end.
+    public var open: [Int]
+
+    init(_ result: RunResult) {
+        let end = max(result.span, result.records.map(\.end).max() ?? .zero).seconds
+        // A clock that jumps must not make a million steps.
+        let step = max(1, Int((min(end, 1e9) / Double(Self.maximumSteps)).rounded(.up)))
+        let steps = max(1, min(Self.maximumSteps, Int((end / Double(step)).rounded(.up))))
+        let empty = Array(repeating: 0, count: steps)
+        (stepS, offered, completed, failed, open) = (step, empty, empty, empty, empty)
+        for record in result.records {
+            let first = Self.index(record.scheduled, step, steps)
+            let last = Self.index(record.end, step, steps)
+            offered[first] += 1
+            switch record.outcome {
+            case .completed: completed[last] += 1
+            case .failed: failed[last] += 1
+            case .interrupted: break
+            }
+            for index in first..<max(first, last) { open[index] += 1 }
+        }
+    }
+
+    private static func index(_ time: Duration, _ step: Int, _ steps: Int) -> Int {
+        min(max(Int(time.seconds / Double(step)), 0), steps - 1)
+    }
+}

@@ -1,0 +1,48 @@
+// Requests one after the other: warm-up, and the latency of a server that has nothing else to do.
+
+/// A few requests sent sequentially, outside any schedule.
+public struct UnloadedMeasurement: Sendable, Equatable {
+    /// The requests, each counted from its own sending.
+    public let records: [RequestRecord]
+
+    /// What went wrong first; nil when nothing did.
+    public var firstFailure: (kind: FailureKind, detail: String)? {
+        for record in records {
+            if case .failed(let kind, let detail) = record.outcome { return (kind, detail) }
+        }
+        return nil
+    }
+
+    /// The median latency; nil when at least half of the requests failed.
+    public func median(_ metric: LatencyMetric) -> Duration? {
+        RunResult(records: records, ending: .complete, planned: records.count, span: .zero)
+            .distribution(of: metric).quantile(.p50)
+    }
+
+    /// Sends `count` requests, each after the end of the one before, and stops when the task is cancelled.
+    ///
+    /// - Parameters:
+    ///   - first: the index of the first request; those of a run begin at 0.
+    ///   - timeout: for each request.
+    ///   - deadline: no request is waited for beyond it.
+    public static func measure(
+        _ source: any RequestSource, from first: Int = 0, count: Int, target: any LoadTarget, timeout: Duration,
+        deadline: ContinuousClock.Instant? = nil
+    ) async -> UnloadedMeasurement {
+        var records: [RequestRecord] = []
+        for index in first..<(first + count) {
+            let request = source.request(index)
+            let start = ContinuousClock.now
+            let left = deadline.map { min($0 - start, timeout) } ?? timeout
+            guard left > .zero, !Task.isCancelled else { break }
+            let response = await target.send(request, timeout: left) { _ in }
+            guard response.outcome != .interrupted else { break }
+            records.append(
+                RequestRecord(
+                    index: index, scheduled: .zero, sent: .zero, firstToken: response.firstToken.map { $0 - start },
+                    end: response.end - start, tokens: response.tokens, outcome: response.outcome,
+                    promptTokens: response.promptTokens ?? response.report?.promptTokens, report: response.report))
+        }
+        return UnloadedMeasurement(records: records)
+    }
+}

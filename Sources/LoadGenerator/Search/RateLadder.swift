@@ -1,0 +1,158 @@
+// Rates from low to high until a promise breaks: quick, and the paper's way.
+
+/// The ascending rates of a ladder.
+public struct LadderRates: Sendable, Equatable {
+    /// The most rungs a ladder may have.
+    public static let maximumRungs = 64
+
+    /// Requests per second, ascending.
+    public let rates: [Double]
+
+    /// Takes ascending rates.
+    ///
+    /// - Throws: a usage error for none, too many, one that is not finite and positive, or an order that does not ascend.
+    public init(_ rates: [Double]) throws(LoadGeneratorError) {
+        guard !rates.isEmpty, rates.count <= Self.maximumRungs else {
+            throw LoadGeneratorError(.usage, "ladder", "\(rates.count) rates: it takes 1 to \(Self.maximumRungs)")
+        }
+        if let bad = rates.first(where: { !$0.isFinite || $0 <= 0 || $0 > ArrivalSchedule.maximumRate }) {
+            throw LoadGeneratorError(.usage, "ladder", "\(bad) is not a rate above 0 requests per second")
+        }
+        guard zip(rates, rates.dropFirst()).allSatisfy({ $0 < $1 }) else {
+            throw LoadGeneratorError(.usage, "ladder", "the rates must ascend: \(rates)")
+        }
+        self.rates = rates
+    }
+
+    /// Rates from a quarter of `rate` to four times it: enough to see where a server that answers one request after the
+    /// other at `rate` is at rest, queues, and fails.
+    ///
+    /// - Parameter rate: above 0; requests per second.
+    init(around rate: Double) {
+        rates = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4].map { $0 * max(rate, 1e-6) }
+    }
+
+    /// Reads `0.5,1,2,4`, or `START:FACTOR:STEPS` such as `0.5:2:4` for the same.
+    ///
+    /// - Throws: a usage error for text that is neither.
+    public init(parsing text: String) throws(LoadGeneratorError) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        if parts.count == 3 {
+            guard let start = Double(parts[0]), let factor = Double(parts[1]), let steps = Int(parts[2]),
+                factor > 1, steps > 0, steps <= Self.maximumRungs
+            else {
+                throw LoadGeneratorError(
+                    .usage, "ladder '\(text)'", "START:FACTOR:STEPS needs a factor above 1 and 1 to 64 steps")
+            }
+            var rates: [Double] = []
+            for _ in 0..<steps { rates.append((rates.last.map { $0 * factor }) ?? start) }
+            try self.init(rates)
+            return
+        }
+        var rates: [Double] = []
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let rate = Double(part.trimmingPrefix { $0 == " " }) else {
+                throw LoadGeneratorError(
+                    .usage, "ladder '\(text)'", "'\(part)' is not a number: write 0.5,1,2,4 or START:FACTOR:STEPS")
+            }
+            rates.append(rate)
+        }
+        try self.init(rates)
+    }
+}
+
+/// Climbs a ladder to its first rate that breaks a promise.
+///
+/// It is quick and says so: each rate is tried once. The paper's policy is this climb with its own rule of what passes
+/// (``PaperRule``).
+public struct LadderClimb: RatePolicy, Equatable {
+    private let rates: [Double]
+    private let seed: UInt64
+    private var step = 0
+    private var highest: Double?
+    private var isProved = true
+    private var lowestBroken: Double?
+    private var isInvalid = false
+    private var isEnded = false
+
+    /// Starts at the lowest rate; every rung has the same seed.
+    public init(_ ladder: LadderRates, seed: UInt64) {
+        rates = ladder.rates
+        self.seed = seed
+    }
+
+    /// The next rung.
+    public var next: RateStep? { ahead.first }
+
+    /// All rungs above.
+    public var ahead: [RateStep] {
+        guard lowestBroken == nil, !isInvalid, !isEnded else { return [] }
+        return rates[step...].map { RateStep(rate: $0, seed: seed, purpose: .rung) }
+    }
+
+    /// What is known.
+    public var finding: RateFinding {
+        var finding = RateFinding(highest: highest, lowestBroken: lowestBroken, verdict: .inconclusive)
+        if isInvalid {
+            finding.verdict = .invalid
+            finding.reasons = ["the load generator could not send more"]
+        } else if lowestBroken == nil, isEnded || step < rates.count {
+            finding.verdict = .interrupted
+            finding.reasons = ["the climb was ended"]
+        } else if highest == nil {
+            finding.verdict = .missed
+            finding.reasons = ["no rate of the ladder keeps the promises"]
+        } else {
+            finding.verdict = isProved ? .valid : .inconclusive
+            if lowestBroken == nil { finding.reasons.append("the ladder's top passed: the server may sustain more") }
+            if !isProved { finding.reasons.append("a quick estimate: the rungs are too short to prove it") }
+        }
+        return finding
+    }
+
+    /// Takes what the rung said.
+    public mutating func record(_ outcome: StepOutcome, _ evidence: [Evidence] = []) {
+        guard step < rates.count else { return }
+        switch outcome {
+        case .proved, .holds:
+            highest = rates[step]
+            isProved = outcome == .proved
+            step += 1
+        case .broken: lowestBroken = rates[step]
+        case .invalid: isInvalid = true
+        case .ended: isEnded = true
+        }
+    }
+}
+
+/// One run at one rate.
+public struct SingleRate: RatePolicy, Equatable {
+    private let step: RateStep
+    private var outcome: StepOutcome?
+
+    /// - Parameter rate: requests per second; of a trace or a closed loop, what it comes to.
+    public init(rate: Double, seed: UInt64) {
+        step = RateStep(rate: rate, seed: seed, purpose: .run)
+    }
+
+    /// The run, until it has been made.
+    public var next: RateStep? { outcome == nil ? step : nil }
+    /// The run, until it has been made.
+    public var ahead: [RateStep] { next.map { [$0] } ?? [] }
+
+    /// One run finds no maximum.
+    public var finding: RateFinding {
+        let verdict: Verdict =
+            switch outcome {
+            case .proved: .valid
+            case .holds: .inconclusive
+            case .broken: .missed
+            case .invalid: .invalid
+            case .ended, nil: .interrupted
+            }
+        return RateFinding(verdict: verdict)
+    }
+
+    /// Takes what the run said.
+    public mutating func record(_ outcome: StepOutcome, _ evidence: [Evidence] = []) { self.outcome = outcome }
+}

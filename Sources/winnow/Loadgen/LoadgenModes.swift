@@ -1,0 +1,96 @@
+// The options of `winnow loadgen` to modes: every server in every way it is asked.
+
+import ArgumentParser
+import Foundation
+import LoadGenerator
+
+/// Servers, prompts and variants to the modes of a campaign.
+struct LoadgenModes {
+    let requests: LoadgenRequestOptions
+    let trace: Trace?
+    let seed: UInt64
+
+    /// What is wrong with the request options alone.
+    func check() throws {
+        guard !requests.dense || requests.keepRate == nil else {
+            throw ValidationError("Give either --dense or --keep-rate.")
+        }
+        guard requests.compare == nil || (requests.keepRate == nil && !requests.dense) else {
+            throw ValidationError("--compare names the modes: leave out --dense and --keep-rate.")
+        }
+        let sources = [requests.prompts != nil, requests.promptTokens != nil].count { $0 }
+        guard sources == 1 || (sources == 0 && trace != nil) else {
+            throw ValidationError(
+                sources == 0
+                    ? "Say what to send: --prompts FILE, --prompt-tokens LENGTH, or a --trace."
+                    : "Give either --prompts or --prompt-tokens.")
+        }
+        if let limit = requests.maxPromptTokens, limit < 1 {
+            throw ValidationError("--max-prompt-tokens must be at least 1.")
+        }
+    }
+
+    /// The ways of asking.
+    func variants() throws(LoadGeneratorError) -> [RequestVariant] {
+        guard let compare = requests.compare else {
+            if let keepRate = requests.keepRate { return [try .keep(keepRate)] }
+            return [requests.dense ? .dense : .asIs]
+        }
+        var variants: [RequestVariant] = []
+        for text in compare.split(separator: ",") {
+            let variant = try RequestVariant(parsing: text.trimmingCharacters(in: .whitespaces))
+            guard !variants.contains(variant) else {
+                throw LoadGeneratorError(.usage, "--compare", "'\(variant.name)' is named twice")
+            }
+            variants.append(variant)
+        }
+        guard !variants.isEmpty else { throw LoadGeneratorError(.usage, "--compare", "names no mode") }
+        return variants
+    }
+
+    /// What reports say the prompts are.
+    var description: String {
+        requests.prompts ?? requests.promptTokens.map { "synthetic, \($0) tokens" } ?? trace.map {
+            "lengths of \($0.name)"
+        }
+            ?? ""
+    }
+
+    /// The prompts, measured with the server's own tokenizer where it lends it.
+    func prompts(_ client: OpenAIClient, model: String) async throws -> any PromptSource {
+        if let file = requests.prompts { return try PromptSet(file: file) }
+        var gauge = TokenGauge.assumed
+        if let counter = await client.tokenCounter(model: model) {
+            gauge = try await TokenGauge.calibrated(by: counter, seed: seed)
+        } else {
+            FileHandle.standardError.write(
+                Data(
+                    "winnow loadgen: \(client.address) counts no tokens: lengths are taken as 4 characters a token\n"
+                        .utf8))
+        }
+        if let trace { return SyntheticRequests(trace: trace, seed: seed, gauge: gauge) }
+        guard let length = requests.promptTokens else { throw ValidationError("Say what to send: --prompts FILE.") }
+        return try SyntheticRequests(
+            promptTokens: length, outputTokens: requests.outputTokens ?? .fixed(RequestTemplate.defaultMaxTokens),
+            sharedPrefixTokens: requests.sharedPrefix, prefixGroups: requests.prefixGroups, seed: seed, gauge: gauge)
+    }
+
+    /// The modes of one server.
+    ///
+    /// - Parameters:
+    ///   - name: of the server, where there are several.
+    func modes(_ client: OpenAIClient, name: String?) async throws -> [CampaignMode] {
+        let model: String = if let model = requests.model { model } else { try await client.firstModel() }
+        let extraFields =
+            try requests.extraBody.map { text in try JSONValue.object(parsing: text, place: "--extra-body") } ?? [:]
+        let template = try RequestTemplate(model: model, maxTokens: requests.maxTokens, extraBody: extraFields)
+        let prompts = try await prompts(client, model: model)
+        let variants = try variants()
+        return variants.map { variant in
+            let title = [name, variants.count > 1 || name == nil ? variant.name : nil].compactMap(\.self)
+            return CampaignMode(
+                name: title.joined(separator: " "), address: client.address, model: model, target: client,
+                source: TemplatedRequests(prompts, template: template, variant: variant))
+        }
+    }
+}

@@ -1,0 +1,160 @@
+// Promises, the binomial test, and what runs say about them.
+
+import Foundation
+import LoadGenerator
+import Testing
+
+@Suite("verdicts")
+struct VerdictTests {
+    /// A request due at `index` seconds.
+    private func record(
+        _ index: Int, ttft: Duration = .milliseconds(900), _ outcome: Outcome = .completed, late: Duration = .zero
+    ) -> RequestRecord {
+        let due = Duration.seconds(index)
+        return RequestRecord(
+            index: index, scheduled: due, sent: due + late, firstToken: due + ttft,
+            end: due + ttft + .milliseconds(100), tokens: 3, outcome: outcome)
+    }
+
+    private func judge(
+        _ records: [RequestRecord], _ ending: RunResult.Ending = .complete, planned: Int? = nil,
+        levels: [String] = ["ttft:p99:1s"], minimumDuration: Duration = .zero
+    ) throws -> Judgement {
+        let objectives = try levels.compactMap { try ServiceLevel(parsing: $0).objective(unloaded: nil) }
+        return Judgement(
+            RunResult(
+                records: records, ending: ending, planned: planned ?? records.count, span: .seconds(records.count)),
+            VerdictRules(objectives: objectives, minimumDuration: minimumDuration))
+    }
+
+    @Test("promises are read, with percentiles and multiples")
+    func parsing() throws {
+        let level = try ServiceLevel(parsing: "ttft:p99.9:1.5s")
+        #expect(level.metric == .ttft && level.percentile.millionths == 999_000)
+        #expect(level.bound == .time(.milliseconds(1500)))
+        let relative = try ServiceLevel(parsing: "e2e:p50:3x")
+        #expect(relative.isRelative && relative.objective(unloaded: nil) == nil)
+        #expect(relative.objective(unloaded: .seconds(2))?.bound == .seconds(6))
+    }
+
+    @Test(
+        "promises that are none are refused, naming the part",
+        arguments: [
+            ("", "METRIC:PERCENTILE:BOUND"), ("ttft:p99", "METRIC:PERCENTILE:BOUND"), ("latency:p99:2s", "latency"),
+            ("ttft:p100:2s", "p100"), ("ttft:99th:2s", "99th"), ("ttft:p99:fast", "fast"), ("ttft:p99:0s", "0s"),
+            ("ttft:p99:-1s", "-1s"), ("ttft:p99:0x", "0x"), ("ttft:p99:2s:3", "METRIC"),
+            ("ttft:p99.99999:2s", "p99.99999"),
+        ])
+    func badPromises(text: String, named: String) {
+        let error = #expect(throws: LoadGeneratorError.self) { _ = try ServiceLevel(parsing: text) }
+        #expect(error?.kind == .usage && error?.description.contains(named) == true)
+    }
+
+    @Test("the binomial test needs as many samples as MLPerf's tables say")
+    func samples() {
+        #expect(BinomialTest.samplesNeeded(misses: 0, .p99, confidence: 0.99) == 459)
+        #expect(BinomialTest.samplesNeeded(misses: 1, .p99, confidence: 0.99) == 662)
+        #expect(BinomialTest.samplesNeeded(misses: 0, .p90, confidence: 0.99) == 44)
+        #expect(
+            (try? Percentile(parsing: "p95")).map { BinomialTest.samplesNeeded(misses: 0, $0, confidence: 0.99) } == 90)
+        #expect(
+            (try? Percentile(parsing: "p99.9")).map { BinomialTest.samplesNeeded(misses: 0, $0, confidence: 0.99) }
+                == 4603)
+    }
+
+    @Test("the cumulative distribution is that of plain summation, in both tails")
+    func cumulative() {
+        for (count, probability) in [(1, 0.3), (20, 0.01), (20, 0.5), (60, 0.9)] {
+            var term = pow(1 - probability, Double(count))
+            var sum = 0.0
+            for misses in 0..<count {
+                sum += term
+                term *= Double(count - misses) / Double(misses + 1) * probability / (1 - probability)
+                let value = BinomialTest.cumulative(misses, of: count, probability: probability)
+                #expect(abs(value - sum) < 1e-12)
+            }
+            #expect(BinomialTest.cumulative(count, of: count, probability: probability) == 1)
+            #expect(BinomialTest.cumulative(-1, of: count, probability: probability) == 0)
+        }
+        // The normal approximation, far from where plain summation works.
+        #expect(abs(BinomialTest.cumulative(100_000, of: 1_000_000, probability: 0.1) - 0.5) < 0.01)
+    }
+
+    @Test("so many misses are allowed and not one more", arguments: [100, 459, 1000, 5000, 100_000])
+    func allowance(count: Int) {
+        for percentile in [Percentile.p50, .p90, .p99] {
+            let allowed = BinomialTest.allowedMisses(of: count, percentile, confidence: 0.99)
+            guard let allowed else {
+                #expect(percentile == .p99 && count < 459)
+                continue
+            }
+            #expect(BinomialTest.proves(misses: allowed, of: count, percentile, confidence: 0.99))
+            #expect(!BinomialTest.proves(misses: allowed + 1, of: count, percentile, confidence: 0.99))
+        }
+    }
+
+    @Test("a clean run of 459 is VALID at p99, one of 458 is not")
+    func valid() throws {
+        #expect(try judge((0..<459).map { record($0) }).verdict == .valid)
+        let short = try judge((0..<458).map { record($0) })
+        #expect(short.verdict == .inconclusive && short.isPassing)
+        #expect(short.reasons.first?.contains("459 requests") == true)
+        let brief = try judge((0..<459).map { record($0) }, minimumDuration: .seconds(600))
+        #expect(brief.verdict == .inconclusive)
+    }
+
+    @Test("failures, refusals and time-outs are misses")
+    func misses() throws {
+        let clean = (0..<150).map { record($0) }
+        for outcome in [Outcome.failed(.timeout, detail: ""), .failed(.refused, detail: "")] {
+            let one = try judge(clean.dropLast() + [record(149, outcome)])
+            #expect(one.verdict == .inconclusive && one.objectives[0].misses == 1)
+            let two = try judge(clean.dropLast(2) + [148, 149].map { record($0, outcome) })
+            #expect(two.verdict == .missed)
+        }
+        #expect(try judge([record(0, ttft: .seconds(2))], levels: []).verdict == .valid)
+        #expect(try judge([], levels: []).verdict == .inconclusive)
+    }
+
+    @Test("several promises hold together, and goodput counts requests that keep all")
+    func several() throws {
+        let records = (0..<1000).map { record($0, ttft: .milliseconds($0 < 300 ? 500 : 900)) }
+        let both = try judge(records, levels: ["ttft:p99:1s", "e2e:p90:700ms"])
+        #expect(both.verdict == .missed)
+        #expect(both.objectives.map(\.isObserved) == [true, false])
+        #expect(abs(both.goodput - 0.3) < 1e-9)
+    }
+
+    @Test("a run that was ended says nothing, unless it was lost already")
+    func ended() throws {
+        let fast = (0..<10).map { record($0) }
+        #expect(try judge(fast, .interrupted, planned: 1000).verdict == .interrupted)
+        let slow = (0..<30).map { record($0, ttft: .seconds(3)) }
+        #expect(try judge(slow, .interrupted, planned: 1000).verdict == .missed)
+        #expect(try judge(slow, .lost, planned: 1000).verdict == .missed)
+    }
+
+    @Test("a generator that is late makes the run INVALID, not slow")
+    func invalid() throws {
+        let late = (0..<500).map { record($0, ttft: .seconds(3), late: .milliseconds($0 % 50 == 0 ? 800 : 1)) }
+        #expect(try judge(late).verdict == .invalid)
+        // 20 ms late is nothing beside 3 s.
+        let hardly = (0..<500).map { record($0, ttft: .seconds(3), late: .milliseconds(20)) }
+        #expect(try judge(hardly).verdict == .missed)
+        let unsent = (0..<500).map { record($0, $0 == 7 ? .failed(.unsent, detail: "") : .completed) }
+        #expect(try judge(unsent).verdict == .invalid)
+    }
+
+    @Test("the paper's rule forgives four time-outs")
+    func paper() {
+        func run(_ timeouts: Int) -> RunResult {
+            let records = (0..<128).map { record($0, $0 < timeouts ? .failed(.timeout, detail: "") : .completed) }
+            return RunResult(records: records, ending: .complete, planned: 128, span: .seconds(128))
+        }
+        #expect(Judgement(paper: run(4)).verdict == .valid)
+        #expect(Judgement(paper: run(5)).verdict == .missed)
+        #expect(
+            PaperRule.regimes([(.seconds(1), true), (.seconds(1.2), true), (.seconds(4), true), (nil, false)])
+                == [.constant, .constant, .rising, .timeout])
+    }
+}
