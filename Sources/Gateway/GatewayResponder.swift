@@ -17,6 +17,8 @@ struct GatewayContext: InitializableFromSource, Sendable {
 /// Answers every request; an error leaves here only when the connection itself is broken.
 struct GatewayResponder: HTTPResponder {
     let service: any GenerationService
+    /// The release, for the metrics.
+    let version: String
     let limits: GatewayLimits
     let open: OpenGenerations
     let logger: Logger
@@ -42,6 +44,8 @@ struct GatewayResponder: HTTPResponder {
             return try .json(
                 HealthBody(status: "not ready", reason: reason), status: .serviceUnavailable,
                 headers: [.retryAfter: "1"], headOnly: request.method == .head)
+        case .route(.metrics):
+            return .metrics(service.metrics().prometheusText(version: version), headOnly: request.method == .head)
         case .wrongMethod(let allowed):
             let error = APIError(
                 status: .methodNotAllowed, type: "invalid_request_error", code: "method_not_allowed", parameter: nil,

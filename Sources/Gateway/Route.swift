@@ -10,6 +10,7 @@ enum Route: Equatable, Sendable {
     case model(id: String)
     case live
     case ready
+    case metrics
 
     /// What a request's first line asks for.
     enum Match: Equatable, Sendable {
@@ -34,6 +35,7 @@ enum Route: Equatable, Sendable {
         case models: return (.models, false)
         case "/health/live": return (.live, false)
         case "/health/ready": return (.ready, false)
+        case "/metrics": return (.metrics, false)
         case _ where path.hasPrefix(models + "/") && path.count > models.count + 1:
             let id = String(path.dropFirst(models.count + 1))
             return (.model(id: id.removingPercentEncoding ?? id), false)
