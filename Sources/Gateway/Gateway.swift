@@ -9,7 +9,7 @@ import NIOCore
 public import ServiceLifecycle
 import Synchronization
 
-/// Serves OpenAI's API over HTTP/1.1: completions, chat completions, models; and health and metrics.
+/// Serves OpenAI's API over HTTP/1.1: completions, chat completions, models, tokens; and health and metrics.
 public struct Gateway: Service {
     private let service: any GenerationService
     private let version: String

@@ -6,6 +6,7 @@ import Hummingbird
 /// An endpoint of the gateway.
 enum Route: Equatable, Sendable {
     case answer(Endpoint)
+    case tokenize
     case models
     case model(id: String)
     case live
@@ -32,6 +33,7 @@ enum Route: Equatable, Sendable {
         switch path {
         case "/v1/completions": return (.answer(.completions), true)
         case "/v1/chat/completions": return (.answer(.chat), true)
+        case "/tokenize": return (.tokenize, true)
         case models: return (.models, false)
         case "/health/live": return (.live, false)
         case "/health/ready": return (.ready, false)
