@@ -22,6 +22,7 @@ public final class Coordinator: GenerationService {
     private let loop: SocketLoop
     private let core: CoordinatorCore
     private let admission: Admission
+    private let ledger = MetricsLedger()
     private let logger: Logger
     private let precision: Precision
     private let stopping = AsyncStream<Void>.makeStream()
@@ -87,7 +88,7 @@ public final class Coordinator: GenerationService {
                 eosTokens: Set(models.configuration.eosTokens), requestTimeout: configuration.requestTimeout,
                 resultsEndpoint: resultsEndpoint.description, onReady: onReady),
             context: context, control: control, results: results, registry: registry, admission: admission,
-            speculator: models.speculator, logger: logger)
+            ledger: ledger, speculator: models.speculator, logger: logger)
     }
 
     private static func check(
@@ -121,8 +122,17 @@ public final class Coordinator: GenerationService {
 
     public func readiness() -> Readiness { admission.readiness }
 
+    public func metrics() -> ServiceMetrics { ledger.metrics }
+
     public func submit(_ request: GenerationRequest) throws(RequestError) -> Generation {
-        let id = try admission.admit(request)
+        let id: UInt64
+        do {
+            id = try admission.admit(request)
+        } catch {
+            ledger.record { $0.refused() }
+            throw error
+        }
+        ledger.record { $0.accepted(id, now: .now) }
         let (generation, sink) = Generation.make(id: id) { [loop, core] in
             loop.submit { core.assumeIsolated { $0.cancel(id) } }
         }

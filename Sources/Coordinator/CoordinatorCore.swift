@@ -26,6 +26,7 @@ actor CoordinatorCore {
     private let control: Socket
     private let results: Socket
     private let admission: Admission
+    private let ledger: MetricsLedger
     private let speculator: SpeculatorRunner?
     private let logger: Logger
     private var registry: Registry
@@ -36,8 +37,8 @@ actor CoordinatorCore {
 
     init(
         loop: SocketLoop, settings: Settings, context: ZeroMQContext, control: Socket,
-        results: Socket, registry: Registry, admission: Admission, speculator: SpeculatorRunner?,
-        logger: Logger
+        results: Socket, registry: Registry, admission: Admission, ledger: MetricsLedger,
+        speculator: SpeculatorRunner?, logger: Logger
     ) {
         self.loop = loop
         self.settings = settings
@@ -46,6 +47,7 @@ actor CoordinatorCore {
         self.results = results
         self.registry = registry
         self.admission = admission
+        self.ledger = ledger
         self.speculator = speculator
         self.logger = logger
     }
@@ -100,17 +102,24 @@ actor CoordinatorCore {
             schedule(id, selection: .all(promptCount: request.prompt.count), time: nil, fallback: fallback)
         case .speculate:
             guard let speculator, let cancellation = live[id]?.cancellation else { return }
-            speculator.score(request, cancellation: cancellation) { result in
-                self.loop.submit { self.assumeIsolated { $0.scored(id, result) } }
-            }
+            speculator.score(
+                request, cancellation: cancellation,
+                onStart: { [ledger] in ledger.record { $0.speculationBegan(id, now: .now) } },
+                completion: { [ledger] outcome in
+                    let isScored = (try? outcome.selection.get()) != nil
+                    ledger.record {
+                        $0.speculationEnded(id, busy: outcome.time, isScored: isScored, now: .now)
+                    }
+                    self.loop.submit { self.assumeIsolated { $0.scored(id, outcome) } }
+                })
         }
     }
 
-    private func scored(_ id: UInt64, _ result: Result<SpeculatorRunner.Scored, SpeculationError>) {
+    private func scored(_ id: UInt64, _ outcome: SpeculatorRunner.Outcome) {
         guard let request = live[id]?.request else { return }
-        switch result {
-        case .success(let scored):
-            schedule(id, selection: scored.selection, time: scored.time, fallback: nil)
+        switch outcome.selection {
+        case .success(let selection):
+            schedule(id, selection: selection, time: outcome.time, fallback: nil)
         case .failure(let error):
             logger.warning(
                 "speculation failed; the prompt goes dense", metadata: ["request": "\(id)", "error": "\(error)"])
@@ -146,6 +155,7 @@ actor CoordinatorCore {
                 SpeculationReport(
                     promptTokens: selection.promptCount, keptTokens: selection.keptCount,
                     keepRate: selection.keepRate, speculation: time, keptSpans: selection.spans, fallback: fallback)))
+        ledger.record { $0.pruned(promptTokens: selection.promptCount, keptTokens: selection.keptCount) }
         pipeline.scheduler.add(work)
         self.pipeline = pipeline
         pump()
@@ -157,6 +167,7 @@ actor CoordinatorCore {
     private func fail(_ id: UInt64, _ error: RequestError) {
         guard let entry = live.removeValue(forKey: id) else { return }
         entry.cancellation.cancel()
+        ledger.record { $0.ended(id, error.outcome, now: clock.now) }
         entry.sink.fail(error)
         settle(entry)
         logger.debug("request ended", metadata: ["request": "\(id)", "error": "\(error)"])
@@ -174,6 +185,10 @@ actor CoordinatorCore {
 
     private func pump() {
         while let pipeline, pipeline.isLinked, let microBatch = self.pipeline?.scheduler.next() {
+            self.pipeline?.rowsUnderWay[microBatch.id] = microBatch.rows
+            for part in microBatch.parts where part.opening != nil {
+                ledger.record { $0.prefillBegan(part.request, now: clock.now) }
+            }
             guard send(.microBatch(MicroBatchMessage(microBatch)), on: pipeline) else { return }
         }
     }
@@ -186,6 +201,8 @@ actor CoordinatorCore {
     }
 
     private func apply(_ effects: [Scheduler.Effect]) {
+        let tokens = effects.count { if case .token = $0 { true } else { false } }
+        if tokens > 0 { ledger.record { $0.generated(tokens: tokens) } }
         var freed: [UInt64] = []
         for effect in effects {
             switch effect {
@@ -194,12 +211,15 @@ actor CoordinatorCore {
                 if !entry.hasToken {
                     entry.hasToken = true
                     live[id] = entry
+                    ledger.record { $0.firstToken(id, now: clock.now) }
                     admission.promptDone(
                         tokens: entry.request.prompt.count, after: entry.start.duration(to: clock.now) / .seconds(1))
                 }
                 entry.sink.yield(.token(token))
             case .finished(let id, let reason):
                 guard let entry = live.removeValue(forKey: id) else { continue }
+                // Before the client hears of it, so that what it reads next includes its request.
+                ledger.record { $0.ended(id, .finished, now: clock.now) }
                 entry.sink.yield(.finished(reason))
                 entry.sink.finish()
                 settle(entry)
@@ -245,6 +265,12 @@ actor CoordinatorCore {
                 samples.append((sample.request, try SampledToken(sample, vocabularySize: settings.vocabularySize)))
             }
             let effects = pipeline.scheduler.complete(outcome.microBatch, samples: samples)
+            if let rows = pipeline.rowsUnderWay.removeValue(forKey: outcome.microBatch) {
+                ledger.record {
+                    $0.completed(
+                        pipeline: pipeline.number, rows: rows, stageMicroseconds: outcome.stageMicroseconds)
+                }
+            }
             self.pipeline = pipeline
             apply(effects)
         case .release(let release):
@@ -289,6 +315,10 @@ actor CoordinatorCore {
                 refuse(identity, .badMessage, "\(error)")
             }
         case .heartbeat(let heartbeat):
+            if let stage = registry.stage(of: identity), let pipeline {
+                let rows = Int(clamping: heartbeat.kvRowsUsed)
+                ledger.record { $0.kvRowsUsed(pipeline: pipeline.number, stage: stage, rows: rows) }
+            }
             act(
                 registry.heartbeat(
                     from: identity, progress: heartbeat.progress, isBusy: heartbeat.busy, now: now))
@@ -308,6 +338,7 @@ actor CoordinatorCore {
         }
         guard var pipeline, pipeline.epoch == epoch, registry.knows(identity) else { return }
         let (lost, effects) = pipeline.scheduler.lose(fault.microBatch)
+        pipeline.rowsUnderWay[fault.microBatch] = nil
         self.pipeline = pipeline
         for id in lost { fail(id, RequestError(.internalError, "a stage could not compute: \(reason)")) }
         apply(effects)
@@ -378,6 +409,9 @@ actor CoordinatorCore {
     private func link() {
         guard let pipeline, !pipeline.isLinked, pipeline.probe() else { return }
         self.pipeline?.isLinked = true
+        ledger.record {
+            $0.stood(pipeline: pipeline.number, stages: registry.stages, kvRows: pipeline.scheduler.limits.kvRows)
+        }
         admission.setReadiness(nil)
         logger.info("the pipeline stands", metadata: ["epoch": "\(pipeline.epoch)"])
         settings.onReady(registry.stageNames)
@@ -386,6 +420,7 @@ actor CoordinatorCore {
     /// The pipeline is gone, and with it the KV of every request in it.
     private func fall(_ reason: String) {
         logger.error("the pipeline is down", metadata: ["reason": "\(reason)"])
+        if let pipeline { ledger.record { $0.fell(pipeline: pipeline.number) } }
         pipeline = nil
         for id in Array(live.keys) {
             fail(id, RequestError(.workerLost, "the pipeline was lost: \(reason)", retryAfter: .seconds(2)))

@@ -21,6 +21,9 @@ public protocol GenerationService: Sendable {
 
     func readiness() -> Readiness
 
+    /// What has been done since the start, and what is held now.
+    func metrics() -> ServiceMetrics
+
     /// Takes a request, or refuses it at once: invalid, too long, overloaded, unavailable.
     func submit(_ request: GenerationRequest) throws(RequestError) -> Generation
 }

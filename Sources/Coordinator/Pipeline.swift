@@ -3,11 +3,15 @@ import Wire
 /// The pipeline of one epoch, from its last worker's ready to its end: the edge into it, the check of what comes out,
 /// and the scheduler of what is under way.
 struct Pipeline {
+    /// Its place among the cluster's pipelines, of which this version has one.
+    let number = 0
     let epoch: UInt64
     private let edge: OutgoingEdge
     /// Of the edge from the last stage.
     var check: SequenceCheck
     var scheduler: Scheduler
+    /// Rows of each micro-batch that has not come out yet.
+    var rowsUnderWay: [UInt64: Int] = [:]
     /// The edge to stage 0 stands.
     var isLinked = false
 

@@ -40,10 +40,12 @@ package struct Registry {
         package var wish: Range<Int>?
         /// 0: the coordinator's choice.
         package var kvRows: Int
+        /// Its compute threads; 0: not said.
+        package var threads: Int
 
         package init(
             name: String, fingerprint: [UInt8], model: String, layerCount: Int, dataEndpoint: String,
-            wish: Range<Int>?, kvRows: Int
+            wish: Range<Int>?, kvRows: Int, threads: Int = 0
         ) {
             self.name = name
             self.fingerprint = fingerprint
@@ -52,6 +54,21 @@ package struct Registry {
             self.dataEndpoint = dataEndpoint
             self.wish = wish
             self.kvRows = kvRows
+            self.threads = threads
+        }
+    }
+
+    /// A worker in its place in the pipeline.
+    package struct Placed: Equatable {
+        package var worker: String
+        package var layers: Range<Int>
+        /// 0: not said.
+        package var threads: Int
+
+        package init(worker: String, layers: Range<Int>, threads: Int) {
+            self.worker = worker
+            self.layers = layers
+            self.threads = threads
         }
     }
 
@@ -121,10 +138,20 @@ package struct Registry {
     }
 
     /// The names of the workers in the pipeline, stage by stage.
-    package var stageNames: [String] {
+    package var stageNames: [String] { stages.map(\.worker) }
+
+    /// The workers in the pipeline, stage by stage.
+    package var stages: [Placed] {
         members.values.filter { $0.stage != nil }.sorted { ($0.stage ?? 0) < ($1.stage ?? 0) }
-            .map(\.introduction.name)
+            .map { member in
+                Placed(
+                    worker: member.introduction.name, layers: member.layers ?? 0..<0,
+                    threads: member.introduction.threads)
+            }
     }
+
+    /// The stage a worker has in the pipeline, if it has one.
+    package func stage(of identity: Identity) -> Int? { members[identity]?.stage }
 
     package var identities: [Identity] { Array(members.keys) }
 

@@ -12,8 +12,9 @@ final class SpeculatorRunner: @unchecked Sendable {
         func cancel() { flag.store(true, ordering: .relaxed) }
         var isCancelled: Bool { flag.load(ordering: .relaxed) }
     }
-    struct Scored: Sendable {
-        var selection: Selection
+    /// What a prompt came to, and the speculator's time for it.
+    struct Outcome: Sendable {
+        var selection: Result<Selection, SpeculationError>
         var time: Duration
     }
 
@@ -27,23 +28,24 @@ final class SpeculatorRunner: @unchecked Sendable {
         self.contextLength = contextLength
     }
 
+    /// Scores a prompt when its turn comes. Both calls back are made on the speculator's queue: `onStart` when it begins
+    /// with this prompt, then `completion`.
     func score(
-        _ request: GenerationRequest, cancellation: Cancellation,
-        completion: @escaping @Sendable (Result<Scored, SpeculationError>) -> Void
+        _ request: GenerationRequest, cancellation: Cancellation, onStart: @escaping @Sendable () -> Void,
+        completion: @escaping @Sendable (Outcome) -> Void
     ) {
         queue.async { [self] in
+            onStart()
             let clock = ContinuousClock()
             let start = clock.now
-            do throws(SpeculationError) {
+            let selection = Result { () throws(SpeculationError) in
                 let importance = try speculator.importance(
                     of: request.prompt, parameters: request.speculation,
                     isCancelled: { cancellation.isCancelled })
-                let selection = Selector.select(
+                return Selector.select(
                     importance: importance, parameters: request.speculation, protected: request.protected)
-                completion(.success(Scored(selection: selection, time: start.duration(to: clock.now))))
-            } catch {
-                completion(.failure(error))
             }
+            completion(Outcome(selection: selection, time: start.duration(to: clock.now)))
         }
     }
 }

@@ -85,6 +85,6 @@ extension Registry.Introduction {
             model: String(hello.model.prefix(200)), layerCount: Int(hello.layerCount),
             dataEndpoint: hello.dataEndpoint,
             wish: hello.layerFirst == hello.layerEnd ? nil : Int(hello.layerFirst)..<Int(hello.layerEnd),
-            kvRows: Int(clamping: hello.kvRows))
+            kvRows: Int(clamping: hello.kvRows), threads: Int(hello.threads))
     }
 }

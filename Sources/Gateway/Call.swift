@@ -47,13 +47,7 @@ struct Call: Sendable {
     /// Renders a conversation with the model's chat template and checks it against the service.
     init(_ fields: ChatFields, for service: any GenerationService, defaultTokens: Int) throws(APIError) {
         try Self.checkModel(fields.answer.model, service)
-        let rendered: RenderedChat
-        do {
-            rendered = try service.tokenizer.encode(
-                chat: fields.messages.map { ChatMessage(role: $0.role, content: $0.content) })
-        } catch {
-            throw .invalid("messages", "The conversation cannot be rendered: \(error)", code: "chat_template")
-        }
+        let rendered = try Self.rendered(fields.messages, service)
         let protected = zip(fields.messages, rendered.messageSpans).filter(\.0.isProtected).map(\.1)
         try self.init(
             .chat, tokens: rendered.tokens, protected: protected, fields: fields.answer, maxTokens: fields.maxTokens,
@@ -87,7 +81,20 @@ struct Call: Sendable {
         includeUsage = fields.includeUsage
     }
 
-    private static func checkModel(_ model: String, _ service: any GenerationService) throws(APIError) {
+    /// A conversation as the model is to read it.
+    static func rendered(
+        _ messages: [ChatFields.Message], _ service: any GenerationService
+    ) throws(APIError) -> RenderedChat {
+        do {
+            return try service.tokenizer.encode(
+                chat: messages.map { ChatMessage(role: $0.role, content: $0.content) })
+        } catch {
+            throw .invalid("messages", "The conversation cannot be rendered: \(error)", code: "chat_template")
+        }
+    }
+
+    /// Throws unless `model` is the one served.
+    static func checkModel(_ model: String, _ service: any GenerationService) throws(APIError) {
         guard model == service.modelName else { throw .unknownModel(model, served: service.modelName) }
     }
 

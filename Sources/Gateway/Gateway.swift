@@ -9,9 +9,10 @@ import NIOCore
 public import ServiceLifecycle
 import Synchronization
 
-/// Serves OpenAI's API over HTTP/1.1: completions, chat completions, models and health.
+/// Serves OpenAI's API over HTTP/1.1: completions, chat completions, models, tokens; and health and metrics.
 public struct Gateway: Service {
     private let service: any GenerationService
+    private let version: String
     private let host: String
     private let port: Int
     private let limits: GatewayLimits
@@ -23,13 +24,15 @@ public struct Gateway: Service {
     /// - Parameters:
     ///   - host: the address or name to listen at.
     ///   - port: the port to listen at; 0 takes any free one.
+    ///   - version: the release that the metrics name.
     ///   - limits: what a client may cost.
     ///   - onBound: called once, with the port, when connections are accepted.
     public init(
-        service: any GenerationService, host: String = "127.0.0.1", port: Int = 8080, limits: GatewayLimits = .init(),
-        logger: Logger, onBound: @escaping @Sendable (Int) async -> Void = { _ in }
+        service: any GenerationService, host: String = "127.0.0.1", port: Int = 8080, version: String = "unknown",
+        limits: GatewayLimits = .init(), logger: Logger, onBound: @escaping @Sendable (Int) async -> Void = { _ in }
     ) {
         self.service = service
+        self.version = version
         self.host = host
         self.port = port
         self.limits = limits
@@ -43,7 +46,7 @@ public struct Gateway: Service {
         let open = OpenGenerations()
         let door = Door()
         let application = Application(
-            responder: GatewayResponder(service: service, limits: limits, open: open, logger: logger),
+            responder: GatewayResponder(service: service, version: version, limits: limits, open: open, logger: logger),
             server: server,
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port), serverName: "winnow",

@@ -17,6 +17,8 @@ struct GatewayContext: InitializableFromSource, Sendable {
 /// Answers every request; an error leaves here only when the connection itself is broken.
 struct GatewayResponder: HTTPResponder {
     let service: any GenerationService
+    /// The release, for the metrics.
+    let version: String
     let limits: GatewayLimits
     let open: OpenGenerations
     let logger: Logger
@@ -26,7 +28,11 @@ struct GatewayResponder: HTTPResponder {
     func respond(to request: Request, context: GatewayContext) async throws -> Response {
         switch Route.match(method: request.method, path: request.uri.path) {
         case .route(.answer(let endpoint)):
-            return try await answer(endpoint, request, context)
+            return try await read(request, context) { body, log in
+                try await answer(endpoint, body, context.channel, &log)
+            }
+        case .route(.tokenize):
+            return try await read(request, context) { body, log in try tokenize(body, &log) }
         case .route(.models):
             return try .json(ModelList(data: [model]), headOnly: request.method == .head)
         case .route(.model(let id)) where id == model.id:
@@ -42,6 +48,8 @@ struct GatewayResponder: HTTPResponder {
             return try .json(
                 HealthBody(status: "not ready", reason: reason), status: .serviceUnavailable,
                 headers: [.retryAfter: "1"], headOnly: request.method == .head)
+        case .route(.metrics):
+            return .metrics(service.metrics().prometheusText(version: version), headOnly: request.method == .head)
         case .wrongMethod(let allowed):
             let error = APIError(
                 status: .methodNotAllowed, type: "invalid_request_error", code: "method_not_allowed", parameter: nil,
@@ -68,7 +76,11 @@ struct GatewayResponder: HTTPResponder {
         return hasBody ? try .lastRefusal(error, on: context.channel) : try .refusal(error)
     }
 
-    private func answer(_ endpoint: Endpoint, _ request: Request, _ context: GatewayContext) async throws -> Response {
+    /// Takes in a request's body and lets `answer` make a response of it; an `APIError` of either becomes a refusal.
+    private func read(
+        _ request: Request, _ context: GatewayContext,
+        _ answer: (Data, inout RequestLog) async throws -> Response
+    ) async throws -> Response {
         var log = RequestLog(route: request.uri.path, logger: logger)
         let body: Data
         do {
@@ -81,14 +93,29 @@ struct GatewayResponder: HTTPResponder {
             throw error
         }
         do {
-            let call = try call(endpoint, body)
-            log.note(.promptTokens, call.request.prompt.count)
-            let generation = try submit(call)
-            return try await answer(call, generation, context.channel, log)
+            return try await answer(body, &log)
         } catch let error as APIError {
             log.end(error.status, error: error)
             return try .refusal(error)
         }
+    }
+
+    private func answer(
+        _ endpoint: Endpoint, _ body: Data, _ channel: any Channel, _ log: inout RequestLog
+    ) async throws -> Response {
+        let call = try call(endpoint, body)
+        log.note(.promptTokens, call.request.prompt.count)
+        let generation = try submit(call)
+        return try await answer(call, generation, channel, log)
+    }
+
+    private func tokenize(_ body: Data, _ log: inout RequestLog) throws -> Response {
+        let tokens = try RequestParsing.decode(TokenizeFields.self, from: body).tokens(for: service)
+        log.note(.promptTokens, tokens.count)
+        let response = try Response.json(
+            TokenizeBody(count: tokens.count, contextLength: service.contextLength, tokens: tokens))
+        log.end(.ok)
+        return response
     }
 
     private func call(_ endpoint: Endpoint, _ body: Data) throws(APIError) -> Call {

@@ -13,6 +13,14 @@ extension Response {
         return headOnly ? response.createHeadResponse() : response
     }
 
+    /// Metrics in Prometheus' text format, or only the head that they would have.
+    static func metrics(_ text: String, headOnly: Bool) -> Response {
+        let response = Response(
+            status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+        return headOnly ? response.createHeadResponse() : response
+    }
+
     /// A JSON text as body.
     init(json: ByteBuffer, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]) {
         var headers = headers

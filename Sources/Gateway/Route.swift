@@ -6,10 +6,12 @@ import Hummingbird
 /// An endpoint of the gateway.
 enum Route: Equatable, Sendable {
     case answer(Endpoint)
+    case tokenize
     case models
     case model(id: String)
     case live
     case ready
+    case metrics
 
     /// What a request's first line asks for.
     enum Match: Equatable, Sendable {
@@ -31,9 +33,11 @@ enum Route: Equatable, Sendable {
         switch path {
         case "/v1/completions": return (.answer(.completions), true)
         case "/v1/chat/completions": return (.answer(.chat), true)
+        case "/tokenize": return (.tokenize, true)
         case models: return (.models, false)
         case "/health/live": return (.live, false)
         case "/health/ready": return (.ready, false)
+        case "/metrics": return (.metrics, false)
         case _ where path.hasPrefix(models + "/") && path.count > models.count + 1:
             let id = String(path.dropFirst(models.count + 1))
             return (.model(id: id.removingPercentEncoding ?? id), false)

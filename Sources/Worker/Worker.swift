@@ -62,6 +62,7 @@ public final class Worker: Sendable {
         hello.model = (configuration.modelDirectory as NSString).lastPathComponent
         hello.layerCount = UInt32(layerCount)
         hello.name = configuration.name
+        hello.threads = UInt32(clamping: configuration.threads)
         try Self.check(configuration, layerCount: layerCount)
         hello.kvRows = UInt64(
             configuration.kvRows

@@ -138,7 +138,9 @@ struct CoordinatorCommand: AsyncParsableCommand {
         Console.say("listening \(coordinator.endpoint)")
 
         let (host, port) = Self.split(http)
-        let gateway = Gateway(service: coordinator, host: host, port: port, logger: logger) { bound in
+        let gateway = Gateway(
+            service: coordinator, host: host, port: port, version: WinnowVersion.text, logger: logger
+        ) { bound in
             ready.bound("http://\(host):\(bound)")
         }
         // The gateway ends first, so that it can still tell its clients how their requests ended.

@@ -179,22 +179,37 @@ struct PipelineTests {
             let request = GenerationRequest(
                 prompt: [bos], maxTokens: 2000, sampling: greedy, ignoreEOS: true, speculation: dense)
             let generation = try pipeline.coordinator.submit(request)
+            // Workers say hello in any order, so any of the three may be the spare.
+            let names = pipeline.coordinator.metrics().stages.map(\.worker)
+            let lost = try #require(names.first)
+            let spare = try #require(["w0", "w1", "w2"].first { !names.contains($0) })
             var seen = 0
             do {
                 for try await event in generation {
                     guard case .token = event else { continue }
                     seen += 1
-                    if seen == 3 { pipeline.workers[0].stop() }
+                    if seen == 3 { pipeline.workers[Int(lost.dropFirst()) ?? 0].stop() }
                 }
                 Issue.record("the request outlived its worker")
                 return
             } catch let error as RequestError {
                 #expect(error.code == .workerLost)
             }
-            #expect(try await pipeline.up().contains("w2"))
+            #expect(try await pipeline.up().contains(spare))
             let again = try await pipeline.answer(
                 GenerationRequest(prompt: [bos], maxTokens: 20, sampling: greedy, speculation: dense))
             #expect(again.tokens.count == 20)
+
+            let metrics = pipeline.coordinator.metrics()
+            #expect(metrics.requests == [.failed: 1, .finished: 1])
+            #expect(metrics.generatedTokens >= seen + 20)
+            // Whoever was replaced keeps the sums of its work, and holds nothing any more.
+            #expect(metrics.stages.allSatisfy { $0.busy > .zero && $0.rows >= $0.microBatches })
+            #expect(metrics.stages.first { $0.worker == lost }?.holding == nil)
+            let standing = metrics.stages.filter { $0.holding != nil }
+            #expect(standing.map(\.stage) == [0, 1])
+            #expect(Set(standing.map(\.worker)) == Set(names + [spare]).subtracting([lost]))
+            #expect(standing.allSatisfy { $0.holding?.threads == 1 && $0.holding?.kvRowsBudget == 20_000 })
         }
     }
 

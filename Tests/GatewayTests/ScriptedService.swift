@@ -57,6 +57,7 @@ final class ScriptedService: GenerationService {
 
     private let script: Script
     private let state: Mutex<(count: UInt64, readiness: Readiness)>
+    private let measured = Mutex(ServiceMetrics())
     private let submitted: AsyncStream<Submission>.Continuation
     private let cancelled: AsyncStream<UInt64>.Continuation
 
@@ -78,6 +79,10 @@ final class ScriptedService: GenerationService {
     func readiness() -> Readiness { state.withLock { $0.readiness } }
 
     func set(_ readiness: Readiness) { state.withLock { $0.readiness = readiness } }
+
+    func metrics() -> ServiceMetrics { measured.withLock { $0 } }
+
+    func set(_ metrics: ServiceMetrics) { measured.withLock { $0 = metrics } }
 
     func submit(_ request: GenerationRequest) throws(RequestError) -> Generation {
         let id = state.withLock { state in

@@ -178,6 +178,9 @@ package nonisolated struct Winnow_Wire_V1_Hello: Sendable {
 
   package var name: String = String()
 
+  /// My compute threads; 0: not said.
+  package var threads: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -804,7 +807,7 @@ nonisolated extension Winnow_Wire_V1_Envelope: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Winnow_Wire_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fingerprint\0\u{1}model\0\u{3}layer_count\0\u{3}data_endpoint\0\u{3}layer_first\0\u{3}layer_end\0\u{3}kv_rows\0\u{1}name\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fingerprint\0\u{1}model\0\u{3}layer_count\0\u{3}data_endpoint\0\u{3}layer_first\0\u{3}layer_end\0\u{3}kv_rows\0\u{1}name\0\u{1}threads\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -820,6 +823,7 @@ nonisolated extension Winnow_Wire_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.layerEnd) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.kvRows) }()
       case 8: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.threads) }()
       default: break
       }
     }
@@ -850,6 +854,9 @@ nonisolated extension Winnow_Wire_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 8)
     }
+    if self.threads != 0 {
+      try visitor.visitSingularUInt32Field(value: self.threads, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -862,6 +869,7 @@ nonisolated extension Winnow_Wire_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.layerEnd != rhs.layerEnd {return false}
     if lhs.kvRows != rhs.kvRows {return false}
     if lhs.name != rhs.name {return false}
+    if lhs.threads != rhs.threads {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

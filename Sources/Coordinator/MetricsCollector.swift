@@ -1,0 +1,159 @@
+import Synchronization
+
+/// Turns events of requests and pipelines into metrics. A pure value: events and their times in, sums out.
+package struct MetricsCollector {
+    package typealias Instant = ContinuousClock.Instant
+
+    private struct UnderWay {
+        var phase = ServiceMetrics.Phase.queue
+        var since: Instant
+        var hasLeftQueue = false
+    }
+
+    /// Workers that come and go under ever new names leave no more series behind than this.
+    package static let maxStages = 1024
+
+    private var sums = ServiceMetrics()
+    private var requests: [UInt64: UnderWay] = [:]
+
+    package init() {}
+
+    /// All sums and levels at this moment.
+    package var metrics: ServiceMetrics {
+        var metrics = sums
+        for request in requests.values {
+            switch request.phase {
+            case .queue: metrics.waiting += 1
+            case .speculate: metrics.speculating += 1
+            case .prefill, .decode: metrics.running += 1
+            }
+        }
+        metrics.stages.sort { ($0.pipeline, $0.stage, $0.worker) < ($1.pipeline, $1.stage, $1.worker) }
+        return metrics
+    }
+
+    // MARK: Requests
+
+    package mutating func refused() { sums.requests[.refused, default: 0] += 1 }
+
+    package mutating func accepted(_ id: UInt64, now: Instant) { requests[id] = UnderWay(since: now) }
+
+    /// The speculator begins with the request's prompt.
+    package mutating func speculationBegan(_ id: UInt64, now: Instant) { enter(.speculate, id, now) }
+
+    /// The speculator is done with a prompt, whether it scored it or gave it up.
+    package mutating func speculationEnded(_ id: UInt64, busy: Duration, isScored: Bool, now: Instant) {
+        sums.speculatorBusy += busy
+        if isScored { sums.speculatorPrompts += 1 }
+        if requests[id]?.phase == .speculate { enter(.queue, id, now) }
+    }
+
+    /// The prompt is on its way to the pipeline, pruned or not.
+    package mutating func pruned(promptTokens: Int, keptTokens: Int) {
+        sums.promptTokens += promptTokens
+        sums.keptTokens += keptTokens
+    }
+
+    /// The request's first rows leave for the pipeline.
+    package mutating func prefillBegan(_ id: UInt64, now: Instant) { enter(.prefill, id, now) }
+
+    package mutating func firstToken(_ id: UInt64, now: Instant) { enter(.decode, id, now) }
+
+    package mutating func generated(tokens: Int) { sums.generatedTokens += tokens }
+
+    /// The request's one end. Unknown requests are ignored.
+    package mutating func ended(_ id: UInt64, _ outcome: ServiceMetrics.Outcome, now: Instant) {
+        guard let request = requests.removeValue(forKey: id) else { return }
+        add(request, until: now)
+        sums.requests[outcome, default: 0] += 1
+    }
+
+    private mutating func enter(_ phase: ServiceMetrics.Phase, _ id: UInt64, _ now: Instant) {
+        guard var request = requests[id] else { return }
+        add(request, until: now)
+        request.hasLeftQueue = true
+        request.phase = phase
+        request.since = now
+        requests[id] = request
+    }
+
+    private mutating func add(_ request: UnderWay, until now: Instant) {
+        let isSecondWait = request.phase == .queue && request.hasLeftQueue
+        // Events of two threads may come a moment out of order.
+        sums.phases[request.phase, default: .init()].time += max(.zero, request.since.duration(to: now))
+        if !isSecondWait { sums.phases[request.phase, default: .init()].requests += 1 }
+    }
+
+    // MARK: Pipelines
+
+    /// A pipeline can serve, made of these stages. `kvRows`: the budget each of them keeps to.
+    package mutating func stood(pipeline: Int, stages: [Registry.Placed], kvRows: Int) {
+        fell(pipeline: pipeline)
+        for (stage, placed) in stages.enumerated() {
+            var entry = ServiceMetrics.Stage(pipeline: pipeline, stage: stage, worker: placed.worker)
+            if let index = sums.stages.firstIndex(where: {
+                $0.pipeline == pipeline && $0.stage == stage && $0.worker == placed.worker
+            }) {
+                entry = sums.stages.remove(at: index)
+            }
+            entry.holding = ServiceMetrics.Holding(
+                layers: placed.layers, threads: placed.threads > 0 ? placed.threads : nil, kvRowsBudget: kvRows)
+            sums.stages.append(entry)
+        }
+        while sums.stages.count > Self.maxStages, let oldest = sums.stages.firstIndex(where: { $0.holding == nil }) {
+            sums.stages.remove(at: oldest)
+        }
+    }
+
+    /// The pipeline is no more: its workers keep their sums and hold nothing.
+    package mutating func fell(pipeline: Int) {
+        for index in sums.stages.indices where sums.stages[index].pipeline == pipeline {
+            sums.stages[index].holding = nil
+        }
+    }
+
+    /// A micro-batch came out of the pipeline.
+    ///
+    /// - Parameter stageMicroseconds: each stage's compute time; ignored unless there is one for every stage.
+    package mutating func completed(pipeline: Int, rows: Int, stageMicroseconds: [UInt64]) {
+        let standing = sums.stages.indices.filter {
+            sums.stages[$0].pipeline == pipeline && sums.stages[$0].holding != nil
+        }
+        guard standing.count == stageMicroseconds.count else { return }
+        for index in standing {
+            guard stageMicroseconds.indices.contains(sums.stages[index].stage) else { continue }
+            // No micro-batch takes a day; sums of what a broken worker says must not overflow.
+            let microseconds = min(stageMicroseconds[sums.stages[index].stage], 86_400_000_000)
+            sums.stages[index].busy += .microseconds(Int64(microseconds))
+            sums.stages[index].microBatches += 1
+            sums.stages[index].rows += rows
+        }
+    }
+
+    package mutating func kvRowsUsed(pipeline: Int, stage: Int, rows: Int) {
+        for index in sums.stages.indices
+        where sums.stages[index].pipeline == pipeline && sums.stages[index].stage == stage {
+            sums.stages[index].holding?.kvRowsUsed = rows
+        }
+    }
+}
+
+extension RequestError {
+    /// How a request that ended with this error is counted.
+    var outcome: ServiceMetrics.Outcome {
+        switch code {
+        case .cancelled: .cancelled
+        case .invalidRequest, .promptTooLong, .overloaded, .unavailable: .refused
+        case .workerLost, .deadlineExceeded, .internalError: .failed
+        }
+    }
+}
+
+/// The metrics as several threads add to them: admission on any, the speculator on its own, the rest on the coordinator's.
+final class MetricsLedger: Sendable {
+    private let collector = Mutex(MetricsCollector())
+
+    func record(_ event: (inout MetricsCollector) -> Void) { collector.withLock { event(&$0) } }
+
+    var metrics: ServiceMetrics { collector.withLock { $0.metrics } }
+}

@@ -1,0 +1,107 @@
+// `GET /metrics`: the service's metrics under the names that dashboards and the load generator know them by.
+
+import Coordinator
+
+extension ServiceMetrics {
+    /// The body of the answer.
+    func prometheusText(version: String) -> String {
+        var text = PrometheusText()
+        text.write(
+            "winnow_build_info", .gauge, "The release that runs here.", [.init(.count(1), ["version": version])])
+        writeRequests(to: &text)
+        writePhases(to: &text)
+        writeTokens(to: &text)
+        writeStageSums(to: &text)
+        writeStageLevels(to: &text)
+        return text.text
+    }
+
+    private func writeRequests(to text: inout PrometheusText) {
+        text.write(
+            "winnow_requests_total", .counter, "Requests by how they ended; refused ones were never served.",
+            Outcome.allCases.map { .init(.count(requests[$0] ?? 0), ["outcome": $0.rawValue]) })
+        text.write(
+            "winnow_requests_waiting", .gauge,
+            "Requests that wait for the speculator or for room in the pipeline.", [.init(.count(waiting))])
+        text.write(
+            "winnow_requests_speculating", .gauge, "Requests whose prompt is being scored.",
+            [.init(.count(speculating))])
+        text.write(
+            "winnow_requests_running", .gauge, "Requests in the pipeline, in prefill or decode.",
+            [.init(.count(running))])
+    }
+
+    private func writePhases(to text: inout PrometheusText) {
+        text.write(
+            "winnow_phase_seconds_total", .counter,
+            "Time that requests spent in each phase; the phases of a request share none.",
+            Phase.allCases.map { .init(.time(phases[$0]?.time ?? .zero), ["phase": $0.rawValue]) })
+        text.write(
+            "winnow_phase_requests_total", .counter, "Requests that have left each phase.",
+            Phase.allCases.map { .init(.count(phases[$0]?.requests ?? 0), ["phase": $0.rawValue]) })
+    }
+
+    private func writeTokens(to text: inout PrometheusText) {
+        text.write(
+            "winnow_prompt_tokens_total", .counter, "Prompt tokens, unpruned, of requests that went to the pipeline.",
+            [.init(.count(promptTokens))])
+        text.write(
+            "winnow_kept_tokens_total", .counter, "Prompt tokens of the same requests that were kept.",
+            [.init(.count(keptTokens))])
+        text.write(
+            "winnow_generated_tokens_total", .counter, "Tokens generated.", [.init(.count(generatedTokens))])
+        text.write(
+            "winnow_speculator_busy_seconds_total", .counter,
+            "Time the speculator spent on prompts, those given up included.", [.init(.time(speculatorBusy))])
+        text.write(
+            "winnow_speculator_prompts_total", .counter, "Prompts the speculator has scored.",
+            [.init(.count(speculatorPrompts))])
+    }
+
+    private func writeStageSums(to text: inout PrometheusText) {
+        text.write(
+            "winnow_stage_busy_seconds_total", .counter,
+            "Time a stage's worker spent computing the micro-batches that came out of the pipeline.",
+            stages.map { $0.sample(.time($0.busy)) })
+        text.write(
+            "winnow_stage_micro_batches_total", .counter, "Micro-batches a stage's worker has computed.",
+            stages.map { $0.sample(.count($0.microBatches)) })
+        text.write(
+            "winnow_stage_rows_total", .counter, "Token rows of those micro-batches.",
+            stages.map { $0.sample(.count($0.rows)) })
+    }
+
+    private func writeStageLevels(to text: inout PrometheusText) {
+        func levels(_ value: (Holding) -> Int?) -> [PrometheusText.Sample] {
+            stages.compactMap { stage in
+                stage.holding.flatMap(value).map { stage.sample(.count($0)) }
+            }
+        }
+        text.write(
+            "winnow_stage_threads", .gauge, "Compute threads of a standing stage's worker.", levels(\.threads))
+        text.write(
+            "winnow_kv_tokens_used", .gauge,
+            "KV cache rows, one a token, that requests hold on a standing stage, as of its worker's last heartbeat.",
+            levels(\.kvRowsUsed))
+        text.write(
+            "winnow_kv_tokens_budget", .gauge, "KV cache rows that requests may hold on a standing stage.",
+            levels(\.kvRowsBudget))
+        text.write(
+            "winnow_pipeline_info", .gauge, "The layers of each standing stage, first and last.",
+            stages.compactMap { stage in
+                guard let layers = stage.holding?.layers, let last = layers.last else { return nil }
+                return .init(
+                    .count(1),
+                    [
+                        "pipeline": "\(stage.pipeline)", "stage": "\(stage.stage)",
+                        "layers": "\(layers.lowerBound)-\(last)",
+                    ])
+            })
+    }
+}
+
+extension ServiceMetrics.Stage {
+    fileprivate func sample(_ value: PrometheusText.Value) -> PrometheusText.Sample {
+        .init(value, ["pipeline": "\(pipeline)", "stage": "\(stage)", "worker": worker])
+    }
+}

@@ -1,0 +1,78 @@
+// The body of POST /tokenize, as vLLM has it.
+
+import Coordinator
+import Tokenizer
+
+/// A text or a conversation to count the tokens of.
+struct TokenizeFields: Decodable, Sendable {
+    enum Source: Sendable {
+        case text(String, addSpecialTokens: Bool)
+        case chat([ChatFields.Message])
+    }
+
+    /// `nil`: whichever is served.
+    var model: String?
+    var source: Source
+
+    private static let names: Set<String> = ["model", "prompt", "messages", "add_special_tokens"]
+    /// Fields of vLLM's that are taken with the value that says what happens anyway.
+    private static let fixed: [String: Bool] = [
+        "add_generation_prompt": true, "continue_final_message": false, "return_token_strs": false,
+    ]
+
+    init(from decoder: any Decoder) throws {
+        let fields = try Fields(decoder, called: "The request body")
+        try fields.refuseUnknown(Self.names.union(Self.fixed.keys))
+        for (name, value) in Self.fixed.sorted(by: { $0.key < $1.key }) {
+            if let found = try fields.boolean(name), found != value { throw Self.unsupported(name, send: value) }
+        }
+        model = try fields.string("model")
+        let addSpecialTokens = try fields.boolean("add_special_tokens")
+        let messages: [ChatFields.Message]? = try fields.value("messages", expected: "an array of messages")
+        switch (try fields.string("prompt"), messages) {
+        case (let text?, nil):
+            source = .text(text, addSpecialTokens: addSpecialTokens ?? true)
+        case (nil, let messages?):
+            guard !messages.isEmpty else {
+                throw APIError.invalid("messages", "'messages' is empty: send at least one message.")
+            }
+            // A conversation's special tokens are those of its template, and no others.
+            if addSpecialTokens == true { throw Self.unsupported("add_special_tokens", send: false) }
+            source = .chat(messages)
+        case (nil, nil):
+            throw APIError.invalid("prompt", "'prompt' is missing: send a text as 'prompt', or 'messages'.")
+        case (_?, _?):
+            throw APIError.invalid("messages", "'prompt' and 'messages' are both there: send one of them.")
+        }
+    }
+
+    private static func unsupported(_ name: String, send value: Bool) -> APIError {
+        .invalid(
+            name, "'\(name)' is not supported with this value: leave it out or send \(value).",
+            code: "unsupported_field")
+    }
+
+    /// The tokens that a request with the same text or conversation would have.
+    func tokens(for service: any GenerationService) throws(APIError) -> [Int32] {
+        if let model { try Call.checkModel(model, service) }
+        switch source {
+        case .text(let text, let addSpecialTokens):
+            return service.tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
+        case .chat(let messages):
+            return try Call.rendered(messages, service).tokens
+        }
+    }
+}
+
+/// The answer to it.
+struct TokenizeBody: Encodable, Sendable {
+    var count: Int
+    /// The most tokens prompt and answer may have together.
+    var contextLength: Int
+    var tokens: [Int32]
+
+    enum CodingKeys: String, CodingKey {
+        case count, tokens
+        case contextLength = "max_model_len"
+    }
+}
