@@ -1,4 +1,3 @@
-import Dispatch
 import Foundation
 import Launcher
 
@@ -9,28 +8,24 @@ final class EndSignals {
     private let signals = StopSignals()
     private let stream: AsyncStream<StopReason>
     private let relay: Task<Void, Never>
-    private let input: (any DispatchSourceRead)?
 
     init(withStandardInput: Bool) {
         let (stream, continuation) = AsyncStream.makeStream(of: StopReason.self, bufferingPolicy: .bufferingNewest(8))
         self.stream = stream
         let reasons = signals.reasons
         relay = Task { for await reason in reasons { continuation.yield(reason) } }
-        guard withStandardInput else {
-            input = nil
-            return
-        }
-        let source = DispatchSource.makeReadSource(fileDescriptor: STDIN_FILENO)
-        source.setEventHandler {
+        guard withStandardInput else { return }
+        // A thread that reads, not a dispatch source: those crash now and then when the descriptor they watch ends while
+        // the process does. It needs no end of its own.
+        Thread.detachNewThread {
             var bytes = [UInt8](repeating: 0, count: 4096)
             // What is written there is of no interest, only that it ends.
-            if read(STDIN_FILENO, &bytes, bytes.count) <= 0 {
-                source.cancel()
-                continuation.yield(.terminate)
+            while true {
+                let count = read(STDIN_FILENO, &bytes, bytes.count)
+                if count == 0 || (count < 0 && errno != EINTR) { break }
             }
+            continuation.yield(.terminate)
         }
-        source.resume()
-        input = source
     }
 
     /// The first of them.
@@ -42,6 +37,5 @@ final class EndSignals {
     deinit {
         relay.cancel()
         signals.cancel()
-        input?.cancel()
     }
 }

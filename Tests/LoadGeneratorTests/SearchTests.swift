@@ -47,4 +47,53 @@ struct SearchTests {
             #expect(errors.count { abs($0) <= 0.05 } >= 18)
         }
     }
+
+    /// A server that keeps its promise up to a rate, and a generator that keeps up to another.
+    private func search(
+        server: Double, generator: Double = .infinity, ceiling: Double = 1000, lateRuns: Set<Int> = [],
+        isProvable: Bool = true
+    ) -> (finding: RateFinding, steps: [RateStep]) {
+        var search = MaximalRateSearch(.init(start: 10, ceiling: ceiling, confirmations: 2, seed: 1))
+        var steps: [RateStep] = []
+        while let step = search.next {
+            steps.append(step)
+            let holds = step.rate <= server
+            let outcome: StepOutcome =
+                step.rate > generator || lateRuns.contains(steps.count - 1)
+                ? .invalid : !holds ? .broken : isProvable ? .proved : .holds
+            let samples = isProvable ? 1000 : 10
+            search.record(outcome, [Evidence(.p99, samples: samples, misses: holds ? 0 : samples / 2)])
+        }
+        return (search.finding, steps)
+    }
+
+    @Test("a steady server's limit is found from below, wherever it lies", arguments: [0.7, 9, 10, 11, 63, 640])
+    func steady(limit: Double) {
+        let (finding, steps) = search(server: limit)
+        #expect(finding.verdict == .valid)
+        #expect(finding.highest.map { $0 <= limit && $0 * 1.05 >= limit } == true)
+        #expect(finding.lowestBroken.map { $0 > limit } == true)
+        #expect(Set(steps.map(\.seed)).count == steps.count)
+        #expect(steps.suffix(3).map(\.purpose) == [.confirm, .confirm, .confirm])
+    }
+
+    @Test("a server that keeps no promise, one that keeps all, and a late generator are told apart")
+    func ends() {
+        let never = search(server: 0).finding
+        #expect(never.verdict == .missed && never.highest == nil)
+        let always = search(server: 5000).finding
+        #expect(always.verdict == .valid && always.highest == 1000 && always.reasons.count == 1)
+        let late = search(server: 500, generator: 50).finding
+        #expect(late.verdict == .invalid && late.highest.map { $0 <= 50 } == true && late.lowestBroken == nil)
+        let short = search(server: 63, isProvable: false).finding
+        #expect(short.verdict == .inconclusive && short.highest != nil)
+        #expect(search(server: 5, generator: 0).finding.verdict == .invalid)
+    }
+
+    @Test("a busy moment of the generator is tried again, not taken for its limit")
+    func busyMoments() {
+        let (finding, steps) = search(server: 63, lateRuns: [0, 3, 4])
+        #expect(finding.verdict == .valid && finding.highest.map { $0 <= 63 && $0 * 1.05 >= 63 } == true)
+        #expect(steps[0].rate == steps[1].rate && steps[0].seed != steps[1].seed)
+    }
 }

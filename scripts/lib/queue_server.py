@@ -1,6 +1,7 @@
 """A server whose maximal QPS is known: one server, one queue, a stated service time. Standard library only.
 
-    queue_server.py [--service MS] [--law constant|exponential] [--seed N] [--tokens N] [--stall-every S --stall S]
+    queue_server.py [--service MS] [--law constant|exponential] [--seed N] [--tokens N] [--stall-after S --stall S]
+                    [--tls CERTIFICATE.pem KEY.pem]
 
 It speaks just enough of the OpenAI protocol to be measured: a request waits for those before it, takes its service time,
 and is then answered by an event stream of --tokens chunks. Nothing is computed: the queue is arithmetic, the waiting a timer,
@@ -11,6 +12,8 @@ import argparse
 import asyncio
 import json
 import random
+import selectors
+import ssl
 import sys
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -20,6 +23,7 @@ parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--tokens", type=int, default=1, help="chunks of an answer, all at once (default 1)")
 parser.add_argument("--stall-after", type=float, default=0, help="seconds after the first request at which it stalls")
 parser.add_argument("--stall", type=float, default=0, help="seconds the stall lasts")
+parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="serve https")
 options = parser.parse_args()
 
 service = options.service / 1000
@@ -90,12 +94,18 @@ class Connection(asyncio.Protocol):
 
 
 async def main():
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=4096)
-    print(f"ready http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    context = None
+    if options.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*options.tls)
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=4096, ssl=context)
+    print(f"ready {'https' if context else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
 
+# epoll's timers are whole milliseconds, which is a visible part of the service time; select's are not. It holds 1000 connections.
+loop = asyncio.SelectorEventLoop(selectors.SelectSelector()) if service else asyncio.new_event_loop()
 try:
-    asyncio.run(main())
+    loop.run_until_complete(main())
 except KeyboardInterrupt:
     sys.exit(130)

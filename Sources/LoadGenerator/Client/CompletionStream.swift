@@ -15,6 +15,9 @@ public struct PrefillReport: Sendable, Equatable, Decodable {
     /// Why the prompt was prefilled whole although pruning was asked for.
     public var fallback: String?
 
+    /// A report that says nothing yet.
+    public init() {}
+
     private enum CodingKeys: String, CodingKey {
         case promptTokens = "prompt_tokens"
         case keptTokens = "kept_tokens"

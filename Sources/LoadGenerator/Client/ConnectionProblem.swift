@@ -23,6 +23,11 @@ enum ConnectionProblem {
     /// The socket layer's errors say the operation, the reason and its number, once per address that was tried.
     private static func socketProblem(_ description: String) -> String {
         let reasons = [
+            (
+                "CERTIFICATE_VERIFY_FAILED",
+                "the server's certificate is not trusted: name it with --ca-file, or use --insecure"
+            ),
+            ("WRONG_VERSION_NUMBER", "the server does not speak TLS: write http:// instead of https://"),
             ("Connection refused", "connection refused: is the server running there?"),
             ("UnknownHost", "unknown host name"),
             ("Network is unreachable", "network unreachable"),

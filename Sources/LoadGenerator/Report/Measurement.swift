@@ -92,7 +92,7 @@ public struct ModeSummary: Codable, Sendable, Equatable {
     /// The median TTFT without load.
     @OrNull public var unloadedTtftMs: Double?
     /// The median E2E without load.
-    @OrNull public var unloadedE2eMs: Double?
+    @OrNull public var unloadedEndToEndMs: Double?
     /// The regime of each run by the paper's method; absent otherwise.
     public var regimes: [PaperRule.Regime]?
     /// The index of the run that shows the mode at its maximum.
@@ -113,7 +113,7 @@ public struct ModeSummary: Codable, Sendable, Equatable {
         maxQps = result.finding.highest
         maxQpsBroken = result.finding.lowestBroken
         unloadedTtftMs = LatencySummary.milliseconds(result.unloaded?.median(.ttft))
-        unloadedE2eMs = LatencySummary.milliseconds(result.unloaded?.median(.e2e))
+        unloadedEndToEndMs = LatencySummary.milliseconds(result.unloaded?.median(.e2e))
         runs = result.runs.map { run in
             RunSummary(run.result, load: run.load, step: run.step, judgement: run.judgement, server: run.server)
         }
@@ -170,7 +170,7 @@ public struct Measurement: Encodable, Sendable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case schemaVersion, target, model, verdict, reasons, maxQps, maxQpsBroken, unloadedTtftMs, unloadedE2eMs
+        case schemaVersion, target, model, verdict, reasons, maxQps, maxQpsBroken, unloadedTtftMs, unloadedEndToEndMs
         case offeredRate, achievedRate, modes, comparisons
     }
 
@@ -188,7 +188,7 @@ public struct Measurement: Encodable, Sendable {
         try container.encode(mode?.maxQps, forKey: .maxQps)
         try container.encode(mode?.maxQpsBroken, forKey: .maxQpsBroken)
         try container.encode(mode?.unloadedTtftMs, forKey: .unloadedTtftMs)
-        try container.encode(mode?.unloadedE2eMs, forKey: .unloadedE2eMs)
+        try container.encode(mode?.unloadedEndToEndMs, forKey: .unloadedEndToEndMs)
         try container.encode(modes, forKey: .modes)
         try container.encode(comparisons, forKey: .comparisons)
     }

@@ -29,8 +29,9 @@ public struct CampaignMode: Sendable {
 public enum LoadShape: Sendable {
     /// At the step's rate, for this long.
     case timed(ArrivalProcess, Duration)
-    /// At the step's rate, so many of them on average in this time, and at least so many.
-    case counted(ArrivalProcess, Duration, minimum: Int)
+    /// At the step's rate, so many of them on average in this time, and at least so many; bracketing runs are content
+    /// with the second number, because the first rates are far from the answer.
+    case counted(ArrivalProcess, Duration, minimum: Int, bracket: Int? = nil)
     /// As recorded, whatever the step's rate.
     case recorded(ArrivalSchedule)
     /// By users in turn, whatever the step's rate.
@@ -38,18 +39,21 @@ public enum LoadShape: Sendable {
 
     /// The load of a step.
     ///
-    /// Bracketing runs are half as long as the others: the first rates are far from the answer.
     /// - Throws: a usage error when the rate and the length make too many requests.
     public func load(of step: RateStep) throws(LoadGeneratorError) -> Load {
         switch self {
         case .timed(let process, let duration):
             return .open(try ArrivalSchedule(process, rate: step.rate, duration: duration, seed: step.seed))
-        case .counted(let process, let duration, let minimum):
-            let wanted = max(Double(minimum), (step.rate * duration.seconds).rounded())
+        case .counted(let process, let duration, let minimum, let bracket):
+            // Up: a run that is a hair too short proves nothing.
+            let wanted = max(Double(minimum), (step.rate * duration.seconds).rounded(.up))
             guard wanted <= Double(ArrivalSchedule.maximumCount) else {
                 throw LoadGeneratorError(.usage, "duration", "makes too many requests at \(step.rate)/s: shorten it")
             }
-            let count = step.purpose == .bracket ? max(1, Int(wanted) / 2) : Int(wanted)
+            let inTime = (step.rate * duration.seconds).rounded(.up)
+            let count =
+                step.purpose == .bracket
+                ? Int(min(wanted, max(Double(bracket ?? minimum), inTime))) : Int(wanted)
             return .open(try ArrivalSchedule(process, rate: step.rate, count: count, seed: step.seed))
         case .recorded(let schedule): return .open(schedule)
         case .closed(let concurrency, let duration): return .closed(concurrency: concurrency, duration: duration)
@@ -61,8 +65,12 @@ public enum LoadShape: Sendable {
         switch self {
         case .timed(_, let duration), .closed(_, let duration): duration
         case .recorded(let schedule): schedule.span
-        case .counted(_, let duration, let minimum):
-            max(duration, .seconds(min(1e9, Double(minimum) / step.rate))) / (step.purpose == .bracket ? 2 : 1)
+        case .counted(_, let duration, let minimum, let bracket):
+            max(
+                duration,
+                .seconds(
+                    min(1e9, Double(step.purpose == .bracket ? min(minimum, bracket ?? minimum) : minimum) / step.rate))
+            )
         }
     }
 }
@@ -105,6 +113,8 @@ public struct CampaignPlan: Sendable {
     public var budget: Duration?
     /// Requests that may be open at a time.
     public var openLimit: Int
+    /// How late the generator may be; see ``VerdictRules/maximumLateness``.
+    public var maximumLateness: Duration?
 
     /// Requests of the unloaded measurement of each mode.
     public static let unloadedRequests = 3
@@ -113,7 +123,8 @@ public struct CampaignPlan: Sendable {
     public init(
         way: Way, shape: LoadShape, levels: [ServiceLevel] = [], confidence: Double = 0.99,
         minimumDuration: Duration = .zero, seed: UInt64 = 1, warmUp: Int = 1, timeout: Duration = .seconds(60),
-        drainLimit: Duration = .seconds(60), pause: Duration = .zero, budget: Duration? = nil, openLimit: Int = 10_000
+        drainLimit: Duration = .seconds(60), pause: Duration = .zero, budget: Duration? = nil, openLimit: Int = 10_000,
+        maximumLateness: Duration? = nil
     ) {
         self.way = way
         self.shape = shape
@@ -127,6 +138,7 @@ public struct CampaignPlan: Sendable {
         self.pause = pause
         self.budget = budget
         self.openLimit = openLimit
+        self.maximumLateness = maximumLateness
     }
 
     /// Whether the modes must be measured without load first.
@@ -356,12 +368,13 @@ public final class Campaign: Sendable {
         }
         let judgement: Judgement
         if case .paper = plan.way {
-            judgement = Judgement(paper: result)
+            judgement = Judgement(paper: result, maximumLateness: plan.maximumLateness)
         } else {
             judgement = Judgement(
                 result,
                 VerdictRules(
-                    objectives: objectives, confidence: plan.confidence, minimumDuration: plan.minimumDuration))
+                    objectives: objectives, confidence: plan.confidence, minimumDuration: plan.minimumDuration,
+                    maximumLateness: plan.maximumLateness))
         }
         return CampaignRun(step: step, load: load, result: result, judgement: judgement, server: server)
     }

@@ -51,6 +51,8 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
 
     /// A rate this far below the first that still breaks a promise ends the search: the server can't keep it at all.
     private static let deepest = 1.0 / 4096
+    /// Runs in which the generator was late before that is taken for its limit: a busy moment is not.
+    private static let maximumInvalidRuns = 3
     /// Steps down after failed confirmations.
     private static let maximumStepsDown = 6
     /// Steps up after a rate that was taken for too high had passed.
@@ -63,6 +65,7 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
     private var high: Double?
     private var isHighInvalid = false
     private var runs = 0
+    private var invalidRuns = 0
     /// Confirmations of the present rate, and what they counted together.
     private var confirmed = 0
     private var pooled: [Evidence] = []
@@ -130,6 +133,9 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
         if outcome == .ended { return }
         // Every run but a repetition on the way has arrivals of its own.
         seed = seeds.next() >> 1
+        invalidRuns = outcome == .invalid ? invalidRuns + 1 : 0
+        if invalidRuns > 0, invalidRuns < Self.maximumInvalidRuns, runs < settings.maximumRuns { return }
+        invalidRuns = 0
         switch phase {
         case .bracket: bracket(outcome)
         case .bisect: bisect(outcome)

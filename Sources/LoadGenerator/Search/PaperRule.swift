@@ -46,8 +46,8 @@ public enum PaperRule {
 
 extension Judgement {
     /// Judges a run by the paper's rule. A rung that passes is not a proof: the paper asks for none.
-    public init(paper result: RunResult) {
-        let health = GeneratorHealth(result)
+    public init(paper result: RunResult, maximumLateness: Duration? = nil) {
+        let health = GeneratorHealth(result, maximumLateness: maximumLateness)
         if let bottleneck = health.bottleneck {
             self.init(verdict: .invalid, reasons: [bottleneck], result)
         } else if let problem = PaperRule.problem(result) {

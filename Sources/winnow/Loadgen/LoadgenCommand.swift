@@ -56,13 +56,16 @@ struct LoadgenCommand: AsyncParsableCommand {
         subcommands: [LoadgenCompare.self])
 
     @OptionGroup(title: "Server") var connection: LoadgenConnectionOptions
+    @OptionGroup(title: "Coordinator in process") var native: LoadgenNativeOptions
     @OptionGroup(title: "Load") var arrivals: LoadgenArrivalOptions
     @OptionGroup(title: "Requests") var requests: LoadgenRequestOptions
     @OptionGroup(title: "Promise and search") var verdict: LoadgenVerdictOptions
     @OptionGroup(title: "Reports") var output: LoadgenOutputOptions
 
     func run() async throws {
-        guard !connection.target.isEmpty else { throw ValidationError("Missing --target: the address of a server.") }
+        guard connection.target.isEmpty != (native.native == nil) else {
+            throw ValidationError("Give either --target, the address of a server, or --native.")
+        }
         do {
             try output.check()
             let load = try LoadgenPlan(arrivals: arrivals, verdict: verdict, requests: requests)
@@ -85,7 +88,15 @@ struct LoadgenCommand: AsyncParsableCommand {
     }
 
     private func measure(_ load: LoadgenPlan, _ modes: LoadgenModes) async throws {
-        let call = Task { try await open(connection.target[...], [], load, modes) }
+        let call = Task {
+            if let model = native.native {
+                try await NativeCoordinator.run(native, model: model) { coordinator in
+                    try await measure(load, modes.description, modes.modes(native: coordinator))
+                }
+            } else {
+                try await open(connection.target[...], [], load, modes)
+            }
+        }
         let interrupts = Interrupts { call.cancel() }
         defer { interrupts.stop() }
         do {

@@ -1,6 +1,7 @@
 // The options of `winnow loadgen` to modes: every server in every way it is asked.
 
 import ArgumentParser
+import Coordinator
 import Foundation
 import LoadGenerator
 
@@ -25,8 +26,15 @@ struct LoadgenModes {
                     ? "Say what to send: --prompts FILE, --prompt-tokens LENGTH, or a --trace."
                     : "Give either --prompts or --prompt-tokens.")
         }
+        guard requests.maxPromptTokens == nil || trace != nil else {
+            throw ValidationError("--max-prompt-tokens belongs to --trace.")
+        }
         if let limit = requests.maxPromptTokens, limit < 1 {
             throw ValidationError("--max-prompt-tokens must be at least 1.")
+        }
+        let shapesText = requests.outputTokens != nil || requests.sharedPrefix != 0 || requests.prefixGroups != 1
+        guard !shapesText || requests.promptTokens != nil else {
+            throw ValidationError("--output-tokens, --shared-prefix and --prefix-groups belong to --prompt-tokens.")
         }
     }
 
@@ -57,16 +65,13 @@ struct LoadgenModes {
     }
 
     /// The prompts, measured with the server's own tokenizer where it lends it.
-    func prompts(_ client: OpenAIClient, model: String) async throws -> any PromptSource {
+    private func prompts(_ counter: (any TokenCounter)?, address: String) async throws -> any PromptSource {
         if let file = requests.prompts { return try PromptSet(file: file) }
         var gauge = TokenGauge.assumed
-        if let counter = await client.tokenCounter(model: model) {
+        if let counter {
             gauge = try await TokenGauge.calibrated(by: counter, seed: seed)
         } else {
-            FileHandle.standardError.write(
-                Data(
-                    "winnow loadgen: \(client.address) counts no tokens: lengths are taken as 4 characters a token\n"
-                        .utf8))
+            Console.note("winnow loadgen: \(address) counts no tokens: lengths are taken as 4 characters a token")
         }
         if let trace { return SyntheticRequests(trace: trace, seed: seed, gauge: gauge) }
         guard let length = requests.promptTokens else { throw ValidationError("Say what to send: --prompts FILE.") }
@@ -77,19 +82,32 @@ struct LoadgenModes {
 
     /// The modes of one server.
     ///
-    /// - Parameters:
-    ///   - name: of the server, where there are several.
+    /// - Parameter name: of the server, where there are several.
     func modes(_ client: OpenAIClient, name: String?) async throws -> [CampaignMode] {
         let model: String = if let model = requests.model { model } else { try await client.firstModel() }
+        let counter = requests.prompts == nil ? await client.tokenCounter(model: model) : nil
+        return try await modes(client, address: client.address, model: model, counter: counter, name: name)
+    }
+
+    /// The modes of a coordinator in this process.
+    func modes(native service: any GenerationService) async throws -> [CampaignMode] {
+        try await modes(
+            NativeTarget(service: service), address: "in process", model: service.modelName,
+            counter: NativeTokenCounter(service: service), name: nil)
+    }
+
+    private func modes(
+        _ target: any LoadTarget, address: String, model: String, counter: (any TokenCounter)?, name: String?
+    ) async throws -> [CampaignMode] {
         let extraFields =
             try requests.extraBody.map { text in try JSONValue.object(parsing: text, place: "--extra-body") } ?? [:]
         let template = try RequestTemplate(model: model, maxTokens: requests.maxTokens, extraBody: extraFields)
-        let prompts = try await prompts(client, model: model)
+        let prompts = try await prompts(counter, address: address)
         let variants = try variants()
         return variants.map { variant in
             let title = [name, variants.count > 1 || name == nil ? variant.name : nil].compactMap(\.self)
             return CampaignMode(
-                name: title.joined(separator: " "), address: client.address, model: model, target: client,
+                name: title.joined(separator: " "), address: address, model: model, target: target,
                 source: TemplatedRequests(prompts, template: template, variant: variant))
         }
     }

@@ -82,7 +82,8 @@ struct LoadgenArrivalOptions: ParsableArguments {
     var concurrency: Int?
 
     @Option(
-        help: ArgumentHelp("Longest a request may take.", valueName: "time"), transform: Duration.init(parsing:))
+        help: ArgumentHelp("Longest a request may take. (default: 60s)", valueName: "time"),
+        transform: Duration.init(parsing:))
     var timeout: Duration = .seconds(60)
 
     @Option(
@@ -90,6 +91,13 @@ struct LoadgenArrivalOptions: ParsableArguments {
             "Longest wait for open requests after the last arrival. (default: the timeout)", valueName: "time"),
         transform: Duration.init(parsing:))
     var drain: Duration?
+
+    @Option(
+        help: ArgumentHelp(
+            "A run whose requests (1 in 100) were sent later than this is INVALID. (default: 5ms, or a twentieth of the median latency where that is more)",
+            valueName: "time"),
+        transform: Duration.init(parsing:))
+    var maxLateness: Duration?
 
     @Option(help: "Requests of each mode before anything counts.")
     var warmUp = 1

@@ -48,7 +48,9 @@ struct LoadgenPlan {
             way = .search(
                 start: arrivals.rate, ceiling: verdict.maxRate ?? ArrivalSchedule.maximumRate,
                 precision: verdict.precision, confirmations: verdict.confirmations)
-            shape = .counted(process, duration, minimum: verdict.samples ?? Self.samples(verdict))
+            shape = .counted(
+                process, duration, minimum: verdict.samples ?? Self.samples(verdict, misses: Self.tolerableMisses),
+                bracket: Self.samples(verdict, misses: 1))
         case .paper:
             way = .paper(verdict.ladder)
             shape = .counted(process, .zero, minimum: verdict.samples ?? PaperRule.requests)
@@ -57,7 +59,8 @@ struct LoadgenPlan {
             way: way, shape: shape, levels: verdict.levels, confidence: verdict.confidence,
             minimumDuration: isSearch ? arrivals.duration ?? .zero : .zero, seed: arrivals.seed,
             warmUp: arrivals.warmUp, timeout: timeout, drainLimit: arrivals.drain ?? timeout,
-            pause: verdict.pause ?? (isPaper ? PaperRule.pause : .zero), budget: verdict.maxTime, openLimit: openLimit)
+            pause: verdict.pause ?? (isPaper ? PaperRule.pause : .zero), budget: verdict.maxTime, openLimit: openLimit,
+            maximumLateness: arrivals.maxLateness)
         if case .timed(let process, let duration) = shape, case .single(let rate) = way {
             let schedule = try ArrivalSchedule(process, rate: rate, duration: duration, seed: arrivals.seed)
             if schedule.offsets.isEmpty {
@@ -68,10 +71,9 @@ struct LoadgenPlan {
         }
     }
 
-    private static func samples(_ verdict: LoadgenVerdictOptions) -> Int {
+    private static func samples(_ verdict: LoadgenVerdictOptions, misses: Int) -> Int {
         verdict.levels.map { level in
-            BinomialTest.samplesNeeded(
-                misses: tolerableMisses, level.percentile, confidence: verdict.confidence)
+            BinomialTest.samplesNeeded(misses: misses, level.percentile, confidence: verdict.confidence)
         }.max() ?? 100
     }
 

@@ -1,0 +1,162 @@
+// Whole campaigns against a real server whose maximal rate is known.
+
+import Foundation
+import LoadGenerator
+import Testing
+
+@Suite("campaigns", .serialized)
+struct CampaignTests {
+    private func campaign(
+        _ plan: CampaignPlan, variants: [RequestVariant] = [.asIs], _ script: @escaping TestServer.Script
+    ) async throws -> (modes: [CampaignModeResult], objectives: [Objective]) {
+        try await TestServer.run(script) { server in
+            let template = try RequestTemplate(model: "toy")
+            return try await OpenAIClient.withClient(address: server.address, connectionLimit: 2000) { client in
+                let modes = try variants.map { variant in
+                    CampaignMode(
+                        name: variant.name, address: client.address, model: "toy", target: client,
+                        source: try RepeatedRequests([template.request(for: Prompt(.text("q")), variant: variant)]))
+                }
+                let campaign = Campaign(plan, modes: modes)
+                return try await Task(executorPreference: OwnThread.shared) { try await campaign.run() }.value
+            }
+        }
+    }
+
+    private static func settings(_ kind: MeasurementKind, _ plan: CampaignPlan) -> LoadSettings {
+        LoadSettings(
+            kind: kind, prompts: "p", slo: plan.levels.map(\.text), plan: plan, maxTokens: nil, extraBody: [:],
+            command: [], version: "0", host: "here", system: "any", startedAt: Date(timeIntervalSince1970: 0))
+    }
+
+    @Test("a search measures the modes in turns, and reports all of it")
+    func search() async throws {
+        // One mode is always answered, the other always refused: nothing here hangs on how busy this machine is.
+        // SearchTests hold the statistics.
+        let plan = CampaignPlan(
+            way: .search(start: 50, ceiling: 100, precision: 0.1, confirmations: 2),
+            shape: .counted(.poisson, .milliseconds(100), minimum: 44),
+            levels: [try ServiceLevel(parsing: "ttft:p90:1000x")], timeout: .seconds(20), drainLimit: .seconds(20),
+            maximumLateness: .seconds(20))
+        let (modes, objectives) = try await campaign(plan, variants: [.dense, .keep(0.1), .keep(0.2)]) { request, _ in
+            request.body.contains(#""keep_rate":0.1"#) ? Answer.json(503, "") : Answer.whole(after: .milliseconds(10))
+        }
+        #expect(try #require(objectives.first?.bound) >= .seconds(10))
+        for mode in [modes[0], modes[2]] {
+            #expect(mode.finding.verdict == .valid && mode.finding.highest == 100 && mode.finding.lowestBroken == nil)
+            #expect(mode.runs.map(\.step.purpose) == [.bracket, .bracket, .confirm, .confirm])
+        }
+        #expect(modes[1].finding.verdict == .missed && modes[1].finding.highest == nil)
+        #expect(modes[1].runs.allSatisfy { $0.result.ending == .lost || $0.result.records.count <= 44 })
+        let measurement = Measurement(settings: Self.settings(.search, plan), results: modes)
+        let ratio = try #require(measurement.comparisons.first { $0.what == "maximal QPS" })
+        #expect(ratio.of == "keep 0.2" && ratio.ratio == 1)
+        let page = ReportPage(PageContent(measurement, objectives: objectives)).html()
+        #expect(page.contains("<svg") && page.contains("VALID") && page.contains("MISSED"))
+        let data = try ReportFile.json(measurement)
+        let fields = try JSONValue.object(parsing: String(decoding: data, as: UTF8.self), place: "report")
+        for key in [
+            "verdict", "max_qps", "offered_rate", "achieved_rate", "ttft_ms", "tpot_ms", "e2e_ms", "completed",
+            "failed",
+            "late_sends", "seed", "schema_version", "schedule_hash",
+        ] {
+            #expect(fields[key] != nil, "\(key) is missing")
+        }
+        // What is written can be read again.
+        let file = FileManager.default.temporaryDirectory.appending(path: "winnow-report-\(UUID().uuidString).json")
+        try data.write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        let read = try MeasurementFile(file: file.path)
+        #expect(read.modes == measurement.modes)
+        let compared = try Comparison.files(read, read, names: ("a", "b"))
+        #expect(compared.filter { $0.what == "TTFT p50" }.allSatisfy { $0.ratio == 1 } && compared.count > 4)
+    }
+
+    @Test("the paper's ladder goes up to the rate at which more than four requests time out")
+    func paper() async throws {
+        // At the last rate the server answers no more.
+        let answered = 100 + 100 + 2
+        let plan = CampaignPlan(
+            way: .paper(try LadderRates([200, 300, 400])), shape: .counted(.constant, .zero, minimum: 100), warmUp: 0,
+            timeout: .seconds(5), drainLimit: .seconds(20), maximumLateness: .seconds(20))
+        let (modes, _) = try await campaign(plan) { _, index in
+            // Three requests without load and one before each rung come on top.
+            index < answered + 3 ? Answer.whole() : [.wait(.seconds(600)), .close]
+        }
+        let mode = ModeSummary(modes[0], kind: .paper)
+        #expect(mode.maxQps == 300 && mode.maxQpsBroken == 400)
+        #expect(mode.regimes?.first == .constant && mode.regimes?.last == .timeout && mode.runs.count == 3)
+        #expect(mode.runs.map(\.arrivals) == ["constant", "constant", "constant"])
+    }
+
+    @Test("a ladder says that it is quick; its top is no maximum")
+    func ladder() async throws {
+        let plan = CampaignPlan(
+            way: .ladder(try LadderRates([40, 80])), shape: .counted(.poisson, .milliseconds(100), minimum: 10),
+            levels: [try ServiceLevel(parsing: "ttft:p99:15s")], timeout: .seconds(20), drainLimit: .seconds(20),
+            maximumLateness: .seconds(20))
+        let (modes, _) = try await campaign(plan) { _, _ in Answer.whole() }
+        #expect(modes[0].finding.highest == 80 && modes[0].finding.lowestBroken == nil)
+        #expect(modes[0].finding.verdict == .inconclusive)
+        #expect(modes[0].runs.map(\.judgement.verdict) == [.inconclusive, .inconclusive])
+    }
+
+    @Test("the time given ends a search with what is known")
+    func budget() async throws {
+        let plan = CampaignPlan(
+            way: .search(start: 5, ceiling: 1000, precision: 0.05, confirmations: 2),
+            shape: .counted(.constant, .milliseconds(800), minimum: 4),
+            levels: [try ServiceLevel(parsing: "ttft:p50:15s")], timeout: .seconds(20), drainLimit: .seconds(20),
+            budget: .seconds(2), maximumLateness: .seconds(20))
+        let (modes, _) = try await campaign(plan) { _, _ in Answer.whole() }
+        #expect(!modes[0].runs.isEmpty && modes[0].runs.count < 10)
+        #expect(modes[0].finding.verdict == .inconclusive && modes[0].finding.highest != nil)
+    }
+
+    @Test("an absent server is an error, one that only fails is measured")
+    func absent() async throws {
+        let plan = CampaignPlan(
+            way: .search(start: 100, ceiling: 1000, precision: 0.5, confirmations: 1),
+            shape: .counted(.constant, .zero, minimum: 5), levels: [try ServiceLevel(parsing: "ttft:p50:5s")],
+            timeout: .seconds(20), drainLimit: .seconds(20), maximumLateness: .seconds(20))
+        let (modes, _) = try await campaign(plan) { _, _ in Answer.json(500, "") }
+        #expect(modes[0].finding.verdict == .missed && modes[0].finding.highest == nil)
+        let address = try await TestServer.run(Answer.nothing) { $0.address }
+        let error = await #expect(throws: LoadGeneratorError.self) {
+            try await OpenAIClient.withClient(address: address, connectionLimit: 10) { client in
+                let request = try RequestTemplate(model: "toy").request(for: Prompt(.text("q")), variant: .asIs)
+                let mode = CampaignMode(
+                    name: "m", address: address, model: "toy", target: client, source: try RepeatedRequests([request]))
+                _ = try await Campaign(plan, modes: [mode]).run()
+            }
+        }
+        #expect(error?.kind == .unreachable)
+    }
+
+    @Test("ratios of one series with itself are 1, and their interval holds it")
+    func comparing() throws {
+        let queue = QueueSimulation(service: .exponential, mean: 0.01)
+        let schedule = try ArrivalSchedule(.poisson, rate: 50, count: 2000, seed: 1)
+        func summary(_ seed: UInt64) -> RunSummary {
+            let result = queue.run(schedule, seed: seed)
+            return RunSummary(
+                result, load: .open(schedule), step: RateStep(rate: 50, seed: 1, purpose: .run),
+                judgement: Judgement(result, VerdictRules()))
+        }
+        let data = try ReportFile.json(summary(3))
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        #expect(try decoder.decode(RunSummary.self, from: data) == summary(3))
+        let parsed = ServerCounters(
+            text: """
+                # HELP a b
+                a_total{stage="0",worker="w \\"x\\" \\n\\\\"} 3e-06
+                b 2
+                nonsense
+                c{x="unclosed} 4
+                d NaN
+                """)
+        #expect(parsed.samples.count == 2 && parsed.samples[0].labels["worker"] == "w \"x\" \n\\")
+        #expect(parsed.named("a_total").first?.value == 3e-06)
+    }
+}
