@@ -266,7 +266,10 @@ public final class Campaign: Sendable {
         }
         let objectives = try objectives(results.first?.unloaded)
         state.withLock { $0.progress.objectives = objectives }
-        var policies = results.map { plan.policy(unloaded: $0.unloaded?.median(.e2e)) }
+        var policies = results.map { result in
+            hopelessness(result.unloaded, objectives).map { NoRate(reason: $0) as any RatePolicy }
+                ?? plan.policy(unloaded: result.unloaded?.median(.e2e))
+        }
         var isStopped = Task.isCancelled
         while !isStopped, policies.contains(where: { $0.next != nil }) {
             for index in modes.indices {
@@ -298,6 +301,19 @@ public final class Campaign: Sendable {
         }
         state.withLock { $0.run = nil }
         return (results, objectives)
+    }
+
+    /// What no rate can mend: requests that fail, or are too slow, even one after the other.
+    private func hopelessness(_ unloaded: UnloadedMeasurement?, _ objectives: Objectives) -> String? {
+        guard let unloaded, !unloaded.records.isEmpty else { return nil }
+        if let failure = unloaded.firstFailure, unloaded.records.allSatisfy({ $0.outcome != .completed }) {
+            return "requests fail even without load: \(failure.detail)"
+        }
+        for objective in objectives {
+            guard let median = unloaded.median(objective.metric), median > objective.bound else { continue }
+            return "\(objective.name) is broken even without load: the median is \(median.shortText)"
+        }
+        return nil
     }
 
     private func fits(_ step: RateStep, _ deadline: ContinuousClock.Instant?) -> Bool {

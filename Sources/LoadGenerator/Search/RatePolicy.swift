@@ -114,6 +114,25 @@ public protocol RatePolicy: Sendable {
     func allowedMisses(_ objective: Int, _ percentile: Percentile, of count: Int) -> Int?
 }
 
+/// No run at all: it is known before that no rate can keep the promises.
+public struct NoRate: RatePolicy, Equatable {
+    private let reason: String
+
+    /// - Parameter reason: why none can.
+    public init(reason: String) {
+        self.reason = reason
+    }
+
+    /// Nothing is to be run.
+    public var next: RateStep? { nil }
+    /// Nothing is to be run.
+    public var ahead: [RateStep] { [] }
+    /// No rate.
+    public var finding: RateFinding { RateFinding(verdict: .missed, reasons: [reason]) }
+    /// Nothing is recorded.
+    public mutating func record(_ outcome: StepOutcome, _ evidence: [Evidence]) {}
+}
+
 extension RatePolicy {
     /// Most policies ask for nothing but the measured percentile.
     public func allowedMisses(_ objective: Int, _ percentile: Percentile, of count: Int) -> Int? { nil }
