@@ -66,9 +66,17 @@ struct LoadgenCommand: AsyncParsableCommand {
         guard connection.target.isEmpty != (native.native == nil) else {
             throw ValidationError("Give either --target, the address of a server, or --native.")
         }
+        guard !native.isHalf else {
+            throw ValidationError("--speculator, --stages and --listen belong to --native.")
+        }
         do {
             try output.check()
             let load = try LoadgenPlan(arrivals: arrivals, verdict: verdict, requests: requests)
+            if let trace = load.trace, trace.outOfOrder + trace.clampedOutputs > 0 {
+                Console.note(
+                    "winnow loadgen: \(trace.name): \(trace.outOfOrder) lines out of order were sorted, "
+                        + "\(trace.clampedOutputs) outputs of 0 tokens count as 1")
+            }
             let modes = LoadgenModes(requests: requests, trace: load.trace, seed: arrivals.seed)
             try modes.check()
             try await measure(load, modes)

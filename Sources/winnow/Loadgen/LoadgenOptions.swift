@@ -138,11 +138,13 @@ struct LoadgenVerdictOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How sure a verdict must be, above 0.5 and below 1.", valueName: "share"))
     var confidence = 0.99
 
-    @Option(help: ArgumentHelp("How close a search comes to the limit.", valueName: "share"))
-    var precision = 0.05
+    @Option(help: ArgumentHelp("How close a search comes to the limit. (default: 0.05)", valueName: "share"))
+    var precision: Double?
 
-    @Option(help: ArgumentHelp("Runs with fresh seeds that must prove a search's result.", valueName: "n"))
-    var confirmations = 2
+    @Option(
+        help: ArgumentHelp(
+            "Runs with fresh seeds that must prove a search's result together. (default: 2)", valueName: "n"))
+    var confirmations: Int?
 
     @Option(help: ArgumentHelp("The highest rate a search tries.", valueName: "requests/s"))
     var maxRate: Double?

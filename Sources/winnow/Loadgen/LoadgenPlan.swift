@@ -47,7 +47,7 @@ struct LoadgenPlan {
         case .search:
             way = .search(
                 start: arrivals.rate, ceiling: verdict.maxRate ?? ArrivalSchedule.maximumRate,
-                precision: verdict.precision, confirmations: verdict.confirmations)
+                precision: verdict.precision ?? 0.05, confirmations: verdict.confirmations ?? 2)
             shape = .counted(
                 process, duration, minimum: verdict.samples ?? Self.samples(verdict, misses: Self.tolerableMisses),
                 bracket: Self.samples(verdict, misses: 1))
@@ -119,14 +119,28 @@ struct LoadgenPlan {
         guard verdict.confidence > 0.5, verdict.confidence < 1 else {
             throw ValidationError("--confidence must be above 0.5 and below 1, found \(verdict.confidence).")
         }
-        guard verdict.precision >= 0.001, verdict.precision <= 1 else {
-            throw ValidationError("--precision must be 0.001 to 1, found \(verdict.precision).")
+        if let precision = verdict.precision, !(0.001...1).contains(precision) {
+            throw ValidationError("--precision must be 0.001 to 1, found \(precision).")
         }
-        guard (1...20).contains(verdict.confirmations) else {
-            throw ValidationError("--confirmations must be 1 to 20, found \(verdict.confirmations).")
+        if let confirmations = verdict.confirmations, !(1...20).contains(confirmations) {
+            throw ValidationError("--confirmations must be 1 to 20, found \(confirmations).")
         }
         if let samples = verdict.samples, !(1...ArrivalSchedule.maximumCount).contains(samples) {
             throw ValidationError("--samples must be 1 to \(ArrivalSchedule.maximumCount), found \(samples).")
+        }
+        // What would have no effect is refused: nobody should believe it had one.
+        if arrivals.rate != nil && isSearch && !verdict.findsMaximum {
+            throw ValidationError("--rate belongs to a single run or to --find-max-qps; --ladder names its own rates.")
+        }
+        guard arrivals.concurrency == nil || arrivals.arrivals == nil else {
+            throw ValidationError("--concurrency is a closed loop and has no --arrivals.")
+        }
+        let searchOnly = verdict.precision != nil || verdict.confirmations != nil || verdict.maxRate != nil
+        guard verdict.findsMaximum || !searchOnly else {
+            throw ValidationError("--precision, --confirmations and --max-rate belong to --find-max-qps.")
+        }
+        guard isSearch || (verdict.samples == nil && verdict.pause == nil) else {
+            throw ValidationError("--samples and --pause belong to --find-max-qps, --ladder and --policy paper.")
         }
         if let rate = verdict.maxRate, !rate.isFinite || rate <= 0 {
             throw ValidationError("--max-rate must be above 0, found \(rate).")

@@ -18,15 +18,23 @@ struct LoadgenNativeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("With --native: the speculator.", valueName: "path"))
     var speculator: String?
 
-    @Option(help: ArgumentHelp("With --native: stages of the pipeline, one worker each.", valueName: "n"))
-    var stages = 1
+    @Option(help: ArgumentHelp("With --native: stages of the pipeline, one worker each. (default: 1)", valueName: "n"))
+    var stages: Int?
 
-    @Option(help: ArgumentHelp("With --native: where workers say hello; port * takes any.", valueName: "endpoint"))
-    var listen = "tcp://127.0.0.1:5700"
+    @Option(
+        help: ArgumentHelp(
+            "With --native: where workers say hello; port * takes any. (default: \(NativeCoordinator.endpoint))",
+            valueName: "endpoint"))
+    var listen: String?
+
+    /// Whether something is set that means nothing without a model.
+    var isHalf: Bool { native == nil && (speculator != nil || stages != nil || listen != nil) }
 }
 
 /// A coordinator for the time of a closure.
 enum NativeCoordinator {
+    /// Where workers say hello unless told otherwise.
+    static let endpoint = "tcp://127.0.0.1:5700"
     /// How long workers may take to come and load.
     private static let patience = Duration.seconds(120)
 
@@ -34,20 +42,21 @@ enum NativeCoordinator {
     static func run(
         _ options: LoadgenNativeOptions, model: String, _ body: (Coordinator) async throws -> Void
     ) async throws {
+        let (stages, listen) = (options.stages ?? 1, options.listen ?? endpoint)
         let (ready, pipelineStands) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let coordinator: Coordinator
         do {
             coordinator = try Coordinator(
                 configuration: CoordinatorConfiguration(
                     modelDirectory: model, speculatorDirectory: options.speculator,
-                    listen: try Endpoint(options.listen),
-                    stageCount: options.stages),
+                    listen: try Endpoint(listen),
+                    stageCount: stages),
                 context: try ZeroMQContext(), logger: Console.logger("coordinator", level: .warning)
             ) { _ in pipelineStands.yield() }
         } catch let error as CoordinatorError {
             throw LoadGeneratorError(.usage, "--native \(model)", "\(error)")
         } catch {
-            throw LoadGeneratorError(.usage, "--listen \(options.listen)", "\(error)")
+            throw LoadGeneratorError(.usage, "--listen \(listen)", "\(error)")
         }
         Console.note("listening \(coordinator.endpoint)")
         let service = Task { await coordinator.run() }
@@ -68,7 +77,7 @@ enum NativeCoordinator {
             guard isReady else {
                 throw LoadGeneratorError(
                     .unreachable, coordinator.endpoint.description,
-                    "no \(options.stages) workers came within \(patience): start `winnow worker --coordinator \(coordinator.endpoint)`"
+                    "no \(stages) workers came within \(patience): start `winnow worker --coordinator \(coordinator.endpoint)`"
                 )
             }
             try await body(coordinator)
