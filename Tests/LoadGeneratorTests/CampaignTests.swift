@@ -72,6 +72,27 @@ struct CampaignTests {
         #expect(compared.filter { $0.what == "TTFT p50" }.allSatisfy { $0.ratio == 1 } && compared.count > 4)
     }
 
+    @Test("a base without a maximum, but with a broken rate, says what the ratio is at least")
+    func atLeast() throws {
+        func summary(_ highest: Double?, _ broken: Double?, bound: Duration) throws -> ModeSummary {
+            let objective = Objective(metric: .ttft, percentile: .p99, bound: bound)
+            let schedule = try ArrivalSchedule(.poisson, rate: 50, count: 50, seed: 1)
+            let result = QueueSimulation(service: .exponential, mean: 0.01).run(schedule, seed: 1)
+            let run = CampaignRun(
+                step: RateStep(rate: 50, seed: 1, purpose: .rung), load: .open(schedule), result: result,
+                judgement: Judgement(result, VerdictRules(objectives: [objective])))
+            return ModeSummary(
+                CampaignModeResult(
+                    name: "m", address: "a", model: "m", runs: [run],
+                    finding: RateFinding(highest: highest, lowestBroken: broken, verdict: .valid)), kind: .ladder)
+        }
+        let base = try summary(nil, 5, bound: .seconds(1))
+        let ratios = Comparison.modes(try summary(40, nil, bound: .seconds(1)), against: base, seed: 1)
+        let ratio = try #require(ratios.first { $0.what == "maximal QPS, at least" })
+        #expect(ratio.ratio == 8 && ratio.low == 8 && ratio.high == nil)
+        #expect(!Comparison.modes(base, against: base, seed: 1).contains { $0.what.hasPrefix("maximal QPS") })
+    }
+
     @Test("the paper's ladder goes up to the rate at which more than four requests time out")
     func paper() async throws {
         // At the last rate the server answers no more.

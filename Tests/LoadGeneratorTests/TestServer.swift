@@ -93,6 +93,7 @@ final class TestServer: Sendable {
 
     fileprivate func steps(for request: SeenRequest) -> [Step] {
         if request.uri == "/v1/models" { return Answer.models }
+        if request.uri == "/metrics" { return Answer.json(404, "") }
         let index = requests.withLock { requests in
             requests.append(request)
             return requests.count - 1

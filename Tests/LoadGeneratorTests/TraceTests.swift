@@ -195,7 +195,7 @@ struct TraceTests {
         #expect(try Trace(parsing: "jsonl:" + path).entries.count == 1)
     }
 
-    @Test("a trace is scaled in time, and cut by time or count")
+    @Test("a trace is scaled in time, and cut by time")
     func cuts() throws {
         let lines = [0, 1, 2.5, 10].map { #"{"time": \#($0), "prompt_tokens": 5, "output_tokens": 0}"# }
         let trace = try trace(lines.joined(separator: "\n"), .jsonl)
@@ -205,14 +205,11 @@ struct TraceTests {
         #expect(try trace.scaled(by: 1) == trace)
         #expect(try trace.prefix(within: .milliseconds(2500)).entries.count == 2)
         #expect(try trace.prefix(within: .milliseconds(2501)).entries.count == 3)
-        #expect(try trace.limited(to: 3).entries.count == 3)
-        #expect(try trace.limited(to: 30) == trace)
-        #expect(try trace.limited(to: 1).clampedOutputs == 4)
+        #expect(try trace.prefix(within: .milliseconds(1)).clampedOutputs == 4)
         for factor in [0, -1, .nan, .infinity, 1e12] {
             #expect(throws: LoadGeneratorError.self) { _ = try trace.scaled(by: factor) }
         }
         #expect(throws: LoadGeneratorError.self) { _ = try trace.prefix(within: .zero) }
-        #expect(throws: LoadGeneratorError.self) { _ = try trace.limited(to: 0) }
     }
 
     private func median(_ numbers: [Int]) -> Int { numbers.sorted()[numbers.count / 2] }

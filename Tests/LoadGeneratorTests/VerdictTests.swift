@@ -62,6 +62,38 @@ struct VerdictTests {
                 == 4603)
     }
 
+    @Test("a breach is proved by misses that would be rare on the edge of the promise")
+    func breach() {
+        #expect(BinomialTest.confidenceOfBreach(misses: 0, of: 1000, .p99) == 0)
+        #expect(abs(BinomialTest.confidenceOfBreach(misses: 1, of: 1, .p99) - 0.99) < 1e-12)
+        // 1 - 0.99^3 - 3 * 0.01 * 0.99^2 of at least two misses.
+        #expect(abs(BinomialTest.confidenceOfBreach(misses: 2, of: 3, .p99) - (1 - 0.000298)) < 1e-9)
+        #expect(BinomialTest.confidenceOfBreach(misses: 5, of: 50, .p99) > 0.999)
+        #expect(BinomialTest.confidenceOfBreach(misses: 5, of: 459, .p99) < 0.7)
+    }
+
+    @Test("requests that a lost run gave up count only where they had waited too long")
+    func givenUp() {
+        let objective = Objective(metric: .ttft, percentile: .p99, bound: .seconds(1))
+        let unfinished = Outcome.failed(.unfinished, detail: "")
+        func open(_ index: Int, _ waited: Duration, firstToken: Duration? = nil) -> RequestRecord {
+            RequestRecord(
+                index: index, scheduled: .zero, sent: .zero, firstToken: firstToken, end: waited, tokens: 0,
+                outcome: unfinished)
+        }
+        let records = [
+            open(0, .seconds(2)), open(1, .milliseconds(500)), open(2, .seconds(3), firstToken: .milliseconds(10)),
+        ]
+        func judge(_ ending: RunResult.Ending) -> ObjectiveResult? {
+            Judgement(
+                RunResult(records: records, ending: ending, planned: 10, span: .seconds(3)),
+                VerdictRules(objectives: [objective])
+            ).objectives.first
+        }
+        #expect(judge(.lost)?.samples == 1 && judge(.lost)?.misses == 1)
+        #expect(judge(.complete)?.samples == 3 && judge(.complete)?.misses == 3)
+    }
+
     @Test("the cumulative distribution is that of plain summation, in both tails")
     func cumulative() {
         for (count, probability) in [(1, 0.3), (20, 0.01), (20, 0.5), (60, 0.9)] {

@@ -26,6 +26,7 @@ private struct Summary: Decodable {
             var purpose: String
             var verdict: String
             var server: Server?
+            var promptTokens: Double?
         }
         var name: String
         var verdict: String
@@ -168,7 +169,8 @@ extension EndToEnd {
                     "loadgen", "--native", Package.stories, "--stages", "2", "--listen", "tcp://127.0.0.1:*", "--rate",
                     "20",
                 ]
-                    + ["--duration", "2", "--prompt-tokens", "30", "--output-tokens", "5", "--json", report.path])
+                    + ["--duration", "2", "--prompt-tokens", "30", "--exact-lengths", "10", "--output-tokens", "5"]
+                    + ["--json", report.path])
             defer { run.kill(SIGKILL) }
             let line = try await run.log.line(containing: "listening ")
             let endpoint = try #require(line.split(separator: " ").last)
@@ -181,6 +183,7 @@ extension EndToEnd {
             let summary = try Summary(report)
             #expect(summary.requests > 10 && summary.completed == summary.requests)
             #expect(summary.modes.first?.runs.first?.server?.parts.count == 2)
+            #expect(summary.modes.first?.runs.first?.promptTokens == 30)
         }
 
         @Test func requestsThatFailAreCountedMisses() async throws {
@@ -236,6 +239,8 @@ extension EndToEnd {
             .init("\(loadgen) --concurrency 1 --arrivals poisson \(prompts)", says: "--arrivals"),
             .init("\(loadgen) --rate 1 --max-prompt-tokens 9 \(prompts)", says: "--max-prompt-tokens"),
             .init("\(loadgen) --rate 1 --shared-prefix 9 \(prompts)", says: "--shared-prefix"),
+            .init("\(loadgen) --rate 1 --exact-lengths 9 \(prompts)", says: "--exact-lengths"),
+            .init("\(loadgen) --rate 1 --exact-lengths 0 --prompt-tokens 9", says: "--exact-lengths"),
             .init("loadgen compare /nowhere/a.json /nowhere/b.json", code: 65, says: "/nowhere/a.json"),
         ]
 

@@ -218,9 +218,11 @@ public struct OpenAIClient: LoadTarget {
 
 extension OpenAIClient {
     /// What the server counts about itself (`GET /metrics`); nil when it has no such page.
+    ///
+    /// A server that does not answer soon is measured without.
     public func counters() async -> ServerCounters? {
-        guard let (status, body) = try? await exchange(head(of: address + "/metrics", method: .GET)), status == 200
-        else { return nil }
+        let request = head(of: address + "/metrics", method: .GET)
+        guard let (status, body) = try? await exchange(request, within: .seconds(5)), status == 200 else { return nil }
         return ServerCounters(text: String(decoding: body.readableBytesView, as: UTF8.self))
     }
 
@@ -234,8 +236,10 @@ extension OpenAIClient {
     }
 
     /// One small request outside of any measurement.
-    fileprivate func exchange(_ request: HTTPClientRequest) async throws -> (status: UInt, body: ByteBuffer) {
-        let response = try await client.execute(request, deadline: .now() + .seconds(30))
+    fileprivate func exchange(
+        _ request: HTTPClientRequest, within timeout: TimeAmount = .seconds(30)
+    ) async throws -> (status: UInt, body: ByteBuffer) {
+        let response = try await client.execute(request, deadline: .now() + timeout)
         return (response.status.code, try await response.body.collect(upTo: 64 << 20))
     }
 }

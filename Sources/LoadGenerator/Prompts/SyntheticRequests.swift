@@ -86,10 +86,14 @@ public struct SyntheticRequests: PromptSource {
     /// The first requests, with prompts of as many tokens as the server's tokenizer counts.
     ///
     /// It takes some counts for each request: do it before a run. Shared beginnings stay shared.
+    ///
+    /// - Parameters:
+    ///   - count: how many; the same come round again after them.
+    ///   - onPrompt: called after each, with how many there are.
     /// - Throws: a usage error for a count outside 1...``maximumCounted``; a prompts error for a length that no text
     ///   has to 1 % or 2 tokens; what the counter throws.
     public func counted(
-        _ count: Int, by counter: any TokenCounter
+        _ count: Int, by counter: any TokenCounter, onPrompt: (Int) -> Void = { _ in }
     ) async throws(LoadGeneratorError) -> CountedRequests {
         guard (1...Self.maximumCounted).contains(count) else {
             throw LoadGeneratorError(.usage, "request count", "\(count) is not 1 to \(Self.maximumCounted)")
@@ -105,6 +109,7 @@ public struct SyntheticRequests: PromptSource {
             prompts.append(Prompt(.text(sized.text), maxTokens: lengths.outputTokens))
             exact += sized.isExact ? 1 : 0
             worst = max(worst, abs(Double(sized.tokens - lengths.promptTokens)) / Double(lengths.promptTokens))
+            onPrompt(prompts.count)
         }
         return CountedRequests(prompts: prompts, exactCount: exact, worstError: worst)
     }

@@ -147,14 +147,6 @@ public struct Trace: Sendable, Equatable {
         return keeping(Array(entries.prefix { $0.offset < duration }))
     }
 
-    /// The first requests, all when there are no more.
-    ///
-    /// - Throws: a usage error for a count below 1.
-    public func limited(to count: Int) throws(LoadGeneratorError) -> Trace {
-        guard count > 0 else { throw LoadGeneratorError(.usage, "trace length", "\(count) is not at least 1") }
-        return keeping(Array(entries.prefix(count)))
-    }
-
     /// The same requests with no prompt longer than this, for a server whose context is shorter than the trace's.
     ///
     /// - Parameter promptTokens: at least 1.

@@ -11,7 +11,8 @@ public enum Comparison {
 
     /// The ratios of one mode over another: the maximal rate, then the median and p99 of each latency at the headline runs.
     ///
-    /// The interval of the maximal rate spans from the confirmed rates to the lowest broken ones. Those of latencies are
+    /// The interval of the maximal rate spans from the confirmed rates to the lowest broken ones; where the base has only a
+    /// broken rate, the ratio to that is what it is at least. Those of latencies are
     /// bootstrapped over blocks of neighbouring requests (Künsch 1989), because a queue makes neighbours alike.
     /// Latencies at different rates are not compared.
     public static func modes(
@@ -24,6 +25,11 @@ public enum Comparison {
                 ComparisonSummary(
                     what: "maximal QPS", of: of, against: against, ratio: rate / baseRate,
                     low: base.maxQpsBroken.map { rate / $0 }, high: mode.maxQpsBroken.map { $0 / baseRate }))
+        } else if let rate = mode.maxQps, let broken = base.maxQpsBroken, broken > 0 {
+            comparisons.append(
+                ComparisonSummary(
+                    what: "maximal QPS, at least", of: of, against: against, ratio: rate / broken, low: rate / broken,
+                    high: nil))
         }
         if let unloaded = mode.unloadedTtftMs, let other = base.unloadedTtftMs, other > 0 {
             comparisons.append(
@@ -67,6 +73,14 @@ public enum Comparison {
             let same = base.modes.first { $0.name == mode.name }
             guard let partner = same ?? (isLone || base.modes.count == 1 ? base.modes.first : nil) else { continue }
             hasPair = true
+            if mode.maxQps != nil, partner.maxQps != nil || partner.maxQpsBroken != nil,
+                !isSamePromise(mode, partner)
+            {
+                throw LoadGeneratorError(
+                    .prompts, names.1,
+                    "was measured under other promises than \(names.0): maximal rates compare only under the same --slo"
+                )
+            }
             comparisons += modes(
                 mode, against: partner, seed: 1,
                 names: ("\(names.1) [\(mode.name)]", "\(names.0) [\(partner.name)]"))
@@ -82,6 +96,16 @@ public enum Comparison {
             )
         }
         return comparisons
+    }
+
+    /// Whether both kept the same bounds, to a hundredth; multiples of an unloaded latency never repeat to the last digit.
+    private static func isSamePromise(_ mode: ModeSummary, _ other: ModeSummary) -> Bool {
+        guard let one = mode.headlineRun?.objectives, let two = other.headlineRun?.objectives else { return true }
+        return one.count == two.count
+            && zip(one, two).allSatisfy { one, two in
+                one.metric == two.metric && one.percentile == two.percentile
+                    && abs(one.boundMs / max(two.boundMs, 1e-9) - 1) < 0.01
+            }
     }
 
     private static func isSameLoad(_ run: RunSummary, _ other: RunSummary) -> Bool {

@@ -18,6 +18,8 @@ public struct ObjectiveSummary: Codable, Sendable, Equatable {
     public var holds: Bool
     /// How sure the run makes one that it does, 0...1.
     public var confidence: Double
+    /// How sure the run makes one that it does not, 0...1; absent in reports of older versions.
+    public var confidenceOfBreach: Double?
 
     init(_ result: ObjectiveResult) {
         metric = result.objective.metric
@@ -28,6 +30,7 @@ public struct ObjectiveSummary: Codable, Sendable, Equatable {
         misses = result.misses
         holds = result.isObserved
         confidence = (result.confidence * 1e6).rounded() / 1e6
+        confidenceOfBreach = (result.confidenceOfBreach * 1e6).rounded() / 1e6
     }
 }
 

@@ -133,10 +133,11 @@ public struct SummaryText: Sendable {
 
     private func text(of objective: ObjectiveSummary) -> String {
         let observed = objective.observedMs.map { "measured \(Duration.milliseconds($0).shortText)" } ?? "not measured"
+        let sure = objective.holds ? objective.confidence : objective.confidenceOfBreach ?? 0
         return
             "\(objective.metric.name) \(objective.percentile) <= \(Duration.milliseconds(objective.boundMs).shortText) "
             + "\(objective.holds ? "holds" : "is broken"): \(observed), \(objective.misses) of \(objective.samples) miss, "
-            + "\(Share.percent(objective.confidence)) sure"
+            + "\(Share.percent(sure)) sure"
     }
 
     private func line(_ comparison: ComparisonSummary) -> String {

@@ -52,6 +52,13 @@ public enum BinomialTest {
         return 1 - cumulative(misses, of: count, probability: percentile.missShare)
     }
 
+    /// How sure one can be, 0...1, that the percentile breaks its bound after `misses` of `count` requests broke it.
+    ///
+    /// It is the chance of fewer misses on the very edge of the promise: 5 misses of a p99 among 50 requests leave 0.02 %.
+    public static func confidenceOfBreach(misses: Int, of count: Int, _ percentile: Percentile) -> Double {
+        cumulative(misses - 1, of: count, probability: percentile.missShare)
+    }
+
     /// The most misses among `count` requests that still prove the promise; nil where even none would not.
     public static func allowedMisses(of count: Int, _ percentile: Percentile, confidence: Double) -> Int? {
         guard proves(misses: 0, of: count, percentile, confidence: confidence) else { return nil }

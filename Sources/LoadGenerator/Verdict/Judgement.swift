@@ -60,10 +60,19 @@ public struct ObjectiveResult: Sendable, Equatable {
         BinomialTest.confidence(misses: misses, of: samples, objective.percentile)
     }
 
+    /// How sure the run makes one that the promise is broken, 0...1.
+    public var confidenceOfBreach: Double {
+        BinomialTest.confidenceOfBreach(misses: misses, of: samples, objective.percentile)
+    }
+
     /// Holds a promise against the records of a run.
     init(_ objective: Objective, _ result: RunResult) {
         self.objective = objective
-        let kept = result.measured.compactMap { objective.isKept(by: $0) }
+        let kept = result.measured.compactMap { record in
+            // A lost run gives its open requests up: what they would have come to is not known.
+            result.ending == .lost && record.isUnfinished
+                ? objective.isBroken(by: record) ? false : nil : objective.isKept(by: record)
+        }
         samples = kept.count
         misses = kept.count { !$0 }
         observed = result.distribution(of: objective.metric).quantile(objective.percentile)
@@ -118,7 +127,9 @@ public struct Judgement: Sendable, Equatable {
 
     private static func miss(_ result: ObjectiveResult) -> String {
         let observed = result.observed.map { "measured \($0.shortText)" } ?? "it lies among the failed requests"
-        return "\(result.objective.name) is broken: \(observed), \(result.misses) of \(result.samples) requests miss it"
+        return
+            "\(result.objective.name) is broken: \(observed), \(result.misses) of \(result.samples) requests miss it, "
+            + "\(Share.percent(result.confidenceOfBreach)) sure"
     }
 
     private static func doubts(_ results: [ObjectiveResult], _ rules: VerdictRules, span: Duration) -> [String] {

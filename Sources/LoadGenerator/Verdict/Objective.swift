@@ -119,4 +119,13 @@ public struct Objective: Sendable, Equatable {
         case .e2e: return record.endToEnd <= bound
         }
     }
+
+    /// Whether a request that was given up had already waited longer than the bound.
+    func isBroken(by record: RequestRecord) -> Bool {
+        switch metric {
+        case .ttft: (record.firstToken ?? record.end) - record.scheduled > bound
+        case .tpot: false
+        case .e2e: record.endToEnd > bound
+        }
+    }
 }

@@ -26,6 +26,12 @@ struct LoadgenModes {
                     ? "Say what to send: --prompts FILE, --prompt-tokens LENGTH, or a --trace."
                     : "Give either --prompts or --prompt-tokens.")
         }
+        guard requests.exactLengths == nil || requests.prompts == nil else {
+            throw ValidationError("--exact-lengths belongs to --prompt-tokens and --trace.")
+        }
+        if let count = requests.exactLengths, !(1...SyntheticRequests.maximumCounted).contains(count) {
+            throw ValidationError("--exact-lengths must be 1 to \(SyntheticRequests.maximumCounted), found \(count).")
+        }
         guard requests.maxPromptTokens == nil || trace != nil else {
             throw ValidationError("--max-prompt-tokens belongs to --trace.")
         }
@@ -73,11 +79,33 @@ struct LoadgenModes {
         } else {
             Console.note("winnow loadgen: \(address) counts no tokens: lengths are taken as 4 characters a token")
         }
-        if let trace { return SyntheticRequests(trace: trace, seed: seed, gauge: gauge) }
-        guard let length = requests.promptTokens else { throw ValidationError("Say what to send: --prompts FILE.") }
-        return try SyntheticRequests(
-            promptTokens: length, outputTokens: requests.outputTokens ?? .fixed(RequestTemplate.defaultMaxTokens),
-            sharedPrefixTokens: requests.sharedPrefix, prefixGroups: requests.prefixGroups, seed: seed, gauge: gauge)
+        let synthetic: SyntheticRequests
+        if let trace {
+            synthetic = SyntheticRequests(trace: trace, seed: seed, gauge: gauge)
+        } else if let length = requests.promptTokens {
+            synthetic = try SyntheticRequests(
+                promptTokens: length, outputTokens: requests.outputTokens ?? .fixed(RequestTemplate.defaultMaxTokens),
+                sharedPrefixTokens: requests.sharedPrefix, prefixGroups: requests.prefixGroups, seed: seed, gauge: gauge
+            )
+        } else {
+            throw ValidationError("Say what to send: --prompts FILE.")
+        }
+        guard let count = requests.exactLengths else { return synthetic }
+        guard let counter else {
+            throw LoadGeneratorError(
+                .usage, "--exact-lengths",
+                "\(address) counts no tokens (no POST /tokenize): leave it out, lengths are then estimated")
+        }
+        let line = ProgressLine()
+        defer { line.clear() }
+        let counted = try await synthetic.counted(count, by: counter) { line.show("prompt \($0) of \(count)") }
+        if counted.exactCount < count {
+            let worst = (counted.worstError * 1000).rounded() / 10
+            Console.note(
+                "winnow loadgen: \(count - counted.exactCount) of \(count) prompts miss their length, the worst by \(worst) %"
+            )
+        }
+        return counted
     }
 
     /// The modes of one server.

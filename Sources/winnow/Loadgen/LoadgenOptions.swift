@@ -26,6 +26,12 @@ struct LoadgenRequestOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How many different shared fronts there are.", valueName: "n"))
     var prefixGroups = 1
 
+    @Option(
+        help: ArgumentHelp(
+            "Make this many synthetic prompts beforehand, each of exactly the tokens asked for as the server counts them, and send them round and round. (default: new ones all the time, within some per cent)",
+            valueName: "prompts"))
+    var exactLengths: Int?
+
     @Option(help: ArgumentHelp("Cut the prompts of a trace to this length.", valueName: "tokens"))
     var maxPromptTokens: Int?
 
