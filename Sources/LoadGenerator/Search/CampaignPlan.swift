@@ -81,8 +81,8 @@ public struct CampaignPlan: Sendable {
         let sequential = 1 / max(unloaded?.seconds ?? 1, 1e-4)
         switch way {
         case .single(let rate): return SingleRate(rate: rate, seed: seed)
-        case .ladder(let rates): return LadderClimb(rates, seed: seed)
-        case .paper(let rates): return LadderClimb(rates ?? LadderRates(around: sequential), seed: seed)
+        case .ladder(let rates): return LadderClimb(rates, sequential: sequential, seed: seed)
+        case .paper(let rates): return LadderClimb(rates ?? .wide, sequential: sequential, seed: seed)
         case .search(let start, let ceiling, let precision, let confirmations):
             return MaximalRateSearch(
                 .init(

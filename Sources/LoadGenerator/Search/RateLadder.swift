@@ -5,59 +5,79 @@ public struct LadderRates: Sendable, Equatable {
     /// The most rungs a ladder may have.
     public static let maximumRungs = 64
 
-    /// Requests per second, ascending.
-    public let rates: [Double]
+    /// From a quarter of what a server gives to one request after the other to four times that: enough to see where it is
+    /// at rest, queues, and fails.
+    static let wide = LadderRates(checked: [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4], isRelative: true)
+
+    /// Ascending: requests per second, or multiples of what a mode gives to one request after the other.
+    public let steps: [Double]
+    /// Whether they are multiples. Modes of very different speed can then climb side by side.
+    public let isRelative: Bool
+
+    private init(checked steps: [Double], isRelative: Bool) {
+        self.steps = steps
+        self.isRelative = isRelative
+    }
 
     /// Takes ascending rates.
     ///
     /// - Throws: a usage error for none, too many, one that is not finite and positive, or an order that does not ascend.
-    public init(_ rates: [Double]) throws(LoadGeneratorError) {
-        guard !rates.isEmpty, rates.count <= Self.maximumRungs else {
-            throw LoadGeneratorError(.usage, "ladder", "\(rates.count) rates: it takes 1 to \(Self.maximumRungs)")
+    public init(_ steps: [Double], isRelative: Bool = false) throws(LoadGeneratorError) {
+        guard !steps.isEmpty, steps.count <= Self.maximumRungs else {
+            throw LoadGeneratorError(.usage, "ladder", "\(steps.count) rates: it takes 1 to \(Self.maximumRungs)")
         }
-        if let bad = rates.first(where: { !$0.isFinite || $0 <= 0 || $0 > ArrivalSchedule.maximumRate }) {
+        if let bad = steps.first(where: { !$0.isFinite || $0 <= 0 || $0 > ArrivalSchedule.maximumRate }) {
             throw LoadGeneratorError(.usage, "ladder", "\(bad) is not a rate above 0 requests per second")
         }
-        guard zip(rates, rates.dropFirst()).allSatisfy({ $0 < $1 }) else {
-            throw LoadGeneratorError(.usage, "ladder", "the rates must ascend: \(rates)")
+        guard zip(steps, steps.dropFirst()).allSatisfy({ $0 < $1 }) else {
+            throw LoadGeneratorError(.usage, "ladder", "the rates must ascend: \(steps)")
         }
-        self.rates = rates
+        self.init(checked: steps, isRelative: isRelative)
     }
 
-    /// Rates from a quarter of `rate` to four times it: enough to see where a server that answers one request after the
-    /// other at `rate` is at rest, queues, and fails.
-    ///
-    /// - Parameter rate: above 0; requests per second.
-    init(around rate: Double) {
-        rates = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4].map { $0 * max(rate, 1e-6) }
-    }
-
-    /// Reads `0.5,1,2,4`, or `START:FACTOR:STEPS` such as `0.5:2:4` for the same.
+    /// Reads `0.5,1,2,4`, or `START:FACTOR:STEPS` such as `0.5:2:4` for the same; `0.5x,1x` and `0.5x:2:2` are multiples.
     ///
     /// - Throws: a usage error for text that is neither.
     public init(parsing text: String) throws(LoadGeneratorError) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         if parts.count == 3 {
-            guard let start = Double(parts[0]), let factor = Double(parts[1]), let steps = Int(parts[2]),
-                factor > 1, steps > 0, steps <= Self.maximumRungs
+            guard let start = Self.step(parts[0]), let factor = Double(parts[1]), let count = Int(parts[2]),
+                factor > 1, count > 0, count <= Self.maximumRungs
             else {
                 throw LoadGeneratorError(
                     .usage, "ladder '\(text)'", "START:FACTOR:STEPS needs a factor above 1 and 1 to 64 steps")
             }
-            var rates: [Double] = []
-            for _ in 0..<steps { rates.append((rates.last.map { $0 * factor }) ?? start) }
-            try self.init(rates)
+            var steps: [Double] = []
+            for _ in 0..<count { steps.append((steps.last.map { $0 * factor }) ?? start.value) }
+            try self.init(steps, isRelative: start.isRelative)
             return
         }
-        var rates: [Double] = []
+        var steps: [(value: Double, isRelative: Bool)] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            guard let rate = Double(part.trimmingPrefix { $0 == " " }) else {
+            guard let step = Self.step(part.drop { $0 == " " }) else {
                 throw LoadGeneratorError(
                     .usage, "ladder '\(text)'", "'\(part)' is not a number: write 0.5,1,2,4 or START:FACTOR:STEPS")
             }
-            rates.append(rate)
+            steps.append(step)
         }
-        try self.init(rates)
+        let isRelative = steps.first?.isRelative ?? false
+        guard steps.allSatisfy({ $0.isRelative == isRelative }) else {
+            throw LoadGeneratorError(
+                .usage, "ladder '\(text)'", "mixes rates with multiples: write an x behind all of them or none")
+        }
+        try self.init(steps.map(\.value), isRelative: isRelative)
+    }
+
+    private static func step(_ text: Substring) -> (value: Double, isRelative: Bool)? {
+        let isRelative = text.hasSuffix("x")
+        return Double(isRelative ? text.dropLast() : text).map { ($0, isRelative) }
+    }
+
+    /// The rates of a mode.
+    ///
+    /// - Parameter sequential: above 0; requests per second that it gives to one request after the other.
+    func rates(sequential: Double) -> [Double] {
+        isRelative ? steps.map { min($0 * max(sequential, 1e-6), ArrivalSchedule.maximumRate) } : steps
     }
 }
 
@@ -76,8 +96,10 @@ public struct LadderClimb: RatePolicy, Equatable {
     private var isEnded = false
 
     /// Starts at the lowest rate; every rung has the same seed.
-    public init(_ ladder: LadderRates, seed: UInt64) {
-        rates = ladder.rates
+    ///
+    /// - Parameter sequential: above 0; requests per second that the mode gives to one request after the other.
+    public init(_ ladder: LadderRates, sequential: Double = 1, seed: UInt64) {
+        rates = ladder.rates(sequential: sequential)
         self.seed = seed
     }
 

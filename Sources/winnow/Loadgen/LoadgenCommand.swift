@@ -67,7 +67,7 @@ struct LoadgenCommand: AsyncParsableCommand {
             throw ValidationError("Give either --target, the address of a server, or --native.")
         }
         guard !native.isHalf else {
-            throw ValidationError("--speculator, --stages and --listen belong to --native.")
+            throw ValidationError("--speculator, --stages, --listen, --threads and --dtype belong to --native.")
         }
         do {
             try output.check()

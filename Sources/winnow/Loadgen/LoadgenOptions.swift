@@ -124,7 +124,7 @@ struct LoadgenVerdictOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Instead of a search, climb these rates to the first that breaks a promise: 0.5,1,2,4, or START:FACTOR:STEPS.",
+            "Instead of a search, climb these rates to the first that breaks a promise: 0.5,1,2,4, or START:FACTOR:STEPS. With an x (0.8x,1.2x) they are multiples of what each mode gives to one request after the other.",
             valueName: "rates"),
         transform: LadderRates.init(parsing:))
     var ladder: LadderRates?

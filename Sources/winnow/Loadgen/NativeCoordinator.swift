@@ -27,8 +27,20 @@ struct LoadgenNativeOptions: ParsableArguments {
             valueName: "endpoint"))
     var listen: String?
 
+    @Option(help: ArgumentHelp("With --native: compute threads of the speculator. (default: 1)", valueName: "n"))
+    var threads: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --native: number formats of the speculator: auto, f32, bf16 or int8. (default: auto)",
+            valueName: "type"))
+    var dtype: PrecisionChoice?
+
     /// Whether something is set that means nothing without a model.
-    var isHalf: Bool { native == nil && (speculator != nil || stages != nil || listen != nil) }
+    var isHalf: Bool {
+        native == nil
+            && (speculator != nil || stages != nil || listen != nil || threads != nil || dtype != nil)
+    }
 }
 
 /// A coordinator for the time of a closure.
@@ -49,8 +61,8 @@ enum NativeCoordinator {
             coordinator = try Coordinator(
                 configuration: CoordinatorConfiguration(
                     modelDirectory: model, speculatorDirectory: options.speculator,
-                    listen: try Endpoint(listen),
-                    stageCount: stages),
+                    listen: try Endpoint(listen), stageCount: stages, threads: options.threads ?? 1,
+                    precision: (options.dtype ?? .auto).precision),
                 context: try ZeroMQContext(), logger: Console.logger("coordinator", level: .warning)
             ) { _ in pipelineStands.yield() }
         } catch let error as CoordinatorError {
