@@ -37,6 +37,8 @@ done
 source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
 # shellcheck source-path=SCRIPTDIR source=lib/cluster.sh
 source "$root/scripts/lib/cluster.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/models.sh
+source "$root/scripts/lib/models.sh"
 lib=$root/scripts/lib
 prompts=$root/cluster/prompts
 
@@ -58,20 +60,9 @@ stop_cluster
 
 headline "B  Speed, on models large enough to be slow"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/winnow/demo
-# synth NAME OPTIONS...: makes a model once; a half-made one is never taken for a whole one.
-synth() {
-    local name=$1
-    shift
-    [ -f "$cache/$name/config.json" ] && return
-    mkdir -p "$cache"
-    rm -rf "$cache/$name.new"
-    run_quietly "making $name" "$logs/synth.log" "$winnow" model synth "$@" --vocab 512 --context 8192 --seed 1 \
-        --dtype bf16 --out "$cache/$name.new" || fail 70 "could not make the synthetic model"
-    rm -rf "${cache:?}/$name"
-    mv "$cache/$name.new" "$cache/$name"
-}
-synth main-64m --hidden 896 --layers 6 --ffn 3072 --heads 14 --kv-heads 7
-synth speculator-1m --hidden 128 --layers 4 --ffn 512 --heads 4 --kv-heads 2
+shape=(--vocab 512 --context 8192)
+synth_model "$winnow" "$cache/main-64m" --hidden 896 --layers 6 --ffn 3072 --heads 14 --kv-heads 7 "${shape[@]}"
+synth_model "$winnow" "$cache/speculator-1m" --hidden 128 --layers 4 --ffn 512 --heads 4 --kv-heads 2 "${shape[@]}"
 cat >"$logs/synthetic.yaml" <<YAML
 name: synthetic
 model: "$cache/main-64m"

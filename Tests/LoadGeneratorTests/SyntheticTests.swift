@@ -368,6 +368,15 @@ struct SyntheticRequestTests {
         await #expect(throws: LoadGeneratorError.self) { _ = try await source.counted(1, by: SilentCounter()) }
     }
 
+    @Test("a tokenizer of bytes or of letter pairs is met exactly, whatever the length", arguments: [1, 2])
+    func spelledOut(bytesPerToken: Int) async throws {
+        let counter = FunctionCounter { text in 1 + (text.utf8.count + bytesPerToken - 1) / bytesPerToken }
+        let gauge = try await TokenGauge.calibrated(by: counter)
+        let drawn = try SyntheticRequests(
+            promptTokens: .uniform(40...400), outputTokens: .fixed(1), seed: 3, gauge: gauge)
+        #expect(try await drawn.counted(60, by: counter).exactCount == 60)
+    }
+
     @Test("a prompt file is a source too")
     func promptSet() throws {
         let source: any PromptSource = try PromptSet([Prompt(.text("a")), Prompt(.text("b"))])

@@ -26,8 +26,11 @@ extension SyntheticText {
 struct TokenFit {
     /// Most texts are exact after 2 to 5.
     private static let maximumCounts = 16
-    /// One token in most vocabularies: it fills the gap that a word of several tokens leaves.
-    private static let filler = " a"
+    /// They fill the gap that a word of several tokens leaves: the first is one token in most vocabularies, the last in those
+    /// that spell everything out.
+    private static let fillers = [" a", "."]
+    /// Counts for each filler: how many tokens it makes, and then the right number of it.
+    private static let fillerCounts = 3
 
     let gauge: TokenGauge
     let counter: any TokenCounter
@@ -88,14 +91,21 @@ struct TokenFit {
             let step = Int((Double(target - sized.tokens) / tokensPerWord).rounded())
             guess = min(max(guess + (step == 0 ? (target - sized.tokens).signum() : step), tooFew + 1), tooMany - 1)
         }
-        if let low {
-            var fillers = target - low.tokens
-            for _ in 0..<3 where (1...64).contains(fillers) {
-                let sized = try await sized(low.text + String(repeating: Self.filler, count: fillers), target)
+        for filler in Self.fillers {
+            guard var base = low else { break }
+            var count = base.tokens < target ? min(target - base.tokens, 64) : 0
+            for _ in 0..<Self.fillerCounts where count > 0 {
+                let sized = try await sized(base.text + String(repeating: filler, count: count), target)
                 nearest = nearer(nearest, sized, target)
-                if sized.isExact { break }
-                fillers += target - sized.tokens
+                if sized.isExact { return (sized, false) }
+                if sized.tokens < target, sized.tokens > base.tokens {
+                    (base, count) = (sized, min(target - sized.tokens, 64))
+                } else {
+                    let tokensPerFiller = max((sized.tokens - base.tokens) / count, 1)
+                    count = min((target - base.tokens) / tokensPerFiller, count - 1)
+                }
             }
+            low = base
         }
         return (nearest ?? SizedText(text: prefix, tokens: 0, isExact: false), tooFew == 0)
     }
