@@ -110,6 +110,24 @@ struct CampaignTests {
         #expect(mode.runs.map(\.arrivals) == ["constant", "constant", "constant"])
     }
 
+    @Test("a promise that no request keeps even alone ends a search; one slow moment does not")
+    func slowAlone() async throws {
+        let plan = CampaignPlan(
+            way: .search(start: 50, ceiling: 50, precision: 0.5, confirmations: 1),
+            shape: .counted(.constant, .zero, minimum: 5), levels: [try ServiceLevel(parsing: "ttft:p50:2s")],
+            timeout: .seconds(20), drainLimit: .seconds(20), maximumLateness: .seconds(20))
+        // One request to warm up, three alone: of those two are slow.
+        let (one, _) = try await campaign(plan) { _, index in
+            Answer.whole(after: (1...2).contains(index) ? .milliseconds(2200) : .zero)
+        }
+        #expect(!one[0].runs.isEmpty && one[0].finding.highest == 50)
+        let (all, _) = try await campaign(plan) { _, index in
+            Answer.whole(after: .milliseconds(index == 0 ? 0 : 2200))
+        }
+        #expect(all[0].runs.isEmpty && all[0].finding.verdict == .missed)
+        #expect(all[0].finding.reasons.first?.contains("even without load") == true)
+    }
+
     @Test("a ladder says that it is quick; its top is no maximum")
     func ladder() async throws {
         let plan = CampaignPlan(

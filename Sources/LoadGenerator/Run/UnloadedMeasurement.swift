@@ -19,6 +19,13 @@ public struct UnloadedMeasurement: Sendable, Equatable {
             .distribution(of: metric).quantile(.p50)
     }
 
+    /// The lowest latency; nil when every request failed.
+    ///
+    /// A busy moment of either machine can make a median of few requests far too high, but no answer too early.
+    public func minimum(_ metric: LatencyMetric) -> Duration? {
+        records.filter { $0.outcome == .completed }.compactMap { $0.latency(metric) }.min()
+    }
+
     /// Sends `count` requests, each after the end of the one before, and stops when the task is cancelled.
     ///
     /// - Parameters:

@@ -95,8 +95,8 @@ public final class Campaign: Sendable {
             return "requests fail even without load: \(failure.detail)"
         }
         for objective in objectives {
-            guard let median = unloaded.median(objective.metric), median > objective.bound else { continue }
-            return "\(objective.name) is broken even without load: the median is \(median.shortText)"
+            guard let best = unloaded.minimum(objective.metric), best > objective.bound else { continue }
+            return "\(objective.name) is broken even without load: the best of \(unloaded.records.count) requests took \(best.shortText)"
         }
         return nil
     }
