@@ -96,7 +96,9 @@ public final class Campaign: Sendable {
         }
         for objective in objectives {
             guard let best = unloaded.minimum(objective.metric), best > objective.bound else { continue }
-            return "\(objective.name) is broken even without load: the best of \(unloaded.records.count) requests took \(best.shortText)"
+            return
+                "\(objective.name) is broken even without load: the best of \(unloaded.records.count) requests "
+                + "took \(best.shortText)"
         }
         return nil
     }
