@@ -82,7 +82,7 @@ has() {
 }
 defaults=()
 has --slo "$@" || defaults+=(--slo ttft:p99:3x)
-has --ladder "$@" || has --find-max-qps "$@" || has --rate "$@" || defaults+=(--ladder 0.8x,1.2x,1.6x)
+has --ladder "$@" || has --find-max-qps "$@" || has --rate "$@" || defaults+=(--ladder 0.9x,1.2x)
 has --samples "$@" || has --rate "$@" || defaults+=(--samples 459)
 has --timeout "$@" || defaults+=(--timeout 10m)
 headline "Measuring"
