@@ -30,7 +30,7 @@ parser.add_argument("--check", choices=["latency", "maximum", "both"], default="
 parser.add_argument("--seeds", type=int, default=10)
 parser.add_argument("--samples", type=int, default=12000, help="requests of a run (default 12000)")
 parser.add_argument("--service", type=float, default=10, help="mean service time in ms (default 10)")
-parser.add_argument("--precision", type=float, default=0.02, help="of the search (default 0.02)")
+parser.add_argument("--precision", type=float, default=0.01, help="of the search (default 0.01)")
 parser.add_argument("--winnow", default=os.path.join(here, "..", ".build", "release", "winnow"))
 options = parser.parse_args()
 

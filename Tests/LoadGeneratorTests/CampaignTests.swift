@@ -2,6 +2,7 @@
 
 import Foundation
 import LoadGenerator
+import Synchronization
 import Testing
 
 @Suite("campaigns", .serialized)
@@ -150,6 +151,31 @@ struct CampaignTests {
         let (modes, _) = try await campaign(plan) { _, _ in Answer.whole() }
         #expect(!modes[0].runs.isEmpty && modes[0].runs.count < 10)
         #expect(modes[0].finding.verdict == .inconclusive && modes[0].finding.highest != nil)
+    }
+
+    @Test("a run that is too long for the time given can still break a promise, and leaves time for the others")
+    func shares() async throws {
+        let plan = CampaignPlan(
+            way: .ladder(try LadderRates([20])), shape: .counted(.constant, .zero, minimum: 400),
+            levels: [try ServiceLevel(parsing: "ttft:p99:2s")], timeout: .seconds(20), drainLimit: .seconds(20),
+            budget: .seconds(8), maximumLateness: .seconds(20))
+        let denseRequests = Mutex(0)
+        let (modes, objectives) = try await campaign(plan, variants: [.dense, .keep(0.1)]) { request, _ in
+            if request.body.contains(#""keep_rate":0.1"#) { return Answer.whole() }
+            // Warm-up, three alone, and one before the rung are answered.
+            let index = denseRequests.withLock { count in
+                count += 1
+                return count
+            }
+            return index <= 5 ? Answer.whole() : [.wait(.seconds(600)), .close]
+        }
+        #expect(modes[0].finding.verdict == .missed && modes[0].finding.lowestBroken == 20)
+        #expect(modes[0].runs.count == 1 && modes[0].runs.first?.result.ending == .lost)
+        #expect(modes[1].finding.verdict == .inconclusive && modes[1].runs.count == 1)
+        let cut = try #require(modes[1].runs.first)
+        #expect(cut.result.ending == .deadline && cut.judgement.verdict == .interrupted)
+        #expect(cut.result.records.count > 10 && cut.result.records.count < 400)
+        #expect(objectives.count == 1)
     }
 
     @Test("an absent server is an error, one that only fails is measured")

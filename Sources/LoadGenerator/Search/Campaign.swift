@@ -17,7 +17,11 @@ public final class Campaign: Sendable {
         var run: LoadRun?
         var runEnd: ContinuousClock.Instant?
         var later = Duration.zero
+        var deadline: ContinuousClock.Instant?
     }
+
+    /// No run is begun with less of the time given.
+    private static let leastTime = Duration.seconds(1)
 
     /// - Parameters:
     ///   - modes: at least one; the first is what relative promises and comparisons refer to.
@@ -33,10 +37,15 @@ public final class Campaign: Sendable {
 
     /// Where it stands; to be asked at any time, from any task.
     public var progress: CampaignProgress {
-        let (copy, run, end, later) = state.withLock { ($0.progress, $0.run, $0.runEnd, $0.later) }
+        let (copy, run, end, later, deadline) = state.withLock {
+            ($0.progress, $0.run, $0.runEnd, $0.later, $0.deadline)
+        }
         var progress = copy
         progress.run = run?.progress
-        if let end { progress.remaining = max(.zero, end - .now) + later }
+        if let end {
+            let remaining = max(.zero, end - .now) + later
+            progress.remaining = deadline.map { min(remaining, max(.zero, $0 - .now)) } ?? remaining
+        }
         return progress
     }
 
@@ -55,31 +64,35 @@ public final class Campaign: Sendable {
             hopelessness(result.unloaded, objectives).map { NoRate(reason: $0) as any RatePolicy }
                 ?? plan.policy(unloaded: result.unloaded?.median(.e2e))
         }
-        var isStopped = Task.isCancelled
-        while !isStopped, policies.contains(where: { $0.next != nil }) {
-            for index in modes.indices {
-                guard !isStopped, let step = policies[index].next else { continue }
+        var open = Set(modes.indices.filter { policies[$0].next != nil })
+        var outOfTime: Set<Int> = []
+        func noteTime() {
+            if let deadline, deadline - .now < Self.leastTime { outOfTime.formUnion(open) }
+            open.subtract(outOfTime)
+        }
+        noteTime()
+        while !open.isEmpty, !Task.isCancelled {
+            for index in open.sorted() {
+                guard open.contains(index), let step = policies[index].next, !Task.isCancelled else { continue }
                 let load = try plan.shape.load(of: step)
-                // A run that cannot end in time is not begun: half a run says nothing.
-                if Task.isCancelled || !fits(step, deadline) {
-                    isStopped = true
-                    break
-                }
-                foretell(policies, at: index, step)
+                let end = end(of: step, deadline, modes: open.count)
+                foretell(policies, at: index, step, deadline)
                 let rule = stopRule(load, step, objectives, policies[index])
-                let run = await self.run(modes[index], step, load, objectives, rule, deadline)
+                let run = await self.run(modes[index], step, load, objectives, rule, end)
                 results[index].runs.append(run)
                 results[index].lastEnd = .now
-                policies[index].record(StepOutcome(run.judgement), run.judgement.objectives.map(Evidence.init))
+                let outcome = StepOutcome(run.judgement)
+                policies[index].record(outcome, run.judgement.objectives.map(Evidence.init))
                 results[index].finding = policies[index].finding
+                if policies[index].next == nil { open.remove(index) }
+                if run.result.ending == .deadline, outcome == .ended { outOfTime.insert(index) }
+                noteTime()
                 onRun(results, objectives)
-                if run.result.ending == .interrupted || run.result.ending == .deadline { isStopped = true }
             }
         }
         for index in modes.indices {
             results[index].finding = policies[index].finding
-            if let deadline, policies[index].next != nil, !Task.isCancelled, deadline - .now < .seconds(1) || isStopped
-            {
+            if outOfTime.contains(index) {
                 results[index].finding.verdict = .inconclusive
                 results[index].finding.reasons = ["the time given ended it before it had found its answer"]
             }
@@ -103,8 +116,14 @@ public final class Campaign: Sendable {
         return nil
     }
 
-    private func fits(_ step: RateStep, _ deadline: ContinuousClock.Instant?) -> Bool {
-        deadline.map { ContinuousClock.now + plan.shape.span(of: step) < $0 } ?? true
+    /// When a step's run must end: with the time given, or, where it is too long for that, with the mode's share of what is
+    /// left. Such a run proves nothing, but a promise that breaks is certain early; meanwhile other modes get their turn.
+    private func end(
+        of step: RateStep, _ deadline: ContinuousClock.Instant?, modes: Int
+    ) -> ContinuousClock.Instant? {
+        guard let deadline else { return nil }
+        let now = ContinuousClock.now
+        return now + plan.shape.span(of: step) < deadline ? deadline : now + (deadline - now) / max(modes, 1)
     }
 
     private func objectives(_ unloaded: UnloadedMeasurement?) throws(LoadGeneratorError) -> Objectives {
@@ -209,13 +228,18 @@ public final class Campaign: Sendable {
     }
 
     /// Works out what is to come after this step.
-    private func foretell(_ policies: [any RatePolicy], at current: Int, _ step: RateStep) {
+    private func foretell(
+        _ policies: [any RatePolicy], at current: Int, _ step: RateStep, _ deadline: ContinuousClock.Instant?
+    ) {
         var later = Duration.zero
         for (index, policy) in policies.enumerated() {
             for step in policy.ahead.dropFirst(index == current ? 1 : 0) {
                 later += plan.shape.span(of: step) + plan.pause
             }
         }
-        state.withLock { $0.later = later }
+        state.withLock { state in
+            state.later = later
+            state.deadline = deadline
+        }
     }
 }
