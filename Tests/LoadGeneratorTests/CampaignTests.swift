@@ -171,6 +171,8 @@ struct CampaignTests {
         }
         #expect(modes[0].finding.verdict == .missed && modes[0].finding.lowestBroken == 20)
         #expect(modes[0].runs.count == 1 && modes[0].runs.first?.result.ending == .lost)
+        // The rest of its 20 seconds was not used.
+        #expect(try #require(modes[0].runs.first?.result.span) < .seconds(10))
         #expect(modes[1].finding.verdict == .inconclusive && modes[1].runs.count == 1)
         let cut = try #require(modes[1].runs.first)
         #expect(cut.result.ending == .deadline && cut.judgement.verdict == .interrupted)

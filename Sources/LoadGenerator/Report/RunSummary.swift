@@ -123,7 +123,8 @@ public struct RunSummary: Codable, Sendable, Equatable {
         switch load {
         case .open(let schedule):
             offeredRate = schedule.rate
-            scheduledRate = span > 0 ? LatencySummary.rounded(Double(schedule.offsets.count) / span) : nil
+            let planned = schedule.span.seconds
+            scheduledRate = planned > 0 ? LatencySummary.rounded(Double(schedule.offsets.count) / planned) : nil
             arrivals = schedule.process.name
             seed = schedule.seed
             scheduleHash = schedule.digest

@@ -68,26 +68,33 @@ public struct LoadRun: Sendable {
     public func run() async -> RunResult {
         let start = ContinuousClock.now
         recorder.begin(at: start)
+        var sendingEnd = start
         await withDiscardingTaskGroup { group in
             switch plan.load {
             case .open(let schedule): await sendAll(schedule, from: start, in: &group)
             case .closed(let concurrency, let duration):
                 await sendInTurn(concurrency, until: start + duration, from: start, in: &group)
             }
+            sendingEnd = .now
             recorder.allSent()
             await drain(from: start)
             if !Task.isCancelled { recorder.givenUp.set() }
             group.cancelAll()
         }
-        return result
+        return result(sentFor: sendingEnd - start)
     }
 
-    private var result: RunResult {
+    private func result(sentFor sending: Duration) -> RunResult {
         let records = recorder.records
         let (planned, span): (Int, Duration) =
             switch plan.load {
-            case .open(let schedule): (schedule.offsets.count, schedule.span)
-            case .closed(_, let duration): (records.count, duration)
+            // Nothing was sent in the rest of a window that was left early.
+            case .open(let schedule):
+                (
+                    schedule.offsets.count,
+                    records.count < schedule.offsets.count ? min(schedule.span, sending) : schedule.span
+                )
+            case .closed(_, let duration): (records.count, min(duration, sending))
             }
         let isShort = records.count < planned || records.contains { $0.isUnfinished }
         let isPastDeadline = plan.deadline.map { $0 <= .now } ?? false

@@ -20,7 +20,7 @@ public struct RunResult: Sendable, Equatable {
     public let ending: Ending
     /// Requests in the schedule; in a closed loop, those that were sent.
     public let planned: Int
-    /// The length of the window the arrivals lie in.
+    /// The length of the window the arrivals lie in, as far as it was used.
     public let span: Duration
 
     /// Makes a result.
