@@ -1,9 +1,10 @@
-// Packing, and products with packed weights: one body compiled for AVX2 and AVX-512, and a plain reference.
+// Packing, and products with packed weights: one body compiled for AVX2 (int8) and AVX-512, and a plain reference.
 #include "packed.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "fixed.h"
 #include "half.h"
 #include "vectors.h"
 
@@ -14,9 +15,19 @@ static size_t lanes_of(winnow_level level) { return level >= winnow_level_avx512
 
 size_t winnow_panel_outputs(winnow_level level) { return 2 * lanes_of(level); }
 
+winnow_packed_type winnow_packed_half(winnow_level level) {
+    // AVX-512 without bf16 multiplies Float32 as fast as 16-bit pairs.
+    return level == winnow_level_avx2 ? winnow_packed_fixed : winnow_packed_bf16;
+}
+
 size_t winnow_panel_bytes(winnow_level level, winnow_packed_type type, size_t inputs) {
     size_t outputs = winnow_panel_outputs(level);
-    return type == winnow_packed_bf16 ? inputs * outputs * 2 : winnow_quantized_bytes(inputs) * outputs;
+    switch (type) {
+        case winnow_packed_bf16: return inputs * outputs * 2;
+        case winnow_packed_fixed: return winnow_fixed_values(inputs) * outputs * 2;
+        case winnow_packed_int8: break;
+    }
+    return winnow_quantized_bytes(inputs) * outputs;
 }
 
 // --- Packing
@@ -109,6 +120,7 @@ static void pack_bf16(winnow_level level, const winnow_packed *packed, size_t pa
 void winnow_pack_panel(winnow_level level, const winnow_packed *packed, size_t panel, const float *rows,
                        size_t present) {
     if (packed->type == winnow_packed_bf16) pack_bf16(level, packed, panel, rows, present);
+    else if (packed->type == winnow_packed_fixed) winnow_fixed_pack(level, packed, panel, rows, present);
 #if defined(__x86_64__)
     else if (level >= winnow_level_avx2) pack_int8_avx2(winnow_panel_outputs(level), packed, panel, rows, present);
 #endif
@@ -121,6 +133,8 @@ void winnow_unpack_output(winnow_level level, const winnow_packed *packed, size_
         const uint16_t *from = (const uint16_t *)packed->panels + panel * packed->inputs * 2 * lanes;
         for (size_t p = 0; p < packed->inputs; p++)
             row[p] = winnow_from_bf16(from[p * 2 * lanes + 2 * (j % lanes) + j / lanes]);
+    } else if (packed->type == winnow_packed_fixed) {
+        winnow_fixed_unpack(level, packed, output, row);
     } else {
         const size_t bytes = winnow_quantized_bytes(packed->inputs);
         const int8_t *from = (const int8_t *)packed->panels + panel * bytes * 2 * lanes;
@@ -226,7 +240,7 @@ static void product_reference(winnow_level level, const winnow_packed *packed, s
 #define VECTOR f8
 #define INTEGERS __m256i
 #define LANES 8
-#define TILE 6
+#define BF16 0
 #define TARGET WINNOW_AVX2
 #define F(name) WINNOW_JOIN(f8, name)
 #define I(name) WINNOW_JOIN(i8, name)
@@ -235,7 +249,7 @@ static void product_reference(winnow_level level, const winnow_packed *packed, s
 #undef VECTOR
 #undef INTEGERS
 #undef LANES
-#undef TILE
+#undef BF16
 #undef TARGET
 #undef F
 #undef I
@@ -244,6 +258,7 @@ static void product_reference(winnow_level level, const winnow_packed *packed, s
 #define VECTOR f16
 #define INTEGERS __m512i
 #define LANES 16
+#define BF16 1
 #define TILE 14
 #define TARGET WINNOW_AVX512
 #define F(name) WINNOW_JOIN(f16, name)
@@ -253,6 +268,10 @@ static void product_reference(winnow_level level, const winnow_packed *packed, s
 
 void winnow_packed_product(winnow_level level, const winnow_packed *packed, size_t first, size_t end, size_t m,
                            const void *x, size_t ldx, const float *x_scales, float *c, size_t ldc, int accumulate) {
+    if (packed->type == winnow_packed_fixed) {
+        winnow_fixed_product(level, packed, first, end, m, x, x_scales, c, ldc, accumulate);
+        return;
+    }
     const int bytes = packed->type == winnow_packed_int8;
     switch (level) {
         case winnow_level_avx512_bf16:
@@ -262,7 +281,7 @@ void winnow_packed_product(winnow_level level, const winnow_packed *packed, size
             return;
         case winnow_level_avx2:
             if (bytes) avx2_int8_product(packed, first, end, m, x, x_scales, c, ldc, accumulate);
-            else avx2_bf16_product(packed, first, end, m, x, ldx, c, ldc, accumulate);
+            else product_reference(level, packed, first, end, m, x, ldx, x_scales, c, ldc, accumulate);
             return;
         case winnow_level_reference:
             product_reference(level, packed, first, end, m, x, ldx, x_scales, c, ldc, accumulate);
@@ -273,6 +292,10 @@ void winnow_packed_product(winnow_level level, const winnow_packed *packed, size
 
 void winnow_packed_product(winnow_level level, const winnow_packed *packed, size_t first, size_t end, size_t m,
                            const void *x, size_t ldx, const float *x_scales, float *c, size_t ldc, int accumulate) {
+    if (packed->type == winnow_packed_fixed) {
+        winnow_fixed_product(level, packed, first, end, m, x, x_scales, c, ldc, accumulate);
+        return;
+    }
     product_reference(level, packed, first, end, m, x, ldx, x_scales, c, ldc, accumulate);
 }
 

@@ -1,6 +1,7 @@
 // Packed products for one vector width; included by packed.c once per width.
 //
-// The including file defines: NAME(x), TARGET, F(x), VECTOR, I(x), INTEGERS, LANES, TILE (rows at once, bf16).
+// The including file defines: NAME(x), TARGET, F(x), VECTOR, I(x), INTEGERS, LANES, BF16 (whether products of bf16
+// weights are wanted) and TILE (their rows at once).
 //
 // bf16 panels: [inputs][LANES] pairs, lane j holds outputs j (low half) and j + LANES (high half), so that a shift and
 // a mask widen them. int8 panels: [quads][PANEL][4], four inputs of an output side by side.
@@ -26,6 +27,8 @@ INLINE_BODY void NAME(put)(float *c, VECTOR low, VECTOR high, size_t columns, in
 }
 
 // --- bf16
+
+#if BF16
 
 // c[rows][PANEL] (+)= x[rows][depth] . panel[depth][PANEL], the panel widened already.
 INLINE_BODY void NAME(wide_tile)(const int rows, const float *x, size_t ldx, const float *panel, size_t depth, float *c,
@@ -159,6 +162,8 @@ TARGET static void NAME(bf16_product)(const winnow_packed *packed, size_t first,
         }
     }
 }
+
+#endif
 
 // --- int8
 

@@ -53,7 +53,7 @@ WINNOW_F8 f8 f8_high_halves(const uint16_t *p) {
 
 // Thirty-two 8-bit values, or eight 32-bit sums.
 WINNOW_F8 __m256i i8_zero(void) { return _mm256_setzero_si256(); }
-WINNOW_F8 __m256i i8_load(const int8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+WINNOW_F8 __m256i i8_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 WINNOW_F8 __m256i i8_broadcast_quad(const uint8_t *p) {
     int32_t quad;
     __builtin_memcpy(&quad, p, sizeof quad);
@@ -66,6 +66,17 @@ WINNOW_F8 __m256i i8_products(__m256i a, __m256i b, __m256i c, __m256i d) {
 // Adds neighbouring 16-bit sums to 32-bit ones.
 WINNOW_F8 __m256i i8_add_pairs(__m256i to, __m256i x) {
     return _mm256_add_epi32(to, _mm256_madd_epi16(x, _mm256_set1_epi16(1)));
+}
+WINNOW_F8 __m256i i8_all(int32_t x) { return _mm256_set1_epi32(x); }
+WINNOW_F8 void i8_store(void *p, __m256i x) { _mm256_storeu_si256((__m256i *)p, x); }
+WINNOW_F8 f8 i8_floats(__m256i x) { return _mm256_cvtepi32_ps(x); }
+// Signed 16-bit products, neighbours added: to + a * b.
+WINNOW_F8 __m256i i8_add_pair_products(__m256i to, __m256i a, __m256i b) {
+    return _mm256_add_epi32(to, _mm256_madd_epi16(a, b));
+}
+// The low 16 bits of a's lanes below those of b's.
+WINNOW_F8 __m256i i8_low_halves(f8 a, f8 b) {
+    return _mm256_blend_epi16(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(b), 16), 0xaa);
 }
 WINNOW_F8 f8 i8_difference(__m256i a, const int32_t *b) {
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(a, _mm256_loadu_si256((const __m256i *)b)));
@@ -100,7 +111,8 @@ WINNOW_F16 f16 f16_high_halves(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xffff0000)));
 }
 WINNOW_F16 __m512i i16_zero(void) { return _mm512_setzero_si512(); }
-WINNOW_F16 __m512i i16_load(const int8_t *p) { return _mm512_loadu_si512(p); }
+WINNOW_F16 __m512i i16_load(const void *p) { return _mm512_loadu_si512(p); }
+WINNOW_F16 void i16_store(void *p, __m512i x) { _mm512_storeu_si512(p, x); }
 WINNOW_F16 __m512i i16_broadcast_quad(const uint8_t *p) {
     int32_t quad;
     __builtin_memcpy(&quad, p, sizeof quad);

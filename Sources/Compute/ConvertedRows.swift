@@ -8,11 +8,11 @@ internal import Glibc
 package final class ConvertedRows: @unchecked Sendable {  // used by one product at a time
     private(set) var bytes: UnsafeMutableRawPointer
     private(set) var scales: UnsafeMutablePointer<Float>
-    private var capacity = (bytes: 64, rows: 16)
+    private var capacity = (bytes: 64, scales: 16)
 
     package init() {
         bytes = .allocate(byteCount: capacity.bytes, alignment: 64)
-        scales = .allocate(capacity: capacity.rows)
+        scales = .allocate(capacity: capacity.scales)
     }
 
     deinit {
@@ -23,7 +23,7 @@ package final class ConvertedRows: @unchecked Sendable {  // used by one product
     /// Quantises rows of a matrix as the packed kernels want them, a scale for each, on all threads of the pool.
     func quantize(_ input: Matrix, rows: Range<Int>, pool: ThreadPool) {
         let rowBytes = winnow_quantized_bytes(input.columns)
-        grow(rows: rows.count, bytes: rows.count * rowBytes)
+        grow(scales: rows.count, bytes: rows.count * rowBytes)
         let (bytes, scales) = (bytes.assumingMemoryBound(to: UInt8.self), scales)
         forBlocks(of: rows.count, pool: pool) { block in
             winnow_quantize_rows(
@@ -32,11 +32,23 @@ package final class ConvertedRows: @unchecked Sendable {  // used by one product
         }
     }
 
+    /// Brings rows of a matrix into 16-bit fixed point, a scale for each run of each row, on all threads of the pool.
+    func fix(_ input: Matrix, rows: Range<Int>, pool: ThreadPool) {
+        let columns = input.columns
+        grow(scales: rows.count * winnow_fixed_runs(columns), bytes: rows.count * winnow_fixed_values(columns) * 2)
+        let (bytes, scales) = (bytes.assumingMemoryBound(to: Int16.self), scales)
+        forBlocks(of: rows.count, pool: pool) { block in
+            winnow_fix_rows(
+                Kernels.level, input.pointer(row: rows.lowerBound), columns, block.lowerBound, block.count, rows.count,
+                columns, bytes, scales)
+        }
+    }
+
     /// Converts rows of a matrix to what oneDNN multiplies in this precision.
     func convert(_ input: Matrix, rows: Range<Int>, precision: Precision, pool: ThreadPool) {
         let columns = input.columns
         let level = winnow_conversion_cpu_level()
-        grow(rows: rows.count, bytes: rows.count * columns * (precision == .int8 ? 1 : 2))
+        grow(scales: rows.count, bytes: rows.count * columns * (precision == .int8 ? 1 : 2))
         let (bytes, scales) = (bytes, scales)
         forBlocks(of: rows.count, pool: pool) { block in
             let from = input.pointer(row: rows.lowerBound + block.lowerBound)
@@ -53,16 +65,16 @@ package final class ConvertedRows: @unchecked Sendable {  // used by one product
         }
     }
 
-    private func grow(rows: Int, bytes count: Int) {
+    private func grow(scales scaleCount: Int, bytes count: Int) {
         if count > capacity.bytes {
             bytes.deallocate()
             capacity.bytes = count
             bytes = .allocate(byteCount: count, alignment: 64)
         }
-        if rows > capacity.rows {
+        if scaleCount > capacity.scales {
             scales.deallocate()
-            capacity.rows = rows
-            scales = .allocate(capacity: rows)
+            capacity.scales = scaleCount
+            scales = .allocate(capacity: scaleCount)
         }
     }
 

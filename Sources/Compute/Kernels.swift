@@ -63,6 +63,9 @@ package enum Kernels {
         }
     }
 
+    /// Whether 16-bit weights are held in fixed point.
+    static var holdsFixed: Bool { winnow_packed_half(level) == winnow_packed_fixed }
+
     private static func forBlocks(of rows: Int, pool: ThreadPool, _ body: (Range<Int>) -> Void) {
         pool.parallelFor((rows + rowsPerTask - 1) / rowsPerTask) { task in
             body(task * rowsPerTask..<min(rows, (task + 1) * rowsPerTask))

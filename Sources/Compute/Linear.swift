@@ -127,15 +127,15 @@ package struct Linear: Sendable {
                     stride: inputs, adding: adding, into: target + first, stride: output.columns)
             }
         case .packed(let packed):
-            if packed.isInt8 { converted.quantize(input, rows: inputRows, pool: pool) }
-            let rows =
-                packed.isInt8
-                ? UnsafeRawPointer(converted.bytes) : UnsafeRawPointer(input.pointer(row: inputRows.lowerBound))
+            switch packed.format {
+            case .floats: break
+            case .fixed: converted.fix(input, rows: inputRows, pool: pool)
+            case .bytes: converted.quantize(input, rows: inputRows, pool: pool)
+            }
             share(packed.panels, rows: count, pool: pool) { panels in
                 packed.multiply(
-                    panels: panels, rows: count, rows, stride: input.columns,
-                    scales: packed.isInt8 ? UnsafePointer(converted.scales) : nil, into: target,
-                    stride: output.columns, adding: adding)
+                    panels: panels, rows: count, input.pointer(row: inputRows.lowerBound), stride: input.columns,
+                    converted: converted, into: target, stride: output.columns, adding: adding)
             }
         case .oneDNN(let library, let format):
             converted.convert(input, rows: inputRows, precision: format, pool: pool)

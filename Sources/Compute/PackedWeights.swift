@@ -3,12 +3,23 @@
 internal import CKernels
 internal import Glibc
 
-/// A weight matrix in bf16 or int8, in panels of some outputs; it never changes after it was filled.
+/// What rows must be converted to before they are multiplied.
+enum RowFormat {
+    /// Float32, as they are.
+    case floats
+    /// 16-bit fixed point, a scale for each run of 512 inputs.
+    case fixed
+    /// 8 bits, a scale for each row.
+    case bytes
+}
+
+/// A weight matrix in 16 or 8 bits, in panels of some outputs; it never changes after it was filled.
 final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, then only read
     /// `[outputs, inputs]`.
     let outputs: Int
     let inputs: Int
     private let packed: winnow_packed
+    private let scaleCount: Int
     private let level = Kernels.level
 
     /// Outputs of a panel: products begin at multiples of it.
@@ -29,10 +40,17 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
         self.inputs = inputs
         let width = Self.panelOutputs
         let panels = (outputs + width - 1) / width
-        let type = isInt8 ? winnow_packed_int8 : winnow_packed_bf16
+        let type = isInt8 ? winnow_packed_int8 : winnow_packed_half(level)
         let memory = Self.allocate(panels * winnow_panel_bytes(level, type, inputs))
+        scaleCount =
+            switch type {
+            case winnow_packed_int8: panels * width
+            case winnow_packed_fixed: panels * winnow_fixed_runs(inputs) * width
+            default: 0
+            }
         let scales =
-            isInt8 ? Self.allocate(panels * width * 4).bindMemory(to: Float.self, capacity: panels * width) : nil
+            scaleCount > 0
+            ? Self.allocate(scaleCount * 4).bindMemory(to: Float.self, capacity: scaleCount) : nil
         let offsets =
             isInt8 ? Self.allocate(panels * width * 4).bindMemory(to: Int32.self, capacity: panels * width) : nil
         let packed = winnow_packed(
@@ -57,15 +75,24 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
         free(packed.offsets)
     }
 
-    /// Whether rows must be quantised before they are multiplied.
-    var isInt8: Bool { packed.type == winnow_packed_int8 }
+    /// What rows must be converted to.
+    var format: RowFormat {
+        switch packed.type {
+        case winnow_packed_int8: .bytes
+        case winnow_packed_fixed: .fixed
+        default: .floats
+        }
+    }
+
+    private var isInt8: Bool { packed.type == winnow_packed_int8 }
 
     /// Panels that hold all outputs.
     var panels: Int { (outputs + Self.panelOutputs - 1) / Self.panelOutputs }
 
     /// Memory of the weights, in bytes.
     var byteCount: Int {
-        panels * winnow_panel_bytes(level, packed.type, inputs) + (isInt8 ? panels * Self.panelOutputs * 8 : 0)
+        panels * winnow_panel_bytes(level, packed.type, inputs) + scaleCount * 4
+            + (isInt8 ? panels * Self.panelOutputs * 4 : 0)
     }
 
     /// One output's weights as Float32, `[inputs]`.
@@ -74,15 +101,22 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
         winnow_unpack_output(level, &packed, output, row)
     }
 
-    /// `c = x W^T`, or `c += x W^T`, for the outputs of some panels; `x` is `[rows, inputs]`, Float32 with rows `stride`
-    /// apart, or quantised rows with their `scales`. `c` is output 0 of row 0. One thread.
+    /// `c = x W^T`, or `c += x W^T`, for the outputs of some panels; `c` is output 0 of row 0. One thread.
+    ///
+    /// - Parameters:
+    ///   - rows: how many.
+    ///   - x: Float32 rows, `stride` apart; looked at where the format is ``RowFormat/floats``.
+    ///   - converted: the rows in ``format``, otherwise.
     func multiply(
-        panels: Range<Int>, rows: Int, _ x: UnsafeRawPointer, stride: Int, scales: UnsafePointer<Float>?,
+        panels: Range<Int>, rows: Int, _ x: UnsafePointer<Float>, stride: Int, converted: ConvertedRows,
         into c: UnsafeMutablePointer<Float>, stride ldc: Int, adding: Bool
     ) {
         var packed = packed
+        let isConverted = format != .floats
         winnow_packed_product(
-            level, &packed, panels.lowerBound, panels.upperBound, rows, x, stride, scales, c, ldc, adding ? 1 : 0)
+            level, &packed, panels.lowerBound, panels.upperBound, rows,
+            isConverted ? UnsafeRawPointer(converted.bytes) : UnsafeRawPointer(x), stride,
+            isConverted ? UnsafePointer(converted.scales) : nil, c, ldc, adding ? 1 : 0)
     }
 
     private static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {

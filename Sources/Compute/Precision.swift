@@ -7,8 +7,9 @@ internal import CKernels
 public enum Precision: String, Sendable, CaseIterable {
     /// Float32 throughout, by OpenBLAS: the reference.
     case f32
-    /// Weights and KV cache in bf16. Activations are rounded to bf16 where the CPU multiplies that format; elsewhere they
-    /// stay Float32.
+    /// 16 bits a weight, KV cache in bf16. Where the CPU multiplies bf16, weights and activations are rounded to it. With
+    /// AVX2 both are in fixed point with a scale for every 512 inputs, which rounds six times finer; elsewhere weights
+    /// are bf16 and activations stay Float32.
     case bf16
     /// Weights in 8 bits with a scale per output, activations in 8 bits with a scale per row, KV cache in bf16. The
     /// output head stays bf16.

@@ -7,7 +7,10 @@ extension Precision {
     public var kernel: String {
         switch self {
         case .f32: BLAS.problem == nil ? "OpenBLAS \(BLAS.kernel)" : "portable"
-        case .bf16: OneDNN.serves(.bf16) ? oneDNN : "bf16 weights, Float32 products, \(Kernels.levelName)"
+        case .bf16:
+            OneDNN.serves(.bf16)
+                ? oneDNN
+                : "\(Kernels.holdsFixed ? "16-bit fixed point" : "bf16 weights, Float32 products"), \(Kernels.levelName)"
         case .int8: OneDNN.serves(.int8) ? oneDNN : "int8, \(Kernels.levelName)"
         }
     }

@@ -99,18 +99,95 @@ import Testing
         }
     }
 
-    @Test func aRowThatIsNotFiniteStaysSo() {
+    /// Values that show what a scale must bear: one far above the rest, all alike, all tiny, all huge.
+    enum Values: CaseIterable, Sendable {
+        case even, outlier, alike, tiny, huge
+
+        func make(rows: Int, columns: Int, seed: UInt64) -> [Float] {
+            let values = numbers(rows * columns, seed: seed)
+            return values.indices.map { index in
+                switch self {
+                case .even: values[index]
+                case .outlier: index % columns == columns / 3 ? 1000 : values[index]
+                case .alike: 0.75
+                case .tiny: values[index] * 1e-14
+                case .huge: values[index] * 1e14
+                }
+            }
+        }
+    }
+
+    @Test(arguments: Values.allCases, Values.allCases)
+    func manyRowsLoseLessThanBF16Holds(inputValues: Values, weightValues: Values) {
+        // Weights that bf16 holds exactly: what is lost is lost by the product. Rounding activations to bf16 loses 1.6e-3.
+        let pool = ThreadPool(threads: 2, name: "many")
+        let (rows, outputs) = (61, 35)
+        for inputs in [33, 512, 1301] {
+            let x = inputValues.make(rows: rows, columns: inputs, seed: 11)
+            let w = weightValues.make(rows: outputs, columns: inputs, seed: 12).map {
+                Float(bitPattern: $0.bitPattern & 0xffff_0000)
+            }
+            let layer = Linear(outputs: outputs, inputs: inputs, precision: .bf16, backend: .own, pool: pool) {
+                range, buffer in
+                _ = buffer.update(fromContentsOf: w[range.lowerBound * inputs..<range.upperBound * inputs])
+            }
+            let output = Matrix(rows: rows, columns: outputs)
+            layer.apply(
+                matrix(x, columns: inputs), rows: 0..<rows, to: output, from: 0, converted: ConvertedRows(), pool: pool)
+            let result = output.withUnsafeBufferPointer { Array($0) }
+            var (error, size) = (0.0, 0.0)
+            for row in 0..<rows {
+                for column in 0..<outputs {
+                    var (sum, squares) = (0.0, (x: 0.0, w: 0.0))
+                    for i in 0..<inputs {
+                        let (a, b) = (Double(x[row * inputs + i]), Double(w[column * inputs + i]))
+                        sum += a * b
+                        squares = (squares.x + a * a, squares.w + b * b)
+                    }
+                    let difference = Double(result[row * outputs + column]) - sum
+                    error += difference * difference
+                    // What the product of such vectors is, or as a rule would be.
+                    size += max(sum * sum, squares.x * squares.w / Double(inputs))
+                }
+            }
+            #expect((error / size).squareRoot() < 6e-4, "\(inputs) inputs")
+        }
+    }
+
+    @Test(.enabled(if: Precision.bf16.kernel.contains("fixed point"), "16-bit weights are not in fixed point here"))
+    func rowsInFixedPointAreTheSameInAnyCompany() {
+        let pool = ThreadPool(threads: 2, name: "company")
+        let (most, inputs, outputs) = (400, 700, 50)
+        let w = numbers(outputs * inputs, seed: 22)
+        let layer = Linear(outputs: outputs, inputs: inputs, precision: .bf16, backend: .own, pool: pool) {
+            range, buffer in
+            _ = buffer.update(fromContentsOf: w[range.lowerBound * inputs..<range.upperBound * inputs])
+        }
+        let x = matrix(numbers(most * inputs, seed: 21), columns: inputs)
+        func product(_ rows: Range<Int>) -> [UInt32] {
+            let output = Matrix(rows: rows.count, columns: outputs)
+            layer.apply(x, rows: rows, to: output, from: 0, converted: ConvertedRows(), pool: pool)
+            return output.withUnsafeBufferPointer { $0.map(\.bitPattern) }
+        }
+        let together = product(0..<most)
+        for rows in [0..<1, 3..<5, 100..<103, 7..<11, 10..<15, 385..<391, 300..<307, 200..<213, 1..<398] {
+            #expect(product(rows) == Array(together[rows.lowerBound * outputs..<rows.upperBound * outputs]))
+        }
+    }
+
+    @Test(arguments: [3, 20])
+    func aRowThatIsNotFiniteStaysSo(rows: Int) {
         let pool = ThreadPool(threads: 1, name: "nan")
         for way in Way.allCases {
             let layer = Linear(
                 outputs: 20, inputs: 40, precision: way.precision, backend: way.backend, pool: pool
             ) { _, buffer in buffer.update(repeating: 0.5) }
             for bad in [Float.nan, .infinity] {
-                var x = numbers(3 * 40, seed: 5)
+                var x = numbers(rows * 40, seed: 5)
                 x[40 + 17] = bad
-                let output = Matrix(rows: 3, columns: 20)
+                let output = Matrix(rows: rows, columns: 20)
                 layer.apply(
-                    matrix(x, columns: 40), rows: 0..<3, to: output, from: 0, converted: ConvertedRows(), pool: pool)
+                    matrix(x, columns: 40), rows: 0..<rows, to: output, from: 0, converted: ConvertedRows(), pool: pool)
                 output.withUnsafeBufferPointer {
                     for index in $0.indices { #expect($0[index].isFinite == (index / 20 != 1)) }
                 }
