@@ -1,9 +1,11 @@
-// Attention: a plain reference, and one fast body compiled for AVX2, AVX-512 and AVX-512 with bf16 products.
+// Attention: a plain reference, and one fast body compiled for AVX2 in Float32 and in fixed point, AVX-512, and AVX-512
+// with bf16 products.
 #include "attention.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "attention_fixed.h"
 #include "half.h"
 #include "vectors.h"
 
@@ -63,11 +65,26 @@ static void scores_reference(const float *queries, size_t rows, size_t head_dim,
 TARGET static void NAME(widen)(const uint16_t *from, float *to, size_t count) {
     winnow_widen_bf16(winnow_level_avx2, from, to, count);
 }
+#define FIXED 0
 #include "attention_body.h"
 #include "few_queries_body.h"
+#undef PAIRS
+#undef FIXED
+#undef NAME
+
+#define PAIRS 1
+#define FIXED 1
+#define INTEGERS __m256i
+#define I(name) WINNOW_JOIN(i8, name)
+#define NAME(name) WINNOW_JOIN(avx2_fixed, name)
+#include "attention_body.h"
 #undef VECTOR
 #undef LANES
 #undef TILE
+#undef PAIRS
+#undef FIXED
+#undef INTEGERS
+#undef I
 #undef TARGET
 #undef F
 #undef NAME
@@ -75,6 +92,8 @@ TARGET static void NAME(widen)(const uint16_t *from, float *to, size_t count) {
 #define VECTOR f16
 #define LANES 16
 #define TILE 14
+#define PAIRS 0
+#define FIXED 0
 #define TARGET WINNOW_AVX512
 #define F(name) WINNOW_JOIN(f16, name)
 #define NAME(name) WINNOW_JOIN(avx512, name)
@@ -88,6 +107,8 @@ TARGET static void NAME(widen)(const uint16_t *from, float *to, size_t count) {
 #undef NAME
 
 #define PAIRS 1
+#define INTEGERS __m512i
+#define I(name) WINNOW_JOIN(i16, name)
 #define TARGET WINNOW_AVX512_BF16
 #define NAME(name) WINNOW_JOIN(avx512_bf16, name)
 // to[i][column] = (row 2i, row 2i + 1) of a column as a pair of bf16; a missing last row counts as zeros.
@@ -105,6 +126,9 @@ TARGET static void winnow_interleave_rows(const uint16_t *from, size_t rows, siz
 #undef LANES
 #undef TILE
 #undef PAIRS
+#undef FIXED
+#undef INTEGERS
+#undef I
 #undef TARGET
 #undef F
 #undef NAME
@@ -121,8 +145,11 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
         }
         case winnow_level_avx512:
             return avx512_scratch(panels_of(rows, heads, 32), head_dim);
-        case winnow_level_avx2:
-            return avx2_scratch(panels_of(rows, heads, 16), head_dim);
+        case winnow_level_avx2: {
+            size_t fixed = avx2_fixed_scratch(panels_of(rows, heads, 16), head_dim);
+            size_t plain = avx2_scratch(panels_of(rows, heads, 16), head_dim);
+            return fixed > plain ? fixed : plain;
+        }
         case winnow_level_reference:
             break;
     }
@@ -147,6 +174,7 @@ void winnow_attend(winnow_level level, const winnow_attention_task *task, void *
             return;
         case winnow_level_avx2:
             if (few) avx2_attend_row(task, scratch);
+            else if (task->half) avx2_fixed_attend(task, scratch);
             else avx2_attend(task, scratch);
             return;
         case winnow_level_reference:

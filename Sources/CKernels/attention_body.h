@@ -4,18 +4,32 @@
 // one query. Maxima, masks and sums then need no shuffles, and the weights lie as the second product wants them.
 //
 // The including file defines: NAME(x), TARGET, F(x), VECTOR, LANES, TILE (keys or dims at once), PAIRS (1: an element
-// is two bf16 values and a step multiplies both; 0: an element is a Float32).
+// is two 16-bit values and a step multiplies both; 0: an element is a Float32) and FIXED (1: the pairs are
+// integers, and every query, key and row of values has a scale, see attention_fixed.h; 0: the pairs are bf16).
 
 #define PANEL (2 * LANES)
 #define BLOCK_KEYS (16 * TILE)
 
-#if PAIRS
+#if FIXED
 #define ELEMENT uint32_t
+#define SUM INTEGERS
+#define NO_SUM I(zero)()
+#define STEP(to, a, b) I(add_pair_products)(to, I(all)((int32_t)*(a)), b)
+#define OPERAND INTEGERS
+#define LOAD_OPERAND(p) I(load)(p)
+// A block's largest weight is 1, or this as an integer. With a whole block of weights and values, sums stay in 32 bits.
+#define WEIGHT_UNIT 5400.0f
+#elif PAIRS
+#define ELEMENT uint32_t
+#define SUM VECTOR
+#define NO_SUM F(zero)()
 #define STEP(to, a, b) _mm512_dpbf16_ps(to, (__m512bh)_mm512_set1_epi32((int)*(a)), (__m512bh)(b))
 #define OPERAND __m512i
 #define LOAD_OPERAND(p) _mm512_loadu_si512(p)
 #else
 #define ELEMENT float
+#define SUM VECTOR
+#define NO_SUM F(zero)()
 #define STEP(to, a, b) F(fma)(F(broadcast)(a), b, to)
 #define OPERAND VECTOR
 #define LOAD_OPERAND(p) F(load)(p)
@@ -37,12 +51,14 @@ INLINE_BODY VECTOR NAME(power)(VECTOR x) {
     return F(scale_exponent)(p, shifted);
 }
 
-// scores[count][PANEL] = keys[count][steps] . panel[steps][PANEL], and the largest of each lane.
+// scores[count][PANEL] = keys[count][steps] . panel[steps][PANEL], and the largest of each lane. FIXED: by the scales
+// of the keys and of the panel's lanes, and with the logarithm of the scale of the key's values on top.
 INLINE_BODY void NAME(score_tile)(const int count, const ELEMENT *keys, size_t stride, const ELEMENT *panel,
-                                  size_t steps, float *scores, VECTOR *best) {
-    VECTOR sums[TILE][2];
+                                  size_t steps, const winnow_key_scales *scales, const float *lane_scales,
+                                  float *scores, VECTOR *best) {
+    SUM sums[TILE][2];
 #pragma clang loop unroll(full)
-    for (int r = 0; r < count; r++) sums[r][0] = sums[r][1] = F(zero)();
+    for (int r = 0; r < count; r++) sums[r][0] = sums[r][1] = NO_SUM;
     for (size_t p = 0; p < steps; p++) {
         OPERAND low = LOAD_OPERAND(panel + p * PANEL), high = LOAD_OPERAND(panel + p * PANEL + LANES);
 #pragma clang loop unroll(full)
@@ -52,20 +68,30 @@ INLINE_BODY void NAME(score_tile)(const int count, const ELEMENT *keys, size_t s
         }
     }
 #pragma clang loop unroll(full)
-    for (int r = 0; r < count; r++) {
-        best[0] = F(maximum)(best[0], sums[r][0]);
-        best[1] = F(maximum)(best[1], sums[r][1]);
-        F(store)(scores + r * PANEL, sums[r][0]);
-        F(store)(scores + r * PANEL + LANES, sums[r][1]);
-    }
+    for (int r = 0; r < count; r++)
+#pragma clang loop unroll(full)
+        for (int half = 0; half < 2; half++) {
+#if FIXED
+            VECTOR scale = F(multiply)(F(broadcast)(&scales[r].key), F(load)(lane_scales + half * LANES));
+            VECTOR score = F(fma)(I(floats)(sums[r][half]), scale, F(broadcast)(&scales[r].value_log));
+#else
+            VECTOR score = sums[r][half];
+#endif
+            best[half] = F(maximum)(best[half], score);
+            F(store)(scores + r * PANEL + half * LANES, score);
+        }
+#if !FIXED
+    (void)scales, (void)lane_scales;
+#endif
 }
 
 TARGET static void NAME(scores)(size_t count, const ELEMENT *keys, size_t stride, const ELEMENT *panel, size_t steps,
-                                float *scores, VECTOR best[2]) {
+                                const winnow_key_scales *scales, const float *lane_scales, float *scores,
+                                VECTOR best[2]) {
     VECTOR largest[2] = {best[0], best[1]};
 #define TILES(n)                                                                                        \
-    for (; count >= n; count -= n, keys += n * stride, scores += n * PANEL)                             \
-    NAME(score_tile)(n, keys, stride, panel, steps, scores, largest)
+    for (; count >= n; count -= n, keys += n * stride, scales += n, scores += n * PANEL)                \
+    NAME(score_tile)(n, keys, stride, panel, steps, scales, lane_scales, scores, largest)
     TILES(TILE);
 #if TILE > 8
     TILES(8);
@@ -78,15 +104,21 @@ TARGET static void NAME(scores)(size_t count, const ELEMENT *keys, size_t stride
     best[1] = largest[1];
 }
 
-// out[count][PANEL] = out * correction + values[steps][count]^T . weights[steps][PANEL]
+// out[count][PANEL] = out * correction + values[steps][count]^T . weights[steps][PANEL]. FIXED: the sums
+// count for `share`.
 INLINE_BODY void NAME(value_tile)(const int count, const ELEMENT *values, size_t stride, const ELEMENT *weights,
-                                  size_t steps, float *out, const VECTOR *correction) {
-    VECTOR sums[TILE][2];
+                                  size_t steps, const VECTOR *share, float *out, const VECTOR *correction) {
+    SUM sums[TILE][2];
 #pragma clang loop unroll(full)
-    for (int r = 0; r < count; r++) {
-        sums[r][0] = F(multiply)(correction[0], F(load)(out + r * PANEL));
-        sums[r][1] = F(multiply)(correction[1], F(load)(out + r * PANEL + LANES));
-    }
+    for (int r = 0; r < count; r++)
+#pragma clang loop unroll(full)
+        for (int half = 0; half < 2; half++) {
+#if FIXED
+            sums[r][half] = NO_SUM;
+#else
+            sums[r][half] = F(multiply)(correction[half], F(load)(out + r * PANEL + half * LANES));
+#endif
+        }
     for (size_t p = 0; p < steps; p++) {
         OPERAND low = LOAD_OPERAND(weights + p * PANEL), high = LOAD_OPERAND(weights + p * PANEL + LANES);
 #pragma clang loop unroll(full)
@@ -96,18 +128,28 @@ INLINE_BODY void NAME(value_tile)(const int count, const ELEMENT *values, size_t
         }
     }
 #pragma clang loop unroll(full)
-    for (int r = 0; r < count; r++) {
-        F(store)(out + r * PANEL, sums[r][0]);
-        F(store)(out + r * PANEL + LANES, sums[r][1]);
-    }
+    for (int r = 0; r < count; r++)
+#pragma clang loop unroll(full)
+        for (int half = 0; half < 2; half++) {
+            float *at = out + r * PANEL + half * LANES;
+#if FIXED
+            VECTOR before = F(multiply)(correction[half], F(load)(at));
+            F(store)(at, F(fma)(I(floats)(sums[r][half]), share[half], before));
+#else
+            F(store)(at, sums[r][half]);
+#endif
+        }
+#if !FIXED
+    (void)share;
+#endif
 }
 
 TARGET static void NAME(weigh)(size_t count, const ELEMENT *values, size_t stride, const ELEMENT *weights, size_t steps,
-                               float *out, const VECTOR correction[2]) {
-    VECTOR factors[2] = {correction[0], correction[1]};
+                               const VECTOR share[2], float *out, const VECTOR correction[2]) {
+    VECTOR shares[2] = {share[0], share[1]}, factors[2] = {correction[0], correction[1]};
 #define TILES(n)                                                        \
     for (; count >= n; count -= n, values += n, out += n * PANEL)       \
-    NAME(value_tile)(n, values, stride, weights, steps, out, factors)
+    NAME(value_tile)(n, values, stride, weights, steps, shares, out, factors)
     TILES(TILE);
 #if TILE > 8
     TILES(8);
@@ -134,28 +176,47 @@ TARGET static void NAME(mask)(float *scores, size_t count, int32_t key, const in
         }
 }
 
-// Scores to weights, 2^(score - best), in place; returns the sums by lane. PAIRS: two keys become one row of bf16 pairs.
-TARGET static void NAME(weights)(float *scores, size_t count, const VECTOR best[2], VECTOR sums[2]) {
+#if FIXED
+INLINE_BODY INTEGERS NAME(weight_pairs)(VECTOR even, VECTOR odd) {
+    const VECTOR unit = F(all)(WEIGHT_UNIT), round = F(all)(WINNOW_FIXED_ROUND);
+    return I(low_halves)(F(fma)(even, unit, round), F(fma)(odd, unit, round));
+}
+#elif PAIRS
+INLINE_BODY INTEGERS NAME(weight_pairs)(VECTOR even, VECTOR odd) {
+    // Weights are not negative: adding half a unit and cutting off rounds to the nearest.
+    const __m512i half_unit = _mm512_set1_epi32(0x8000);
+    __m512i lower = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(even), half_unit), 16);
+    __m512i upper =
+        _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), half_unit), _mm512_set1_epi32((int)0xffff0000));
+    return _mm512_or_si512(lower, upper);
+}
+#endif
+
+// Scores to weights, 2^(score - best), in place; returns the sums by lane. PAIRS: two keys become one row of pairs. FIXED:
+// a weight has the scale of its key's values in it, but not in the sums.
+TARGET static void NAME(weights)(float *scores, size_t count, const winnow_key_scales *scales, const VECTOR best[2],
+                                 VECTOR sums[2]) {
     VECTOR low = F(zero)(), high = F(zero)();
 #if PAIRS
     if (count % 2 == 1) {  // weighs nothing
         F(store)(scores + count * PANEL, F(all)(UNSEEN));
         F(store)(scores + count * PANEL + LANES, F(all)(UNSEEN));
     }
-    const __m512i half_unit = _mm512_set1_epi32(0x8000);
     for (size_t i = 0; i < count; i += 2)
         for (int half = 0; half < 2; half++) {
             const float *at = scores + i * PANEL + half * LANES;
             VECTOR even = NAME(power)(F(subtract)(F(load)(at), best[half]));
             VECTOR odd = NAME(power)(F(subtract)(F(load)(at + PANEL), best[half]));
-            if (half) high = F(add)(high, F(add)(even, odd));
-            else low = F(add)(low, F(add)(even, odd));
-            // Weights are not negative: adding half a unit and cutting off rounds to the nearest.
-            __m512i lower = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(even), half_unit), 16);
-            __m512i upper = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(odd), half_unit),
-                                             _mm512_set1_epi32((int)0xffff0000));
+#if FIXED
+            VECTOR both = F(multiply)(even, F(broadcast)(&scales[i].value_inverse));
+            both = F(fma)(odd, F(broadcast)(&scales[i + 1].value_inverse), both);
+#else
+            VECTOR both = F(add)(even, odd);
+#endif
+            if (half) high = F(add)(high, both);
+            else low = F(add)(low, both);
             // Row i / 2 of the pairs is never beyond row i of the scores.
-            _mm512_storeu_si512((ELEMENT *)scores + i / 2 * PANEL + half * LANES, _mm512_or_si512(lower, upper));
+            I(store)((ELEMENT *)scores + i / 2 * PANEL + half * LANES, NAME(weight_pairs)(even, odd));
         }
 #else
     for (size_t i = 0; i < count; i++) {
@@ -170,11 +231,14 @@ TARGET static void NAME(weights)(float *scores, size_t count, const VECTOR best[
 #endif
     sums[0] = low;
     sums[1] = high;
+#if !FIXED
+    (void)scales;
+#endif
 }
 
 // What a panel of queries remembers between blocks of keys.
 typedef struct {
-    float best[PANEL], sums[PANEL];
+    float best[PANEL], sums[PANEL], scales[PANEL];
     int32_t first[PANEL], limit[PANEL];
     // The range of all lanes, and the range that all lanes see.
     int32_t lowest, highest, common_first, common_limit;
@@ -183,7 +247,8 @@ typedef struct {
 static size_t NAME(scratch)(size_t panels, size_t head_dim) {
     size_t block = BLOCK_KEYS + 1;
     return panels * (sizeof(NAME(panel_state)) + 2 * head_dim * PANEL * sizeof(float)) +
-           2 * block * head_dim * sizeof(float) + block * PANEL * sizeof(float) + 8 * 64;
+           2 * block * head_dim * sizeof(float) + block * PANEL * sizeof(float) +
+           block * sizeof(winnow_key_scales) + head_dim * sizeof(float) + 10 * 64;
 }
 
 INLINE_BODY void *NAME(take)(char **free, size_t bytes) {
@@ -202,6 +267,9 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
     float *scores = NAME(take)(&free, (BLOCK_KEYS + 1) * PANEL * sizeof(float));
     ELEMENT *block_keys = NAME(take)(&free, (BLOCK_KEYS + 1) * dim * sizeof(float));
     ELEMENT *block_values = NAME(take)(&free, (BLOCK_KEYS + 1) * dim * sizeof(float));
+    winnow_key_scales *scales = NAME(take)(&free, (BLOCK_KEYS + 1) * sizeof *scales);
+    float *spare = NAME(take)(&free, dim * sizeof(float));
+    (void)spare;
     // The softmax works with powers of two.
     const float factor = task->scale * 1.44269504f;
 
@@ -216,6 +284,11 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
             size_t row = lane / task->heads, head = lane % task->heads;
             const float *from = task->queries + row * task->query_stride + head * dim;
             ELEMENT *to = queries + panel * steps * PANEL + j;
+#if FIXED
+            const float scale = winnow_fixed_scale(winnow_sum_of_squares(from, dim), WINNOW_FIXED_NORM);
+            fix_pairs(from, dim, winnow_fixed_inverse(scale), to, PANEL);
+            state->scales[j] = scale * factor;
+#else
             for (size_t p = 0; p < steps; p++) {
 #if PAIRS
                 to[p * PANEL] = winnow_bf16_bits(from[2 * p] * factor) |
@@ -224,6 +297,7 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
                 to[p * PANEL] = from[p] * factor;
 #endif
             }
+#endif
             int32_t first = task->first[row], limit = task->limit[row];
             state->first[j] = first;
             state->limit[j] = limit;
@@ -239,11 +313,18 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
         if (state->highest > end) end = state->highest;
     }
 
-    for (int32_t from = begin; from < end; from += BLOCK_KEYS) {
+    // Blocks begin at multiples of their size: which keys of a row are weighed together does not depend on the rows it
+    // comes with.
+    for (int32_t from = begin - begin % BLOCK_KEYS; from < end; from += BLOCK_KEYS) {
         const int32_t to = end - from < BLOCK_KEYS ? end : from + BLOCK_KEYS;
         const size_t count = (size_t)(to - from);
         const ELEMENT *keys, *values;
-#if PAIRS
+#if FIXED
+        fix_keys((const uint16_t *)task->keys + (size_t)from * dim, count, dim, block_keys, scales, spare);
+        fix_values((const uint16_t *)task->values + (size_t)from * dim, count, dim, block_values, scales);
+        keys = block_keys;
+        values = block_values;
+#elif PAIRS
         keys = (const ELEMENT *)((const uint16_t *)task->keys + (size_t)from * dim);
         winnow_interleave_rows((const uint16_t *)task->values + (size_t)from * dim, count, dim, block_values);
         (void)block_keys;
@@ -268,24 +349,40 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
             if (PAIRS) low -= (low - from) % 2;
             const size_t skipped = (size_t)(low - from), used = (size_t)(high - low);
             VECTOR before[2] = {F(load)(state->best), F(load)(state->best + LANES)};
-            VECTOR best[2] = {before[0], before[1]};
-            NAME(scores)(used, keys + skipped * steps, steps, queries + panel * steps * PANEL, steps, scores, best);
+#if FIXED
+            // The block's own largest score, so that its integer weights have all their bits.
+            const VECTOR least[2] = {F(all)(UNSEEN), F(all)(UNSEEN)};
+#else
+            const VECTOR *least = before;
+#endif
+            VECTOR best[2] = {least[0], least[1]};
+            NAME(scores)(used, keys + skipped * steps, steps, queries + panel * steps * PANEL, steps,
+                         scales + skipped, state->scales, scores, best);
             if (low < state->common_first || high > state->common_limit) {
-                best[0] = before[0];
-                best[1] = before[1];
+                best[0] = least[0];
+                best[1] = least[1];
                 NAME(mask)(scores, used, low, state->first, state->limit, best);
             }
             VECTOR sums[2];
-            NAME(weights)(scores, used, best, sums);
-            VECTOR correction[2];
+            NAME(weights)(scores, used, scales + skipped, best, sums);
+            VECTOR correction[2], share[2];
             for (int half = 0; half < 2; half++) {
+#if FIXED
+                VECTOR own = best[half];
+                best[half] = F(maximum)(before[half], own);
+                share[half] = NAME(power)(F(subtract)(own, best[half]));
+                sums[half] = F(multiply)(sums[half], share[half]);
+                share[half] = F(multiply)(share[half], F(all)(1 / WEIGHT_UNIT));
+#else
+                share[half] = F(all)(1);
+#endif
                 correction[half] = NAME(power)(F(subtract)(before[half], best[half]));
                 F(store)(state->best + half * LANES, best[half]);
                 F(store)(state->sums + half * LANES,
                          F(fma)(F(load)(state->sums + half * LANES), correction[half], sums[half]));
             }
             NAME(weigh)(dim, values + (PAIRS ? skipped / 2 : skipped) * dim, dim, (const ELEMENT *)scores,
-                        PAIRS ? (used + 1) / 2 : used, out + panel * dim * PANEL, correction);
+                        PAIRS ? (used + 1) / 2 : used, share, out + panel * dim * PANEL, correction);
         }
     }
 
@@ -301,8 +398,11 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
 #undef PANEL
 #undef BLOCK_KEYS
 #undef ELEMENT
+#undef SUM
+#undef NO_SUM
 #undef STEP
 #undef OPERAND
 #undef LOAD_OPERAND
 #undef INLINE_BODY
 #undef UNSEEN
+#undef WEIGHT_UNIT

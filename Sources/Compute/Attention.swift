@@ -58,8 +58,9 @@ package final class Attention: Sendable {
     /// Values per head.
     package let headDim: Int
 
-    /// Query rows times heads of a group in one task.
-    private static let blockQueries = 256
+    /// Query rows times heads of a group in one task: each converts all keys before its own, once. A long prompt has enough
+    /// tasks for all threads even if they are large.
+    private static let (smallBlock, largeBlock) = (256, 512)
     /// Rows that one task rotates.
     private static let rotatedRows = 32
 
@@ -128,7 +129,9 @@ package final class Attention: Sendable {
 
     /// Attention of every row of every segment: `queries` and `output` are `[rows, heads * headDim]`.
     package func attend(_ queries: Matrix, segments: [AttentionSegment], into output: Matrix, pool: ThreadPool) {
-        let blockRows = max(1, Self.blockQueries / group)
+        let largeTasks = segments.reduce(0) { $0 + $1.rows.count } * heads / Self.largeBlock
+        let block = largeTasks >= 16 * pool.threads ? Self.largeBlock : Self.smallBlock
+        let blockRows = max(1, block / group)
         var tasks: [Task] = []
         for (index, segment) in segments.enumerated() {
             for first in stride(from: 0, to: segment.rows.count, by: blockRows) {
@@ -140,7 +143,8 @@ package final class Attention: Sendable {
         if tasks.count > kvHeads { tasks.sort { length(of: $0, segments) > length(of: $1, segments) } }
         pool.parallelFor(tasks.count) { index in
             let scratch =
-                spare.withLock { $0.popLast() } ?? AttentionScratch(rows: blockRows, heads: group, headDim: headDim)
+                spare.withLock { $0.popLast() }
+                ?? AttentionScratch(rows: max(1, Self.largeBlock / group), heads: group, headDim: headDim)
             run(tasks[index], segment: segments[tasks[index].segment], queries, into: output, scratch)
             spare.withLock { $0.append(scratch) }
         }

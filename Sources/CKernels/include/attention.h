@@ -33,7 +33,9 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 // group and all rows, with an online softmax in Float32 (Milakov and Gimelshein, 2018; Dao et al., 2022).
 //
 // With bf16 instructions (winnow_level_avx512_bf16 and a bf16 cache) queries and softmax weights are rounded to bf16
-// and sums are Float32; otherwise all arithmetic is Float32.
+// and sums are Float32. With AVX2 and a bf16 cache both products are taken in 16-bit fixed point (fixed_point.h): queries
+// and keys with a scale each, values with a power of two that goes into the weight of their key, weights relative to the
+// largest of about 100 keys. Otherwise, and for one row of up to 8 heads, all arithmetic is Float32.
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch);
 
 // scores[q][key] = scale * q . k for `count` keys of one KV head and a few queries, `[queries, head_dim]`.
