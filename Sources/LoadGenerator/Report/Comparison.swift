@@ -11,12 +11,14 @@ public enum Comparison {
 
     /// The ratios of one mode over another: the maximal rate, then the median and p99 of each latency at the headline runs.
     ///
-    /// The interval of the maximal rate spans from the confirmed rates to the lowest broken ones; where the base has only a
-    /// broken rate, the ratio to that is what it is at least. Those of latencies are
+    /// The interval of the maximal rate spans from the confirmed rates to the lowest broken ones; where the base has only
+    /// rates that are too much, the ratio to the lowest that was proved to be, at the `proof` asked for, is what it is at
+    /// least. Those of latencies are
     /// bootstrapped over blocks of neighbouring requests (Künsch 1989), because a queue makes neighbours alike.
     /// Latencies at different rates are not compared.
     public static func modes(
-        _ mode: ModeSummary, against base: ModeSummary, seed: UInt64, names: (String, String)? = nil
+        _ mode: ModeSummary, against base: ModeSummary, seed: UInt64, proof: Double = 0.99,
+        names: (String, String)? = nil
     ) -> [ComparisonSummary] {
         let (of, against) = names ?? (mode.name, base.name)
         var comparisons: [ComparisonSummary] = []
@@ -25,7 +27,7 @@ public enum Comparison {
                 ComparisonSummary(
                     what: "maximal QPS", of: of, against: against, ratio: rate / baseRate,
                     low: base.maxQpsBroken.map { rate / $0 }, high: mode.maxQpsBroken.map { $0 / baseRate }))
-        } else if let rate = mode.maxQps, let broken = base.maxQpsBroken, broken > 0 {
+        } else if let rate = mode.maxQps, let broken = base.lowestRateProvedBroken(confidence: proof), broken > 0 {
             comparisons.append(
                 ComparisonSummary(
                     what: "maximal QPS, at least", of: of, against: against, ratio: rate / broken, low: rate / broken,
@@ -73,7 +75,7 @@ public enum Comparison {
             let same = base.modes.first { $0.name == mode.name }
             guard let partner = same ?? (isLone || base.modes.count == 1 ? base.modes.first : nil) else { continue }
             hasPair = true
-            if mode.maxQps != nil, partner.maxQps != nil || partner.maxQpsBroken != nil,
+            if mode.maxQps != nil, partner.maxQps != nil || partner.lowestRateProvedBroken(confidence: 0) != nil,
                 !isSamePromise(mode, partner)
             {
                 throw LoadGeneratorError(

@@ -103,6 +103,12 @@ public struct ModeSummary: Codable, Sendable, Equatable {
     /// The run that shows the mode at its maximum.
     public var headlineRun: RunSummary? { headline.flatMap { runs.indices.contains($0) ? runs[$0] : nil } }
 
+    /// The lowest rate whose run proves that it breaks a promise; a run may break one by chance.
+    func lowestRateProvedBroken(confidence: Double) -> Double? {
+        runs.filter { run in run.objectives.contains { !$0.holds && ($0.confidenceOfBreach ?? 0) >= confidence } }
+            .map(\.offeredRate).min()
+    }
+
     /// Takes a mode's result.
     public init(_ result: CampaignModeResult, kind: MeasurementKind) {
         name = result.name
@@ -165,7 +171,7 @@ public struct Measurement: Encodable, Sendable {
         let summaries = results.map { ModeSummary($0, kind: settings.kind) }
         modes = summaries
         comparisons = summaries.dropFirst().flatMap { mode in
-            summaries.first.map { Comparison.modes(mode, against: $0, seed: settings.seed) } ?? []
+            summaries.first.map { Comparison.modes(mode, against: $0, seed: settings.seed, proof: settings.confidence) } ?? []
         }
     }
 
