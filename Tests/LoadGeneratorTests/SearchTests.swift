@@ -90,6 +90,29 @@ struct SearchTests {
         #expect(search(server: 5, generator: 0).finding.verdict == .invalid)
     }
 
+    @Test("a step up that fails after one lucky run comes back to what was proved, without proving it again")
+    func failedStepUp() throws {
+        var search = MaximalRateSearch(.init(start: 10, ceiling: 1000, confirmations: 2, seed: 1))
+        // Passes up to 63/s; the run one step above the proved rate is lucky once.
+        var (confirmations, above) = (0, 0)
+        var provedRate: Double?
+        while let step = search.next {
+            var holds = step.rate <= 63
+            if step.purpose == .confirm {
+                confirmations += 1
+                if confirmations <= 2 { provedRate = step.rate }
+                if confirmations == 3 { holds = true }
+                if confirmations > 3 { above += step.rate > 63 ? 1 : 0 }
+            }
+            search.record(holds ? .proved : .broken, [Evidence(.p99, samples: 1000, misses: holds ? 0 : 500)])
+        }
+        let finding = search.finding
+        #expect(finding.verdict == .valid && finding.highest == provedRate)
+        #expect(confirmations == 4 && above == 1)
+        let broken = try #require(finding.lowestBroken)
+        #expect(broken > 63 && broken < 63 * 1.06)
+    }
+
     @Test("a busy moment of the generator is tried again, not taken for its limit")
     func busyMoments() {
         let (finding, steps) = search(server: 63, lateRuns: [0, 3, 4])

@@ -69,6 +69,8 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
     /// Confirmations of the present rate, and what they counted together.
     private var confirmed = 0
     private var pooled: [Evidence] = []
+    /// The highest rate whose confirmations proved it: what a failed step up comes back to.
+    private var proved: Double?
     private var stepsDown = 0
     private var stepsUp = 0
     private var reasons: [String] = []
@@ -238,7 +240,7 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
         guard confirmed >= settings.confirmations || isHopeless else { return }
         switch together {
         case .proved:
-            low = rate
+            (low, proved) = (rate, rate)
             if isHighInvalid {
                 finish(
                     .invalid,
@@ -270,7 +272,8 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
 
     private mutating func stepDown(isInvalid: Bool) {
         (high, isHighInvalid) = (rate, isInvalid)
-        low = nil
+        low = proved
+        guard proved == nil else { return finish(.valid, nil) }
         stepsDown += 1
         guard stepsDown <= Self.maximumStepsDown else {
             return finish(.inconclusive, "no rate was confirmed after \(stepsDown) steps down")
@@ -288,7 +291,7 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
         startConfirming(at: rate)
         pool(evidence)
         guard settings.confirmations == 1 else { return }
-        low = rate
+        (low, proved) = (rate, rate)
         recheckAbove()
     }
 
