@@ -171,7 +171,8 @@ public struct Measurement: Encodable, Sendable {
         let summaries = results.map { ModeSummary($0, kind: settings.kind) }
         modes = summaries
         comparisons = summaries.dropFirst().flatMap { mode in
-            summaries.first.map { Comparison.modes(mode, against: $0, seed: settings.seed, proof: settings.confidence) } ?? []
+            summaries.first.map { Comparison.modes(mode, against: $0, seed: settings.seed, proof: settings.confidence) }
+                ?? []
         }
     }
 
