@@ -161,8 +161,8 @@ INLINE_BODY void put(const __m256i sums[2], const float *row_scale, const float 
     }
 }
 
-// c[count][16] (+)= one run of `count` rows, `width` values each, by one of a panel; `ahead` fetches what follows it.
-INLINE_BODY void tile(const int count, const int ahead, const int16_t *rows, size_t width, const float *row_scales,
+// c[count][16] (+)= one run of `count` rows, `width` values each, by one of a panel.
+INLINE_BODY void tile(const int count, const int16_t *rows, size_t width, const float *row_scales,
                       const int16_t *panel, const float *scales, float *c, size_t ldc, size_t columns, int accumulate) {
     __m256i sums[tile_rows][2];
 #pragma clang loop unroll(full)
@@ -172,8 +172,6 @@ INLINE_BODY void tile(const int count, const int ahead, const int16_t *rows, siz
     }
     for (size_t pair = 0; pair < width / 2; pair++) {
         const int16_t *from = panel + pair * 2 * panel_outputs;
-        // The CPU's own prefetching stops at pages.
-        if (ahead) __builtin_prefetch(from + 2048);
         __m256i low = i8_load(from), high = i8_load(from + panel_outputs);
 #pragma clang loop unroll(full)
         for (int r = 0; r < count; r++) {
@@ -196,43 +194,6 @@ typedef struct {
     size_t width, columns;
 } panel_run;
 
-#define TILE(n, ahead) tile(n, ahead, rows, of.width, row_scales, of.panel, of.scales, c, ldc, of.columns, accumulate)
-
-// A few rows: the weights are read once, at the speed of memory.
-WINNOW_AVX2 static void few_tiles(size_t count, const int16_t *rows, const float *row_scales, panel_run of, float *c,
-                                  size_t ldc, int accumulate) {
-    switch (count) {
-        case 1: TILE(1, 1); break;
-        case 2: TILE(2, 1); break;
-        case 3: TILE(3, 1); break;
-        case 4: TILE(4, 1); break;
-        case 5: TILE(5, 1); break;
-        default: TILE(6, 1);
-    }
-}
-
-WINNOW_AVX2 static void many_tiles(size_t count, const int16_t *rows, const float *row_scales, panel_run of, float *c,
-                                   size_t ldc, int accumulate) {
-    // The next weights come into the second cache meanwhile, some lines with every tile.
-    const size_t lines = of.width * panel_outputs / 32, share = lines * tile_rows / count + 1;
-    size_t fetched = 0;
-#define TILES(n)                                                                                          \
-    for (; count >= n; count -= n, rows += n * of.width, row_scales += n, c += n * ldc) TILE(n, 0)
-    for (; count >= tile_rows; count -= tile_rows) {
-        for (size_t end = fetched + share; fetched < end && fetched < lines; fetched++)
-            __builtin_prefetch(of.next + fetched * 32, 0, 2);
-        TILE(tile_rows, 0);
-        rows += tile_rows * of.width;
-        row_scales += tile_rows;
-        c += tile_rows * ldc;
-    }
-    TILES(4);
-    TILES(3);
-    TILES(2);
-    TILES(1);
-#undef TILES
-}
-
 // The weights of one run of one panel.
 static panel_run run_of(const winnow_packed *packed, size_t panel, size_t run) {
     const size_t inputs = packed->inputs, whole = winnow_fixed_values(inputs) * panel_outputs;
@@ -245,19 +206,103 @@ static panel_run run_of(const winnow_packed *packed, size_t panel, size_t run) {
                        .columns = left < panel_outputs ? left : panel_outputs};
 }
 
+// A few rows by `panels` panels side by side: the weights are read once, and so many streams of them come faster from
+// memory than one. Four and more rows take the time that one stream takes, if what comes next is asked for early.
+INLINE_BODY void few_tile(const int count, const int panels, const winnow_packed *packed, size_t panel, size_t run,
+                          const int16_t *rows, const float *row_scales, float *c, size_t ldc, int accumulate) {
+    __m256i sums[tile_rows][4][2];
+    panel_run of[4];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < panels; i++) {
+        of[i] = run_of(packed, panel + (size_t)i, run);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < count; r++) sums[r][i][0] = sums[r][i][1] = i8_zero();
+    }
+    const size_t width = of[0].width;
+    for (size_t pair = 0; pair < width / 2; pair++) {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < panels; i++) {
+            const int16_t *from = of[i].panel + pair * 2 * panel_outputs;
+            if (count > 2) __builtin_prefetch(from + 2048);
+            __m256i low = i8_load(from), high = i8_load(from + panel_outputs);
+#pragma clang loop unroll(full)
+            for (int r = 0; r < count; r++) {
+                int32_t both;
+                memcpy(&both, rows + (size_t)r * width + 2 * pair, sizeof both);
+                sums[r][i][0] = i8_add_pair_products(sums[r][i][0], i8_all(both), low);
+                sums[r][i][1] = i8_add_pair_products(sums[r][i][1], i8_all(both), high);
+            }
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; i < panels; i++)
+#pragma clang loop unroll(full)
+        for (int r = 0; r < count; r++)
+            put(sums[r][i], row_scales + r, of[i].scales, c + (size_t)r * ldc + i * panel_outputs, of[i].columns,
+                accumulate);
+}
+
+// A few rows by panels first ..< end, in the order the weights lie in.
+WINNOW_AVX2 static void few_rows(const winnow_packed *packed, size_t first, size_t end, size_t m, const int16_t *rows,
+                                 const float *row_scales, float *c, size_t ldc, int accumulate) {
+    const size_t inputs = packed->inputs, runs = winnow_fixed_runs(inputs);
+    const size_t step = m == 1 ? 4 : m == 2 ? 3 : m == 3 ? 2 : 1;
+    for (size_t panel = first, panels; panel < end; panel += panels) {
+        panels = end - panel < step ? 1 : step;
+        for (size_t run = 0; run < runs; run++)
+            for (size_t row = 0; row < m; row += tile_rows) {
+                const size_t count = m - row < tile_rows ? m - row : tile_rows;
+                const size_t width = winnow_fixed_values(run_inputs(inputs, run));
+                const int16_t *from = rows + run * winnow_fixed_run * m + row * width;
+                float *to = c + row * ldc + panel * panel_outputs;
+#define FEW(count, panels)                                                                                             \
+    few_tile(count, panels, packed, panel, run, from, row_scales + run * m + row, to, ldc, accumulate || run > 0)
+                switch (10 * count + panels) {
+                    case 14: FEW(1, 4); break;
+                    case 11: FEW(1, 1); break;
+                    case 23: FEW(2, 3); break;
+                    case 21: FEW(2, 1); break;
+                    case 32: FEW(3, 2); break;
+                    case 31: FEW(3, 1); break;
+                    case 41: FEW(4, 1); break;
+                    case 51: FEW(5, 1); break;
+                    default: FEW(6, 1);
+                }
+#undef FEW
+            }
+    }
+}
+
+#define TILE(n) tile(n, rows, of.width, row_scales, of.panel, of.scales, c, ldc, of.columns, accumulate)
+
+WINNOW_AVX2 static void many_tiles(size_t count, const int16_t *rows, const float *row_scales, panel_run of, float *c,
+                                   size_t ldc, int accumulate) {
+    // The next weights come into the second cache meanwhile, some lines with every tile.
+    const size_t lines = of.width * panel_outputs / 32, share = lines * tile_rows / count + 1;
+    size_t fetched = 0;
+#define TILES(n)                                                                                          \
+    for (; count >= n; count -= n, rows += n * of.width, row_scales += n, c += n * ldc) TILE(n)
+    for (; count >= tile_rows; count -= tile_rows) {
+        for (size_t end = fetched + share; fetched < end && fetched < lines; fetched++)
+            __builtin_prefetch(of.next + fetched * 32, 0, 2);
+        TILE(tile_rows);
+        rows += tile_rows * of.width;
+        row_scales += tile_rows;
+        c += tile_rows * ldc;
+    }
+    TILES(4);
+    TILES(3);
+    TILES(2);
+    TILES(1);
+#undef TILES
+}
+
 WINNOW_AVX2 static void product_avx2(const winnow_packed *packed, size_t first, size_t end, size_t m,
                                      const int16_t *rows, const float *row_scales, float *c, size_t ldc,
                                      int accumulate) {
     const size_t runs = winnow_fixed_runs(packed->inputs);
     if (m <= 2 * tile_rows) {
-        // The weights are read in the order they lie in.
-        for (size_t panel = first; panel < end; panel++)
-            for (size_t run = 0; run < runs; run++) {
-                const panel_run of = run_of(packed, panel, run);
-                for (size_t row = 0; row < m; row += tile_rows)
-                    few_tiles(m - row, rows + run * winnow_fixed_run * m + row * of.width, row_scales + run * m + row, of,
-                              c + row * ldc + panel * panel_outputs, ldc, accumulate || run > 0);
-            }
+        few_rows(packed, first, end, m, rows, row_scales, c, ldc, accumulate);
         return;
     }
     // Blocks of equal size, each a multiple of the tile but the last.

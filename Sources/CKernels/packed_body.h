@@ -167,57 +167,77 @@ TARGET static void NAME(bf16_product)(const winnow_packed *packed, size_t first,
 
 // --- int8
 
-// Sums of 8 inputs at a time fit 16 bits, as the packing has seen to.
-INLINE_BODY void NAME(byte_tile)(const int rows, const uint8_t *x, size_t ldx, const float *x_scales, const int8_t *panel,
-                                 size_t quads, const float *scales, const int32_t *offsets, float *c, size_t ldc,
-                                 size_t columns, int accumulate) {
-    INTEGERS sums[3][2];
+// c[rows][panels * PANEL] (+)= rows of bytes by panels side by side, `quads` * 4 inputs. Sums of 8 inputs at a time fit 16
+// bits, as the packing has seen to. Several panels are several streams of weights, which come faster from memory than
+// one.
+INLINE_BODY void NAME(byte_tile)(const int rows, const int panels, const uint8_t *x, size_t ldx, const float *x_scales,
+                                 const int8_t *weights, size_t quads, const float *scales, const int32_t *offsets,
+                                 float *c, size_t ldc, size_t columns, int accumulate) {
+    INTEGERS sums[3][4][2];
 #pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = I(zero)();
+    for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+        for (int i = 0; i < panels; i++) sums[r][i][0] = sums[r][i][1] = I(zero)();
     for (size_t q = 0; q < quads; q += 2) {
-        const int8_t *from = panel + q * 4 * PANEL;
-        // One row waits for memory, and the CPU's own prefetching stops at pages.
-        if (rows == 1)
-#pragma clang loop unroll(full)
-            for (int line = 0; line < 8 * PANEL; line += 64) __builtin_prefetch(from + 4096 + line);
-        INTEGERS low = I(load)(from), high = I(load)(from + 4 * LANES);
-        INTEGERS next_low = I(load)(from + 4 * PANEL), next_high = I(load)(from + 4 * PANEL + 4 * LANES);
+        INTEGERS one[3], two[3];
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; r++) {
-            INTEGERS one = I(broadcast_quad)(x + (size_t)r * ldx + q * 4);
-            INTEGERS two = I(broadcast_quad)(x + (size_t)r * ldx + q * 4 + 4);
-            sums[r][0] = I(add_pairs)(sums[r][0], I(products)(one, low, two, next_low));
-            sums[r][1] = I(add_pairs)(sums[r][1], I(products)(one, high, two, next_high));
+            one[r] = I(broadcast_quad)(x + (size_t)r * ldx + q * 4);
+            two[r] = I(broadcast_quad)(x + (size_t)r * ldx + q * 4 + 4);
+        }
+#pragma clang loop unroll(full)
+        for (int i = 0; i < panels; i++) {
+            const int8_t *from = weights + ((size_t)i * quads + q) * 4 * PANEL;
+            INTEGERS low = I(load)(from), high = I(load)(from + 4 * LANES);
+            INTEGERS next_low = I(load)(from + 4 * PANEL), next_high = I(load)(from + 4 * PANEL + 4 * LANES);
+#pragma clang loop unroll(full)
+            for (int r = 0; r < rows; r++) {
+                sums[r][i][0] = I(add_pairs)(sums[r][i][0], I(products)(one[r], low, two[r], next_low));
+                sums[r][i][1] = I(add_pairs)(sums[r][i][1], I(products)(one[r], high, two[r], next_high));
+            }
         }
     }
 #pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
-        VECTOR scale = F(all)(x_scales[r]);
-        VECTOR low = F(multiply)(I(difference)(sums[r][0], offsets), F(multiply)(scale, F(load)(scales)));
-        VECTOR high =
-            F(multiply)(I(difference)(sums[r][1], offsets + LANES), F(multiply)(scale, F(load)(scales + LANES)));
-        NAME(put)(c + (size_t)r * ldc, low, high, columns, accumulate);
-    }
+    for (int i = 0; i < panels; i++)
+#pragma clang loop unroll(full)
+        for (int r = 0; r < rows; r++) {
+            const float *by = scales + i * PANEL;
+            const int32_t *less = offsets + i * PANEL;
+            VECTOR scale = F(all)(x_scales[r]);
+            VECTOR low = F(multiply)(I(difference)(sums[r][i][0], less), F(multiply)(scale, F(load)(by)));
+            VECTOR high =
+                F(multiply)(I(difference)(sums[r][i][1], less + LANES), F(multiply)(scale, F(load)(by + LANES)));
+            NAME(put)(c + (size_t)r * ldc + i * PANEL, low, high, i + 1 == panels ? columns : PANEL, accumulate);
+        }
 }
 
 TARGET static void NAME(int8_product)(const winnow_packed *packed, size_t first, size_t end, size_t m, const uint8_t *x,
                                       const float *x_scales, float *c, size_t ldc, int accumulate) {
     const size_t bytes = winnow_quantized_bytes(packed->inputs), block = 192;
+    const size_t step = m == 1 ? 4 : m == 2 ? 2 : 1;
     for (size_t row = 0; row < m; row += block) {
         size_t rows = m - row < block ? m - row : block;
-        for (size_t panel = first; panel < end; panel++) {
-            size_t columns = packed->outputs - panel * PANEL < PANEL ? packed->outputs - panel * PANEL : PANEL;
+        for (size_t panel = first, panels; panel < end; panel += panels) {
+            panels = end - panel < step ? 1 : step;
+            // Of the last of them.
+            const size_t left = packed->outputs - (panel + panels - 1) * PANEL, columns = left < PANEL ? left : PANEL;
             const int8_t *weights = (const int8_t *)packed->panels + panel * bytes * PANEL;
             const float *scales = packed->scales + panel * PANEL;
             const int32_t *offsets = packed->offsets + panel * PANEL;
-            size_t r = row, left = rows;
-#define TILES(n)                                                                                                   \
-    for (; left >= n; left -= n, r += n)                                                                           \
-    NAME(byte_tile)(n, x + r * bytes, bytes, x_scales + r, weights, bytes / 4, scales, offsets,                    \
+            size_t r = row, left_rows = rows;
+#define TILES(n, panels)                                                                                           \
+    for (; left_rows >= n; left_rows -= n, r += n)                                                                 \
+    NAME(byte_tile)(n, panels, x + r * bytes, bytes, x_scales + r, weights, bytes / 4, scales, offsets,            \
                     c + r * ldc + panel * PANEL, ldc, columns, accumulate)
-            TILES(3);
-            TILES(2);
-            TILES(1);
+            if (panels == 4) {
+                TILES(1, 4);
+            } else if (panels == 2) {
+                TILES(2, 2);
+            } else {
+                TILES(3, 1);
+                TILES(2, 1);
+                TILES(1, 1);
+            }
 #undef TILES
         }
     }

@@ -58,9 +58,12 @@ package enum MachinePeak {
         return sample.operations / (best / .seconds(1))
     }
 
-    /// Bytes per second that the pool's threads read from memory: a product of one row with 512 MiB of weights.
+    /// Bytes per second that the pool's threads read from memory: a product of one row with some hundred MiB of weights, in
+    /// the precision that reads them fastest. An operation takes half a weight.
     package static func bytesRead(pool: ThreadPool) -> Double {
         let (outputs, inputs) = (65_536, 2048)
-        return operations(.f32, rows: 1, outputs: outputs, inputs: inputs, pool: pool) * 2
+        return [(Precision.f32, 4.0), (.bf16, 2), (.int8, 1)].map { precision, bytes in
+            operations(precision, rows: 1, outputs: outputs, inputs: inputs, pool: pool) * bytes / 2
+        }.max() ?? 0
     }
 }
