@@ -49,24 +49,30 @@ WINNOW_DISPATCH(winnow_fix_rows,
 
 // --- Packing
 
+// Of a panel, at any level.
+enum { most_outputs = 32 };
+
 WINNOW_BODY void pack(size_t outputs, const winnow_packed *packed, size_t panel, const float *rows, size_t present) {
     const size_t inputs = packed->inputs, runs = winnow_fixed_runs(inputs);
     int16_t *to = (int16_t *)packed->panels + panel * winnow_fixed_values(inputs) * outputs;
     float *scales = packed->scales + panel * runs * outputs;
     for (size_t run = 0; run < runs; run++, scales += outputs) {
         const size_t used = run_inputs(inputs, run), width = winnow_fixed_values(used);
+        // A row of integers for each output; then pairs, in the order they lie in.
+        int16_t fixed[most_outputs][winnow_fixed_run];
         for (size_t j = 0; j < outputs; j++) {
-            int16_t fixed[winnow_fixed_run] = {0};
             scales[j] = 0;
             if (j < present) {
                 const float *weights = rows + j * inputs + run * winnow_fixed_run;
                 scales[j] = winnow_fixed_scale(winnow_sum_of_squares(weights, used), WINNOW_FIXED_NORM);
-                winnow_fix_run(weights, used, winnow_fixed_inverse(scales[j]), fixed);
+                winnow_fix_run(weights, used, winnow_fixed_inverse(scales[j]), fixed[j]);
+                if (used < width) fixed[j][used] = 0;
+            } else {
+                memset(fixed[j], 0, sizeof fixed[j]);
             }
-            for (size_t pair = 0; pair < width / 2; pair++)
-                memcpy(to + (pair * outputs + j) * 2, fixed + 2 * pair, 2 * sizeof *fixed);
         }
-        to += width * outputs;
+        for (size_t pair = 0; pair < width / 2; pair++, to += 2 * outputs)
+            for (size_t j = 0; j < outputs; j++) memcpy(to + 2 * j, fixed[j] + 2 * pair, 2 * sizeof *to);
     }
 }
 
