@@ -14,7 +14,7 @@ package struct Linear: Sendable {
     private enum Weights: Sendable {
         /// `[outputs, inputs]`, Float32, as checkpoints store it; multiplied by OpenBLAS.
         case plain(Matrix)
-        /// bf16 or int8, multiplied by the kernels of this package.
+        /// 16 or 8 bits, multiplied by the kernels of this package.
         case packed(PackedWeights)
         /// bf16 or int8, multiplied by oneDNN.
         case oneDNN(OneDNNWeights, Precision)

@@ -37,8 +37,8 @@ size_t winnow_panel_bytes(winnow_level level, winnow_packed_type type, size_t in
 
 // Packs panel `panel` from `present` Float32 rows of `inputs` weights; the panel's other outputs become zeros.
 //
-// bf16 rounds to the nearest even, fixed point to the nearest. int8 scales each output so that its largest weight is at most 127, and a little
-// smaller where sums of two products could exceed 16 bits: any row gives an exact integer product.
+// bf16 rounds to the nearest even, fixed point to the nearest. int8 scales each output so that its largest weight is at
+// most 127, and a little smaller where sums of two products could exceed 16 bits: any row gives an exact integer product.
 void winnow_pack_panel(winnow_level level, const winnow_packed *packed, size_t panel, const float *rows,
                        size_t present);
 
