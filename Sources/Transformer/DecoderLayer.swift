@@ -22,25 +22,29 @@ struct DecoderLayer: Sendable {
     /// Loads the layer's weights.
     init(checkpoint: Checkpoint, index: Int, precision: Precision, pool: ThreadPool) throws(CheckpointError) {
         let tensors = TensorLayout(checkpoint.configuration).layer(index)
-        func linear(
-            _ weights: [TensorLayout.Tensor], bias: [TensorLayout.Tensor?] = []
+        func linear(_ weights: TensorLayout.Tensor...) throws(CheckpointError) -> Linear {
+            try checkpoint.linear(weights, precision: precision, pool: pool)
+        }
+        func projection(
+            _ weights: TensorLayout.Tensor..., bias: TensorLayout.Tensor?...
         ) throws(CheckpointError) -> Linear {
-            try checkpoint.linear(weights, bias: bias.compactMap(\.self), precision: precision, pool: pool)
+            try checkpoint.linear(
+                weights, bias: bias.compactMap(\.self), precision: precision.queryKeyValue, pool: pool)
         }
         epsilon = checkpoint.configuration.normEpsilon
         attentionNorm = try checkpoint.vector(tensors.attentionNorm)
-        query = try linear([tensors.query], bias: [tensors.queryBias])
-        keyValue = try linear([tensors.key, tensors.value], bias: [tensors.keyBias, tensors.valueBias])
+        query = try projection(tensors.query, bias: tensors.queryBias)
+        keyValue = try projection(tensors.key, tensors.value, bias: tensors.keyBias, tensors.valueBias)
         if let queryNorm = tensors.queryNorm, let keyNorm = tensors.keyNorm {
             headNorm = HeadNorm(
                 query: try checkpoint.vector(queryNorm), key: try checkpoint.vector(keyNorm), epsilon: epsilon)
         } else {
             headNorm = nil
         }
-        attentionOutput = try linear([tensors.attentionOutput])
+        attentionOutput = try linear(tensors.attentionOutput)
         feedForwardNorm = try checkpoint.vector(tensors.feedForwardNorm)
-        gateUp = try linear([tensors.gate, tensors.up])
-        down = try linear([tensors.down])
+        gateUp = try linear(tensors.gate, tensors.up)
+        down = try linear(tensors.down)
     }
 
     /// Memory of the weights, in bytes; norms and biases are too small to count.
