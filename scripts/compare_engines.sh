@@ -16,7 +16,7 @@ tokens per second to the peer's: the median of the ratios within the repetitions
   --quick              512 tokens and decode only, 3 repetitions, where the two options above do not say otherwise
   --engines LIST       which engines (all but those in parentheses):
                          winnow-bf16 winnow-int8 (winnow-f32) transformers-bf16 (transformers-f32)
-                         llama-bf16 llama-q8_0 llama-q4_0 llama-q4_k_m
+                         llama-bf16 (llama-f32) llama-q8_0 llama-q4_0 llama-q4_k_m
   --threads N          compute threads of every engine (1)
   --cpus LIST          the CPUs all of them are pinned to, e.g. 0,2-3 (the first N this process may use)
   --timeout SECONDS    an engine that needs longer for one run is reported as such, and left out of the rest of that
@@ -31,11 +31,11 @@ tokens per second to the peer's: the median of the ratios within the repetitions
   -h, --help           this text
 
 What is measured. Prefill: a prompt of random tokens, from an empty cache to the logits of its last token. Decode: 64
-tokens, one after the other, from a context of 512. Loading and a warm-up of the same length never count. bf16 engines
-run at every length, quantised ones at 512 (or the shortest) and in decode. Compared are
+tokens, one after the other, from a context of 512. Loading and a warm-up of the same length never count. bf16 and f32
+engines run at every length, quantised ones at 512 (or the shortest) and in decode. Compared are
   prefill   winnow-bf16 with transformers-bf16 and llama-bf16; winnow-int8 with each quantised type of llama.cpp
   decode    winnow-bf16 with llama-bf16, winnow-int8 with llama-q8_0
-and winnow-f32 with transformers-f32, at every length, when both are asked for. A CPU without bf16 instructions shows
+and winnow-f32 with transformers-f32 and llama-f32 where they are asked for. A CPU without bf16 instructions shows
 PyTorch's bf16 in a bad light: ask for transformers-f32 too there.
 
 The first run installs llama-cpp-python (compiled for this CPU), torch and transformers from PyPI into .build/peers/env
@@ -60,7 +60,7 @@ peers=$root/.build/peers
 
 command -v python3 >/dev/null || install_packages python3
 # What the options ask for, as shell words; wrong ones are told apart here, before anything is installed or built.
-needs=$(python3 "$driver" --needs "$@") || {
+needs=$(python3 -B "$driver" --needs "$@") || {
     status=$?
     tells_logs=
     rm -rf "$logs"
@@ -112,4 +112,4 @@ fi
 # The driver ends what it starts, whatever ends it.
 trap - EXIT INT TERM HUP
 rm -rf "$logs"
-exec python3 "$driver" --state "$peers" "${arguments[@]}"
+exec python3 -B "$driver" --state "$peers" "${arguments[@]}"

@@ -6,58 +6,34 @@ the options, installs the peers and starts it. Standard library only.
 """
 
 import argparse
-import ctypes
 import json
 import os
-import select
 import shlex
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from engine_results import Results, title
+from engines import (
+    DATA, FAULT, MODEL, STEPS, UNAVAILABLE, USAGE,
+    Fault, Peer, PeerFault, Processes, TooSlow, Winnow, spelled,
+)  # fmt: skip
 
 ENGINES = [
     "winnow-bf16", "winnow-int8", "winnow-f32", "transformers-bf16", "transformers-f32",
-    "llama-bf16", "llama-q8_0", "llama-q4_0", "llama-q4_k_m",
+    "llama-bf16", "llama-f32", "llama-q8_0", "llama-q4_0", "llama-q4_k_m",
 ]  # fmt: skip
-OPTIONAL = {"winnow-f32", "transformers-f32"}
-EVERY_LENGTH = {"winnow-bf16", "winnow-f32", "transformers-bf16", "transformers-f32", "llama-bf16"}
-DECODERS = {"winnow-bf16", "winnow-int8", "llama-bf16", "llama-q8_0"}
-PAIRS = {
-    "prefill": [
-        ("winnow-bf16", "transformers-bf16"), ("winnow-bf16", "llama-bf16"), ("winnow-f32", "transformers-f32"),
-        ("winnow-bf16", "transformers-f32"),
-        ("winnow-int8", "llama-q8_0"), ("winnow-int8", "llama-q4_0"), ("winnow-int8", "llama-q4_k_m"),
-    ],
-    "decode": [("winnow-bf16", "llama-bf16"), ("winnow-int8", "llama-q8_0")],
-}  # fmt: skip
-CONTEXT, STEPS = 512, 64
+OPTIONAL = {"winnow-f32", "transformers-f32", "llama-f32"}
+EVERY_LENGTH = {"winnow-bf16", "winnow-f32", "transformers-bf16", "transformers-f32", "llama-bf16", "llama-f32"}
+DECODERS = {"winnow-bf16", "winnow-f32", "winnow-int8", "llama-bf16", "llama-f32", "llama-q8_0"}
+CONTEXT = 512
 
-MODEL = "m251"
 SHAPE = (
     "--hidden 1024 --layers 16 --ffn 4096 --heads 16 --kv-heads 4 --vocab 8192 --context 131072 --seed 1 --dtype bf16"
 )
-
-USAGE, DATA, UNAVAILABLE, FAULT = 64, 65, 69, 70
-
-
-class Fault(Exception):
-    """Ends the run."""
-
-    def __init__(self, message: str, code: int = FAULT):
-        super().__init__(message)
-        self.code = code
-
-
-class PeerFault(Exception):
-    """Ends one engine."""
-
-
-class TooSlow(Exception):
-    pass
 
 
 class Interrupted(BaseException):
@@ -67,9 +43,6 @@ class Interrupted(BaseException):
 
 def say(text: str = "") -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-# Options
 
 
 class Parser(argparse.ArgumentParser):
@@ -142,188 +115,14 @@ def parse():
     return options
 
 
-def spelled(cpus: list[int]) -> str:
-    return ",".join(map(str, cpus))
-
-
-# Processes
-
-
-def environment(threads: int) -> dict[str, str]:
-    result = dict(os.environ, CUDA_VISIBLE_DEVICES="", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        result[name] = str(threads)
-    return result
-
-
-class Processes:
-    """Everything this script starts: pinned, out of the reach of a terminal's Ctrl-C, and ended with the script."""
-
-    def __init__(self, cpus: list[int], threads: int):
-        self.cpus, self.environment = cpus, environment(threads)
-        self.running: set[subprocess.Popen] = set()
-        self.libc = ctypes.CDLL(None)
-
-    def start(self, command: list[str], pinned: bool = True, **pipes) -> subprocess.Popen:
-        def prepare():
-            self.libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-            if pinned:
-                os.sched_setaffinity(0, self.cpus)
-
-        settings = self.environment if pinned else None
-        process = subprocess.Popen(command, start_new_session=True, preexec_fn=prepare, env=settings, **pipes)
-        self.running.add(process)
-        return process
-
-    def end(self, process: subprocess.Popen) -> None:
-        if process.poll() is None:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        process.wait()
-        self.running.discard(process)
-
-    def end_all(self) -> None:
-        for process in list(self.running):
-            self.end(process)
-
-    def output(self, command: list[str], limit: float | None = None, pinned: bool = True) -> tuple[int, str, str]:
-        process = self.start(
-            command, pinned, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        try:
-            out, errors = process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            raise TooSlow from None
-        finally:
-            self.end(process)
-        return process.returncode, out, errors
-
-
-# Engines
-
-
-class Winnow:
-    """A process a run: it loads, warms up with a run of the same length, and times one."""
-
-    def __init__(self, name: str, bench):
-        self.name, self.bench, self.facts = name, bench, {}
-        self.dtype = name.split("-")[1]
-
-    def start(self) -> None:
-        pass
-
-    def prepare(self, task: str, tokens: int) -> dict:
-        return {}
-
-    def run(self, task: str, tokens: int) -> dict:
-        options = self.bench.options
-        command = [options.winnow, "bench", task, "--model", str(self.bench.models / MODEL), "--repetitions", "1"]
-        command += ["--threads", str(options.threads), "--cpus", spelled(options.cpus), "--dtype", self.dtype, "--json"]
-        command += ["--tokens", str(tokens)] if task == "prefill" else ["--context", str(tokens), "--tokens", str(STEPS)]
-        code, out, errors = self.bench.processes.output(command, limit=2 * options.timeout + 60)
-        if code != 0:
-            raise Fault(f"{shlex.join(command)}: exit status {code}\n{errors.strip()}", DATA if code == DATA else FAULT)
-        report = json.loads(out)
-        self.facts["kernel"] = report.get("kernel")
-        if report["seconds"] > options.timeout:
-            raise TooSlow
-        return {"seconds": report["seconds"], "peak_share": report.get("peak_share")}
-
-    def end(self) -> None:
-        pass
-
-
-class Peer:
-    """A child that holds its model and sleeps between its runs."""
-
-    def __init__(self, name: str, bench):
-        self.name, self.bench, self.facts = name, bench, {}
-        self.kind, self.dtype = name.split("-")
-        self.process = None
-
-    def model(self) -> Path:
-        return self.bench.models / (MODEL if self.kind == "transformers" else f"{MODEL}-{self.dtype}.gguf")
-
-    def start(self) -> None:
-        if self.process:
-            return
-        script = Path(__file__).with_name("compare_peer.py")
-        self.log = self.bench.state / f"{self.name}.log"
-        with open(self.log, "wb") as log:
-            self.process = self.bench.processes.start(
-                [self.bench.options.python, str(script), self.kind],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            )  # fmt: skip
-        self.facts |= self.ask(
-            300, command="load", model=str(self.model()), dtype=self.dtype, threads=self.bench.options.threads,
-            flash_attention=self.bench.options.llama_flash_attention,
-        )  # fmt: skip
-
-    def prepare(self, task: str, tokens: int) -> dict:
-        runs = 2 if self.kind == "llama" and self.bench.options.llama_flash_attention == "best" else 1
-        limit = self.bench.options.timeout
-        # A little more for what is not timed: short runs, and the context of a decode.
-        answer = self.ask(runs * limit * 1.1 + 60, command="prepare", task=task, tokens=tokens, steps=STEPS)
-        if min(answer["warm_up_seconds"].values()) > limit:
-            raise TooSlow
-        return answer
-
-    def run(self, task: str, tokens: int) -> dict:
-        answer = self.ask(self.bench.options.timeout + 30, command="run")
-        if answer["seconds"] > self.bench.options.timeout:
-            raise TooSlow
-        return answer
-
-    def logits(self) -> list[float]:
-        return self.ask(self.bench.options.timeout, command="logits", tokens=64)["logits"]
-
-    def ask(self, limit: float, **command) -> dict:
-        try:
-            self.process.stdin.write(json.dumps(command).encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            raise PeerFault(self.last_words()) from None
-        deadline, line = time.monotonic() + limit, b""
-        while not line.endswith(b"\n"):
-            if not select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
-                self.end()
-                raise TooSlow
-            part = os.read(self.process.stdout.fileno(), 1 << 16)
-            if not part:
-                raise PeerFault(self.last_words())
-            line += part
-        answer = json.loads(line)
-        if "error" in answer:
-            raise PeerFault(answer["error"])
-        return answer
-
-    def last_words(self) -> str:
-        self.end()
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return "it ended" + (f": {lines[-1]}" if lines else "")
-
-    def end(self) -> None:
-        if self.process:
-            self.bench.processes.end(self.process)
-            self.process = None
-
-
 class Bench:
     def __init__(self, options):
         self.options, self.state = options, options.state / "logs"
         self.models = options.models or options.state / "models"
         self.processes = Processes(options.cpus, options.threads)
         self.engines = {name: (Winnow if name.startswith("winnow") else Peer)(name, self) for name in options.engines}
-        # (task, tokens) -> engine -> one entry a repetition: the run or None.
-        self.runs: dict[tuple[str, int], dict[str, list]] = {}
-        self.warm_ups: dict[tuple[str, int], dict[str, dict]] = {}
-        self.too_slow: dict[tuple[str, int], list[str]] = {}
-        self.missing: dict[str, str] = {}
-        self.agreement = None
-        self.load = os.getloadavg()[0]
-        self.interrupted = False
+        facts = {name: engine.facts for name, engine in self.engines.items()}
+        self.results = Results(options, load=os.getloadavg()[0], facts=facts)
 
     # Models
 
@@ -365,7 +164,7 @@ class Bench:
     def lose(self, engine, why: str) -> None:
         engine.end()
         self.engines.pop(engine.name, None)
-        self.missing[engine.name] = why
+        self.results.missing[engine.name] = why
         say(f"  {engine.name}: {why}\n  going on WITHOUT {engine.name}")
 
     def tasks(self):
@@ -383,31 +182,32 @@ class Bench:
         self.check_weights()
         for task, tokens, names in self.tasks():
             key = (task, tokens)
-            results = self.runs[key] = {name: [] for name in names if name in self.engines}
-            self.warm_ups[key], self.too_slow[key] = {}, []
+            runs = self.results.runs[key] = {name: [] for name in names if name in self.engines}
+            self.results.warm_ups[key], self.results.too_slow[key] = {}, []
             say(f"\n{title(key)}")
             # A longer prompt takes longer still.
-            slow = [n for n in names if any(t == "prefill" and n in s for (t, _), s in self.too_slow.items())]
+            slow = [n for n in names if any(t == "prefill" and n in s for (t, _), s in self.results.too_slow.items())]
             for name in slow if task == "prefill" else []:
                 self.call_slow(key, name)
-            for name in list(results):
+            for name in list(runs):
                 engine = self.engines[name]
-                if name not in self.too_slow[key]:
+                if name not in self.results.too_slow[key]:
                     self.attempt(engine, engine.start)
-                if name in self.engines and name not in self.too_slow[key]:
-                    self.warm_ups[key][name] = self.attempt(engine, lambda: engine.prepare(task, tokens), key) or {}
+                if name in self.engines and name not in self.results.too_slow[key]:
+                    warm_up = self.attempt(engine, lambda: engine.prepare(task, tokens), key)
+                    self.results.warm_ups[key][name] = warm_up or {}
             for repetition in range(self.options.repetitions):
                 shift = repetition % max(1, len(names))
                 for name in names[shift:] + names[:shift]:
                     engine = self.engines.get(name)
                     run = None
-                    if engine and name not in self.too_slow[key]:
+                    if engine and name not in self.results.too_slow[key]:
                         run = self.attempt(engine, lambda: engine.run(task, tokens), key)
                     if run:
                         run["tokens_per_second"] = (tokens if task == "prefill" else STEPS) / run["seconds"]
                         say(f"  {repetition + 1}/{self.options.repetitions}  {name:17}  "
                             f"{run['tokens_per_second']:8.1f} tokens/s")  # fmt: skip
-                    results.setdefault(name, []).append(run)
+                    runs.setdefault(name, []).append(run)
 
     def attempt(self, engine, action, key=None):
         """None where the engine is too slow or gone."""
@@ -425,7 +225,7 @@ class Bench:
         return None
 
     def call_slow(self, key, name: str) -> None:
-        self.too_slow[key].append(name)
+        self.results.too_slow[key].append(name)
         say(f"  {name}: over {self.options.timeout} s a run, left out of the rest")
 
     def check_weights(self) -> None:
@@ -435,144 +235,10 @@ class Bench:
             return
         a, b = (self.attempt(engine, engine.logits) for engine in pair)
         if a and b:
-            self.agreement = statistics.correlation(a, b)
-            say(f"  the logits of llama-bf16 and transformers-bf16 correlate by {self.agreement:.5f}")
-            if self.agreement < 0.99:
+            self.results.agreement = statistics.correlation(a, b)
+            say(f"  the logits of llama-bf16 and transformers-bf16 correlate by {self.results.agreement:.5f}")
+            if self.results.agreement < 0.99:
                 raise Fault("the model's two files do not hold the same weights: delete them, they are made again", DATA)
-
-    # Reporting
-
-    def rate(self, key, name):
-        rates = [run["tokens_per_second"] for run in self.runs.get(key, {}).get(name, []) if run]
-        return statistics.median(rates) if rates else None
-
-    def ratios(self, key, ours: str, theirs: str) -> list[float]:
-        runs = self.runs.get(key, {})
-        pairs = zip(runs.get(ours, []), runs.get(theirs, []))
-        return [a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs if a and b]
-
-    def comparisons(self) -> list[dict]:
-        result = []
-        for key in self.runs:
-            for ours, theirs in PAIRS[key[0]]:
-                if ours not in self.runs[key] or theirs not in self.runs[key]:
-                    continue
-                entry = {"task": key[0], "tokens": key[1], "winnow": ours, "peer": theirs}
-                entry |= {"winnow_tokens_per_second": self.rate(key, ours)}
-                entry |= {"peer_tokens_per_second": self.rate(key, theirs)}
-                ratios = self.ratios(key, ours, theirs)
-                if ratios:
-                    entry |= {"ratio": statistics.median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios)}
-                    entry["pairs"] = len(ratios)
-                elif theirs in self.too_slow[key] and entry["winnow_tokens_per_second"]:
-                    entry["ratio_over"] = entry["winnow_tokens_per_second"] * self.options.timeout / key[1]
-                else:
-                    continue
-                result.append(entry)
-        return result
-
-    def best_quantised(self, key):
-        rates = {n: self.rate(key, n) for n in self.runs[key] if n.startswith("llama-q")}
-        rates = {name: rate for name, rate in rates.items() if rate}
-        return max(rates, key=rates.get) if rates else None
-
-    def table(self) -> str:
-        options = self.options
-        lines = [f"{processor()}; threads: {options.threads}, on CPU {spelled(options.cpus)}; "
-                 f"{options.repetitions} repetitions, in turns{'; INTERRUPTED' if self.interrupted else ''}", ""]  # fmt: skip
-        keys = [key for key in self.runs if any(self.rate(key, name) for name in self.runs[key]) or self.too_slow[key]]
-        if not keys:
-            return "\n".join(lines + ["Nothing was measured."])
-        rows = [["tokens/s, median"] + [title(key) for key in keys]]
-        for name in options.engines:
-            cells = []
-            for key in keys:
-                rate = self.rate(key, name)
-                late = f"over {options.timeout} s" if name in self.too_slow[key] else "-"
-                cells.append(late if rate is None else f"{rate:.1f}")
-            rows.append([name] + cells)
-        lines += layout(rows, 1) + [""]
-        rows = [["compared", "Winnow", "peer", "", "Winnow/peer", "min", "max"]]
-        for entry in self.comparisons():
-            key = (entry["task"], entry["tokens"])
-            mark = ""
-            if entry["winnow"] == "winnow-int8" and key[0] == "prefill" and entry["peer"] == self.best_quantised(key):
-                mark = "llama.cpp's best quantised"
-            if "ratio" in entry:
-                numbers = [f"{entry[name]:.2f}x" for name in ("ratio", "ratio_min", "ratio_max")]
-            else:
-                numbers = [f"over {entry['ratio_over']:.1f}x", "-", "-"]
-            rows.append([title(key), entry["winnow"], entry["peer"], mark] + numbers)
-        lines += layout(rows, 4) if len(rows) > 1 else ["Nothing to compare."]
-        lines += ["", *self.notes()]
-        return "\n".join(lines)
-
-    def notes(self) -> list[str]:
-        lines = []
-        for name, engine in self.engines.items():
-            facts = [engine.facts[fact] for fact in ("version", "kernel") if engine.facts.get(fact)]
-            shares = [run["peak_share"] for runs in self.runs.values() for run in runs.get(name, []) if run and run.get("peak_share")]
-            if shares:
-                facts.append(f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of the measured peak")
-            flash = [(key, warm[name]) for key, warm in self.warm_ups.items() if warm.get(name, {}).get("flash_attention")]
-            if flash:
-                said = (f"{warm['flash_attention']} at {title(key)}" for key, warm in flash)
-                facts.append("flash attention " + ", ".join(said))
-            if facts:
-                lines.append(f"{name}: {'; '.join(facts)}")
-        if self.agreement is not None:
-            lines.append(f"Same weights: logits of llama-bf16 and transformers-bf16 correlate by {self.agreement:.5f}.")
-        if self.load > 0.5:
-            lines.append(f"The machine was not idle before the run: load average {self.load:.2f}.")
-        lines += [f"NOT MEASURED: {name}: {why}" for name, why in self.missing.items()]
-        return lines
-
-    def report(self) -> dict:
-        options = self.options
-        tasks = [
-            {
-                "task": key[0], "tokens": key[1], "steps": STEPS if key[0] == "decode" else None,
-                "too_slow": self.too_slow[key],
-                "engines": {
-                    name: {"tokens_per_second": self.rate(key, name), "runs": runs,
-                           "warm_up": self.warm_ups[key].get(name) or None}
-                    for name, runs in self.runs[key].items()
-                },
-            }
-            for key in self.runs
-        ]  # fmt: skip
-        return {
-            "processor": processor(), "threads": options.threads, "cpus": options.cpus, "model": MODEL,
-            "repetitions": options.repetitions, "timeout_seconds": options.timeout,
-            "load_average_before": self.load, "interrupted": self.interrupted, "missing": self.missing,
-            "logit_correlation": self.agreement,
-            "engines": {name: engine.facts for name, engine in self.engines.items()},
-            "tasks": tasks, "comparisons": self.comparisons(),
-        }  # fmt: skip
-
-
-def title(key: tuple[str, int]) -> str:
-    return f"{key[0]} {key[1]}"
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith(("model name", "Model")):
-            return line.split(":", 1)[1].strip()
-    return os.uname().machine
-
-
-def layout(rows: list[list[str]], left: int) -> list[str]:
-    """Columns; the first ones are text, the others numbers."""
-    kept = [column for column in range(len(rows[0])) if any(row[column] for row in rows)]
-    widths = {column: max(len(row[column]) for row in rows) for column in kept}
-    lines = []
-    for number, row in enumerate(rows):
-        cells = [row[c].ljust(widths[c]) if c < left else row[c].rjust(widths[c]) for c in kept]
-        lines.append("  ".join(cells).rstrip())
-        if number == 0:
-            lines.append("-" * (sum(widths.values()) + 2 * (len(widths) - 1)))
-    return lines
 
 
 def main() -> int:
@@ -601,7 +267,7 @@ def main() -> int:
         bench.make_models()
         bench.measure()
     except Interrupted as end:
-        code, bench.interrupted = end.code, True
+        code, bench.results.interrupted = end.code, True
     except Fault as fault:
         say(f"error: {fault}")
         code = fault.code
@@ -610,12 +276,12 @@ def main() -> int:
         code = FAULT
     finally:
         bench.processes.end_all()
-    if bench.runs:
+    if bench.results.runs:
         say()
-        print(bench.table(), flush=True)
+        print(bench.results.table(), flush=True)
         if options.json:
-            options.json.write_text(json.dumps(bench.report(), indent=1) + "\n")
-    return code or (UNAVAILABLE if bench.missing else 0)
+            options.json.write_text(json.dumps(bench.results.report(), indent=1) + "\n")
+    return code or (UNAVAILABLE if bench.results.missing else 0)
 
 
 sys.exit(main())

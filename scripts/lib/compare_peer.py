@@ -2,7 +2,7 @@
 Between commands it is blocked on standard input and uses no CPU.
 
     compare_peer.py llama|transformers
-    compare_peer.py quantize FROM.gguf TO.gguf q8_0|q4_0|q4_k_m
+    compare_peer.py quantize FROM.gguf TO.gguf f32|q8_0|q4_0|q4_k_m
 
     {"command": "load", "model": PATH, "dtype": "bf16", "threads": 1, "flash_attention": "on|off|best"}
     {"command": "prepare", "task": "prefill|decode", "tokens": 512, "steps": 64}    a warm-up of that length
@@ -171,7 +171,8 @@ def quantize(source: str, target: str, kind: str) -> None:
     import llama_cpp
 
     parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind.upper()}")
+    share = "ALL" if kind == "f32" else "MOSTLY"
+    parameters.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_{share}_{kind.upper()}")
     parameters.nthread = len(os.sched_getaffinity(0))
     code = llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(parameters))
     if code != 0:
