@@ -17,8 +17,9 @@ public enum Precision: String, Sendable, CaseIterable {
 
     /// What layers of this precision project queries, keys and values in: 16 bits instead of 8.
     ///
-    /// Rounding there goes through an exponential: these weights, a tenth of a layer's, make half of what 8 bits lose. With
-    /// AVX-512 but no bf16 instructions they stay in 8 bits, which are multiplied four times as fast as 16 there.
+    /// Rounding there goes through an exponential: these weights, a tenth of a layer's, make a tenth to a half of what 8
+    /// bits lose. With AVX-512 but no bf16 instructions they stay in 8 bits: 16 are multiplied as Float32 there, which
+    /// the 8-bit instructions have up to four times the rate of.
     package var queryKeyValue: Precision {
         self == .int8 && Kernels.level != winnow_level_avx512 ? .bf16 : self
     }

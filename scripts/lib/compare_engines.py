@@ -12,7 +12,6 @@ import shlex
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
