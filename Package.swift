@@ -42,6 +42,9 @@ let package = Package(
         .target(name: "COneDNN", cSettings: [.treatAllWarnings(as: .error)]),
         .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
 
+        // Floor 0: words of strangers.
+        .target(name: "OutsideText", dependencies: [log], swiftSettings: swift),
+
         // Floor 1.
         .target(name: "Compute", dependencies: ["COpenBLAS", "COneDNN", "CKernels"], swiftSettings: swift),
 
@@ -63,12 +66,12 @@ let package = Package(
 
         // Floor 5: the two ends of a pipeline.
         .target(
-            name: "Worker", dependencies: ["Transformer", "Wire", "Checkpoint", "Compute", log],
+            name: "Worker", dependencies: ["Transformer", "Wire", "Checkpoint", "Compute", "OutsideText", log],
             swiftSettings: swift),
         .target(
             name: "Coordinator",
             dependencies: [
-                "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", log,
+                "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", "OutsideText", log,
                 .product(name: "DequeModule", package: "swift-collections"),
             ], swiftSettings: swift),
 
@@ -76,7 +79,7 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Coordinator", "Tokenizer", "Transformer", "Speculation", log,
+                "Coordinator", "Tokenizer", "Transformer", "Speculation", "OutsideText", log,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -101,11 +104,15 @@ let package = Package(
             name: "winnow",
             dependencies: [
                 "Compute", "Checkpoint", "Tokenizer", "Transformer", "Speculation", "Wire", "Worker", "Coordinator",
-                "Gateway", "LoadGenerator", "Launcher", arguments, log,
+                "Gateway", "LoadGenerator", "Launcher", "OutsideText", arguments, log,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: swift),
 
         // Tests live with the room they hold. They read their fixtures from the source tree.
+        .testTarget(
+            name: "OutsideTextTests",
+            dependencies: ["OutsideText", log, .product(name: "InMemoryLogging", package: "swift-log")],
+            swiftSettings: swift),
         .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels"], swiftSettings: swift),
         .testTarget(
             name: "CheckpointTests", dependencies: ["Checkpoint"], exclude: ["Fixtures"], swiftSettings: swift),

@@ -74,17 +74,6 @@ struct APIError: Error, Sendable, Equatable {
     }
 }
 
-extension String {
-    /// A caller's own words as an error message may repeat them: at most 80 characters, on one line.
-    var shown: String {
-        let start = prefix(80)
-        let line = start.unicodeScalars.map {
-            $0.properties.generalCategory == .control ? $0.escaped(asASCII: true) : "\($0)"
-        }
-        return line.joined() + (start.endIndex == endIndex ? "" : "...")
-    }
-}
-
 /// `{"error": {...}}`, the body of every refusal and the last event of a stream that failed.
 struct ErrorBody: Encodable {
     struct Content: Encodable {

@@ -2,6 +2,7 @@
 
 import Coordinator
 import HTTPTypes
+import OutsideText
 import Speculation
 import Tokenizer
 import Transformer

@@ -1,5 +1,6 @@
 // The body of POST /v1/chat/completions.
 
+import OutsideText
 import Tokenizer
 
 /// A conversation, and how to answer it.

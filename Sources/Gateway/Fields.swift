@@ -1,5 +1,7 @@
 // Typed reading of one JSON object of a request, with errors that name the field, what was expected and what was found.
 
+import OutsideText
+
 /// A field's name, whatever it is.
 struct FieldName: CodingKey {
     var stringValue: String

@@ -6,6 +6,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import OutsideText
 
 /// What a request brings besides itself: its connection.
 struct GatewayContext: InitializableFromSource, Sendable {

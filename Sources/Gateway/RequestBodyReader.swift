@@ -4,6 +4,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import OutsideText
 
 /// Reads bodies of JSON.
 struct RequestBodyReader: Sendable {

@@ -3,6 +3,7 @@
 import Coordinator
 import Hummingbird
 import Logging
+import OutsideText
 
 /// The keys of the request log.
 enum LogKey: String {

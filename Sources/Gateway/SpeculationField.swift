@@ -1,5 +1,6 @@
 // The request's `speculative_prefill`: what a caller may say about the pruning of one prompt.
 
+import OutsideText
 import Speculation
 
 /// `true`, `false`, or an object; everything not said stays as the service has it.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import OutsideText
 
 /// What every subcommand says, and how it ends.
 enum Console {
@@ -27,7 +28,7 @@ enum Console {
 
     /// Logs to standard error, so that standard output stays for results.
     static func logger(_ label: String, level: LogLevel) -> Logger {
-        var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: label) { OneLineLogHandler(StreamLogHandler.standardError(label: $0)) }
         logger.logLevel = Logger.Level(rawValue: level.rawValue) ?? .info
         return logger
     }
