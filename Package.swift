@@ -38,9 +38,9 @@ let package = Package(
         .systemLibrary(name: "CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
         .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
-        .target(name: "COpenBLAS", cSettings: [.treatAllWarnings(as: .error)]),
-        .target(name: "COneDNN", cSettings: [.treatAllWarnings(as: .error)]),
         .target(name: "CKernels", cSettings: [.treatAllWarnings(as: .error)]),
+        .target(name: "COpenBLAS", dependencies: ["CKernels"], cSettings: [.treatAllWarnings(as: .error)]),
+        .target(name: "COneDNN", dependencies: ["CKernels"], cSettings: [.treatAllWarnings(as: .error)]),
 
         // Floor 0: words of strangers.
         .target(name: "OutsideText", dependencies: [log], swiftSettings: swift),

@@ -9,7 +9,8 @@ Usage: scripts/test.sh [SWIFT-TEST-OPTION...]
 
 Sets up what is missing (Debian packages through apt-get, with sudo where not root; a Python environment with the
 `openai` package for one test), checks the format of all Swift files, builds everything in the release configuration
-and runs all tests. Options go to `swift test`: scripts/test.sh --filter LauncherTests
+and runs all tests; those of the kernels and models also at every lesser CPU level (winnow bench levels). Options go to
+`swift test`, which then runs once: scripts/test.sh --filter LauncherTests
 Exit status: 0 when the format is clean and all tests pass, 1 otherwise.
 TEXT
     exit 0
@@ -52,7 +53,24 @@ build "swift build" --build-tests
 headline "Testing"
 # Swift Testing's summary is to be the last line.
 tells_logs=
+test_all() { swift test -c "$configuration" --skip-build --disable-xctest --parallel "$@"; }
+# What depends on kernels, once for each lesser CPU that this one can compute as; all tests at its own level come last.
+failed=
+if [ $# = 0 ] && [ -z "${WINNOW_CPU_LEVEL:-}" ]; then
+    mapfile -t levels < <("$(products)/winnow" bench levels)
+    for level in "${levels[@]:0:${#levels[@]}-1}"; do
+        WINNOW_CPU_LEVEL=$level run_quietly "kernels for CPUs of level $level" "$logs/$level.log" \
+            test_all --filter '^(ComputeTests|TransformerTests|SpeculationTests)\.|StoryTests' || failed+=" $level"
+    done
+fi
 status=0
-swift test -c "$configuration" --skip-build --disable-xctest --parallel "$@" || status=$?
+test_all "$@" || status=$?
+if [ -n "$failed" ]; then
+    for level in $failed; do
+        say "${red}Tests fail at CPU level $level${plain}:"
+        grep 'Test run with' "$logs/$level.log" | tail -n 1
+    done
+    exit 1
+fi
 if [ -n "$unclean" ]; then exit 1; fi
 exit "$status"

@@ -143,6 +143,7 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
             size_t plain = avx512_scratch(panels_of(rows, heads, 32), head_dim);
             return pairs > plain ? pairs : plain;
         }
+        case winnow_level_avx512_vnni:
         case winnow_level_avx512:
             return avx512_scratch(panels_of(rows, heads, 32), head_dim);
         case winnow_level_avx2: {
@@ -168,6 +169,7 @@ void winnow_attend(winnow_level level, const winnow_attention_task *task, void *
             if (few) avx512_attend_row(task, scratch);
             else avx512_attend(task, scratch);
             return;
+        case winnow_level_avx512_vnni:
         case winnow_level_avx512:
             if (few) avx512_attend_row(task, scratch);
             else avx512_attend(task, scratch);
@@ -186,6 +188,7 @@ void winnow_scores(winnow_level level, const float *queries, size_t rows, size_t
                    size_t count, float scale, float *scores) {
     switch (level) {
         case winnow_level_avx512_bf16:
+        case winnow_level_avx512_vnni:
         case winnow_level_avx512:
             avx512_dot_scores(queries, rows, head_dim, keys, half, count, scale, scores);
             return;

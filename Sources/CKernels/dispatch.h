@@ -22,6 +22,7 @@
     void name parameters {                               \
         switch (level) {                                 \
             case winnow_level_avx512_bf16:               \
+            case winnow_level_avx512_vnni:               \
             case winnow_level_avx512:                    \
                 name##_avx512 arguments;                 \
                 break;                                   \

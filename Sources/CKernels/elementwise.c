@@ -5,18 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-winnow_level winnow_cpu_level(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        return __builtin_cpu_supports("avx512bf16") ? winnow_level_avx512_bf16 : winnow_level_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
-        return winnow_level_avx2;
-#endif
-    return winnow_level_reference;
-}
-
 // exp(x) for x <= 88: 2^n * p(f), f in [-ln2/2, ln2/2], p of degree 6 (error under 2 ulp). Below -87 it is 0.
 WINNOW_BODY float fast_exp(float x) {
     float clamped = x > -87.0f ? x : -87.0f;

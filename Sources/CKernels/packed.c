@@ -275,6 +275,7 @@ void winnow_packed_product(winnow_level level, const winnow_packed *packed, size
     const int bytes = packed->type == winnow_packed_int8;
     switch (level) {
         case winnow_level_avx512_bf16:
+        case winnow_level_avx512_vnni:
         case winnow_level_avx512:
             if (bytes) avx512_int8_product(packed, first, end, m, x, x_scales, c, ldc, accumulate);
             else avx512_bf16_product(packed, first, end, m, x, ldx, c, ldc, accumulate);

@@ -16,17 +16,6 @@
 #define AVX512
 #endif
 
-winnow_conversion_level winnow_conversion_cpu_level(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        return __builtin_cpu_supports("avx512bf16") ? winnow_conversion_avx512_bf16 : winnow_conversion_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return winnow_conversion_avx2;
-#endif
-    return winnow_conversion_reference;
-}
-
 BODY uint32_t bits_of(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -71,20 +60,21 @@ AVX512_BF16 static void row_to_bf16_avx512_bf16(const float *in, uint16_t *out, 
 #define row_to_bf16_avx512_bf16 row_to_bf16_reference
 #endif
 
-void winnow_onednn_to_bf16(winnow_conversion_level level, const float *in, size_t in_stride, uint16_t *out,
+void winnow_onednn_to_bf16(winnow_level level, const float *in, size_t in_stride, uint16_t *out,
                            size_t out_stride, size_t rows, size_t columns) {
     for (size_t r = 0; r < rows; r++, in += in_stride, out += out_stride) {
         switch (level) {
-            case winnow_conversion_avx512_bf16:
+            case winnow_level_avx512_bf16:
                 row_to_bf16_avx512_bf16(in, out, columns);
                 break;
-            case winnow_conversion_avx512:
+            case winnow_level_avx512_vnni:
+            case winnow_level_avx512:
                 row_to_bf16_avx512(in, out, columns);
                 break;
-            case winnow_conversion_avx2:
+            case winnow_level_avx2:
                 row_to_bf16_avx2(in, out, columns);
                 break;
-            case winnow_conversion_reference:
+            case winnow_level_reference:
                 row_to_bf16_reference(in, out, columns);
                 break;
         }
@@ -129,18 +119,19 @@ static float quantize_row_reference QUANTIZE { return quantize_row(largest, in, 
 AVX2 static float quantize_row_avx2 QUANTIZE { return quantize_row(largest, in, out, columns); }
 AVX512 static float quantize_row_avx512 QUANTIZE { return quantize_row(largest, in, out, columns); }
 
-void winnow_onednn_quantize(winnow_conversion_level level, int largest, const float *in, size_t in_stride,
+void winnow_onednn_quantize(winnow_level level, int largest, const float *in, size_t in_stride,
                             uint8_t *out, size_t out_stride, float *scales, size_t rows, size_t columns) {
     for (size_t r = 0; r < rows; r++, in += in_stride, out += out_stride) {
         switch (level) {
-            case winnow_conversion_avx512_bf16:
-            case winnow_conversion_avx512:
+            case winnow_level_avx512_bf16:
+            case winnow_level_avx512_vnni:
+            case winnow_level_avx512:
                 scales[r] = quantize_row_avx512(largest, in, out, columns);
                 break;
-            case winnow_conversion_avx2:
+            case winnow_level_avx2:
                 scales[r] = quantize_row_avx2(largest, in, out, columns);
                 break;
-            case winnow_conversion_reference:
+            case winnow_level_reference:
                 scales[r] = quantize_row_reference(largest, in, out, columns);
                 break;
         }
@@ -217,20 +208,21 @@ static void scale_row_reference SCALE SCALE_BODY
 AVX2 static void scale_row_avx2 SCALE SCALE_BODY
 AVX512 static void scale_row_avx512 SCALE SCALE_BODY
 
-void winnow_onednn_scale_sums(winnow_conversion_level level, const void *sums, size_t sums_stride,
+void winnow_onednn_scale_sums(winnow_level level, const void *sums, size_t sums_stride,
                               const int32_t *shifts, const float *row_scales, const float *column_scales, float *c,
                               size_t ldc, size_t rows, size_t columns, int accumulate) {
     for (size_t r = 0; r < rows; r++, c += ldc) {
         const char *row = (const char *)sums + r * sums_stride * sizeof(int32_t);
         switch (level) {
-            case winnow_conversion_avx512_bf16:
-            case winnow_conversion_avx512:
+            case winnow_level_avx512_bf16:
+            case winnow_level_avx512_vnni:
+            case winnow_level_avx512:
                 scale_row_avx512(row, shifts, row_scales[r], column_scales, c, columns, accumulate);
                 break;
-            case winnow_conversion_avx2:
+            case winnow_level_avx2:
                 scale_row_avx2(row, shifts, row_scales[r], column_scales, c, columns, accumulate);
                 break;
-            case winnow_conversion_reference:
+            case winnow_level_reference:
                 scale_row_reference(row, shifts, row_scales[r], column_scales, c, columns, accumulate);
                 break;
         }

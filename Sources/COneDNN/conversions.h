@@ -16,7 +16,7 @@ void winnow_onednn_copy_rows(const float *in, size_t in_stride, float *c, size_t
                              int accumulate);
 
 // c[r][n] = (sums[r][n] - shifts[n]) * row_scales[r] * column_scales[n], or added to c. `sums` may be c itself.
-void winnow_onednn_scale_sums(winnow_conversion_level level, const void *sums, size_t sums_stride,
+void winnow_onednn_scale_sums(winnow_level level, const void *sums, size_t sums_stride,
                               const int32_t *shifts, const float *row_scales, const float *column_scales, float *c,
                               size_t ldc, size_t rows, size_t columns, int accumulate);
 

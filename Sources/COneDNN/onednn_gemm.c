@@ -280,7 +280,7 @@ int winnow_onednn_pack(winnow_onednn_weights *weights, winnow_onednn_type source
     size_t size = type == winnow_onednn_f32 ? 4 : type == winnow_onednn_bf16 ? 2 : 1;
     char *converted = malloc(n * k * size);
     if (converted == NULL) return dnnl_out_of_memory;
-    winnow_conversion_level level = winnow_conversion_cpu_level();
+    winnow_level level = winnow_level_in_use();
     for (size_t r = 0; r < n; r++) {
         const char *row = (const char *)rows + r * stride * source_size;
         char *to = converted + r * k * size;
@@ -354,7 +354,7 @@ int winnow_onednn_multiply(const winnow_onednn_weights *weights, size_t m, const
     product_return(shape, product);
     if (status != dnnl_success) return status;
     if (int8)
-        winnow_onednn_scale_sums(winnow_conversion_cpu_level(), to, shape->n, weights->shifts, scales, weights->scales,
+        winnow_onednn_scale_sums(winnow_level_in_use(), to, shape->n, weights->shifts, scales, weights->scales,
                                  c, ldc, m, shape->n, accumulate);
     else if (unpacks)
         winnow_onednn_copy_rows(to, shape->n, c, ldc, m, shape->n, accumulate);

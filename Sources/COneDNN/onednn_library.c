@@ -185,6 +185,22 @@ static void fail(const char *what, const char *detail) {
     snprintf(problem, sizeof problem, "%s%s%s", what, detail != NULL ? ": " : "", detail != NULL ? detail : "");
 }
 
+// Holds the library to the instructions of the level in use, which must happen before it has looked at the CPU.
+static dnnl_status_t hold_to_level(void) {
+#if defined(__x86_64__)
+    static const dnnl_cpu_isa_t sets[winnow_levels] = {
+        [winnow_level_reference] = dnnl_cpu_isa_sse41,
+        [winnow_level_avx2] = dnnl_cpu_isa_avx2,
+        [winnow_level_avx512] = dnnl_cpu_isa_avx512_core,
+        [winnow_level_avx512_vnni] = dnnl_cpu_isa_avx512_core_vnni,
+        [winnow_level_avx512_bf16] = dnnl_cpu_isa_avx512_core_bf16,
+    };
+    return onednn.set_max_cpu_isa(sets[winnow_level_in_use()]);
+#else
+    return dnnl_success;
+#endif
+}
+
 static void load(void) {
     // OpenMP reads the variable while it is being loaded. It does not stay behind for child processes.
     int ask_threads = getenv("OMP_NUM_THREADS") == NULL;
@@ -210,6 +226,8 @@ static void load(void) {
         return fail(LIBRARY " was built for a thread pool other than OpenMP", NULL);
     }
 
+    if (winnow_level_is_capped() && hold_to_level() != dnnl_success)
+        return fail(LIBRARY " cannot be held to the instruction set asked for", NULL);
     if (onednn.engine_create(&onednn_engine, dnnl_cpu, 0) != dnnl_success) return fail(LIBRARY " offers no CPU onednn_engine", NULL);
     if (pthread_key_create(&thread_key, thread_end) != 0 || onednn_enter() == NULL)
         return fail(LIBRARY ": no memory for a thread's state", NULL);

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define FUNCTIONS(F)                                                                                              \
-    F(version) F(get_effective_cpu_isa) F(engine_create)                                                          \
+    F(version) F(set_max_cpu_isa) F(get_effective_cpu_isa) F(engine_create)                                       \
     F(stream_create) F(stream_destroy) F(stream_wait)                                                             \
     F(memory_create) F(memory_destroy) F(memory_desc_get_size)                                                    \
     F(primitive_attr_create) F(primitive_attr_destroy) F(primitive_attr_set_scratchpad_mode)                      \

@@ -47,7 +47,7 @@ package final class ConvertedRows: @unchecked Sendable {  // used by one product
     /// Converts rows of a matrix to what oneDNN multiplies in this precision.
     func convert(_ input: Matrix, rows: Range<Int>, precision: Precision, pool: ThreadPool) {
         let columns = input.columns
-        let level = winnow_conversion_cpu_level()
+        let level = Kernels.level
         grow(scales: rows.count, bytes: rows.count * columns * (precision == .int8 ? 1 : 2))
         let (bytes, scales) = (bytes, scales)
         forBlocks(of: rows.count, pool: pool) { block in

@@ -4,7 +4,7 @@ internal import CKernels
 
 /// Row-wise kernels on matrices.
 package enum Kernels {
-    static let level = winnow_cpu_level()
+    static let level = winnow_level_in_use()
 
     /// Rows a thread takes at a time: small enough to share out, large enough to be worth it.
     private static let rowsPerTask = 32
@@ -51,16 +51,6 @@ package enum Kernels {
     package static func widenF16(_ bytes: UnsafeRawPointer, into output: UnsafeMutableBufferPointer<Float>) {
         guard let base = output.baseAddress else { return }
         winnow_widen_f16(level, bytes, base, output.count)
-    }
-
-    /// The instruction set that the package's own kernels use on this CPU.
-    static var levelName: String {
-        switch level {
-        case winnow_level_avx512_bf16: "AVX-512 BF16"
-        case winnow_level_avx512: "AVX-512"
-        case winnow_level_avx2: "AVX2"
-        default: "portable"
-        }
     }
 
     /// Whether 16-bit weights are held in fixed point.

@@ -86,9 +86,13 @@ package struct Linear: Sendable {
         }
     }
 
-    /// Whether single outputs can be read back.
+    /// Whether single outputs can be read back just as they were given, rounded to bf16 at most.
     package var isReadable: Bool {
-        if case .oneDNN = weights { false } else { true }
+        switch weights {
+        case .plain: true
+        case .packed(let packed): packed.isReadable
+        case .oneDNN: false
+        }
     }
 
     /// Copies one output's weights, `[inputs]`, as they are multiplied: what an embedding that shares them looks up. Only

@@ -22,7 +22,7 @@ enum OneDNN {
     }
 
     /// Whether the CPU has such instructions.
-    static let hasInstructions = Kernels.level == winnow_level_avx512_bf16
+    static let hasInstructions = CPULevel.inUse == .avx512bf16
 
     fileprivate static func type(_ precision: Precision) -> winnow_onednn_type? {
         switch precision {

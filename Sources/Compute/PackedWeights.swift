@@ -84,6 +84,9 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
         }
     }
 
+    /// Whether the weights are bf16: in fixed point or 8 bits what is read back is not what was given.
+    var isReadable: Bool { packed.type == winnow_packed_bf16 }
+
     private var isInt8: Bool { packed.type == winnow_packed_int8 }
 
     /// Panels that hold all outputs.

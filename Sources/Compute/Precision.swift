@@ -1,7 +1,5 @@
 // The number formats a model is computed in.
 
-internal import CKernels
-
 /// How weights, activations and the KV cache are held, and how they are multiplied. The residual stream, sums and
 /// softmax are Float32 in every case.
 public enum Precision: String, Sendable, CaseIterable {
@@ -21,11 +19,12 @@ public enum Precision: String, Sendable, CaseIterable {
     /// bits lose. With AVX-512 but no bf16 instructions they stay in 8 bits: 16 are multiplied as Float32 there, which
     /// the 8-bit instructions have up to four times the rate of.
     package var queryKeyValue: Precision {
-        self == .int8 && Kernels.level != winnow_level_avx512 ? .bf16 : self
+        let staysInt8 = CPULevel.avx512 <= CPULevel.inUse && CPULevel.inUse < .avx512bf16
+        return self == .int8 && !staysInt8 ? .bf16 : self
     }
 
     /// The best for this CPU that loses nothing a bf16 checkpoint has: ``bf16`` where there are vector kernels for it.
-    public static var automatic: Precision { Kernels.level == winnow_level_reference ? .f32 : .bf16 }
+    public static var automatic: Precision { CPULevel.inUse == .portable ? .f32 : .bf16 }
 
     /// Bytes of a value in the KV cache.
     public var cacheValueBytes: Int { self == .f32 ? 4 : 2 }

@@ -3,15 +3,15 @@
 internal import CKernels
 
 extension Precision {
-    /// The kernels that multiply in this precision on this CPU, for logs and reports.
+    /// The kernels that multiply in this precision at the level in use (``CPULevel/inUse``), for logs and reports.
     public var kernel: String {
         switch self {
         case .f32: BLAS.problem == nil ? "OpenBLAS \(BLAS.kernel)" : "portable"
         case .bf16:
             OneDNN.serves(.bf16)
                 ? oneDNN
-                : "\(Kernels.holdsFixed ? "16-bit fixed point" : "bf16 weights, Float32 products"), \(Kernels.levelName)"
-        case .int8: OneDNN.serves(.int8) ? oneDNN : "int8, \(Kernels.levelName)"
+                : Kernels.holdsFixed ? "16-bit fixed point" : "bf16 weights, Float32 products"
+        case .int8: OneDNN.serves(.int8) ? oneDNN : "int8"
         }
     }
 
@@ -20,7 +20,9 @@ extension Precision {
         switch self {
         case .f32: BLAS.problem
         case .bf16, .int8:
-            if Kernels.level == winnow_level_reference {
+            if CPULevel.inUse == .portable, CPULevel.isCapped {
+                "the CPU level is capped at portable"
+            } else if CPULevel.inUse == .portable {
                 "there are vector kernels for x86-64 with AVX2 only"
             } else if OneDNN.hasInstructions, !OneDNN.serves(self) {
                 "this CPU multiplies \(rawValue) itself, but "

@@ -142,7 +142,8 @@ public final class Coordinator: GenerationService {
 
     /// Serves until `stop()` is called or the task is cancelled.
     public func run() async {
-        logger.info("matrix products", metadata: ["kernel": "\(precision.kernel)"])
+        logger.info(
+            "matrix products", metadata: ["kernel": "\(precision.kernel)", "cpu_level": "\(CPULevel.inUse.rawValue)"])
         if let problem = precision.kernelProblem {
             logger.warning("slow matrix products", metadata: ["problem": "\(problem)"])
         }

@@ -67,6 +67,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         if layers.lowerBound > 0 {
             embedding = nil
         } else if configuration.tiedEmbeddings, let head, head.isReadable {
+            // Only then: a first stage without the head would embed otherwise.
             embedding = Embedding(head: head)
         } else {
             embedding = try Embedding(checkpoint: checkpoint, precision: precision, pool: pool)

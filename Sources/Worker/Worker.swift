@@ -134,7 +134,8 @@ public final class Worker: Sendable {
     /// - Throws: `WorkerError.refused` when the coordinator will not have this worker, and the other cases when it
     ///   can't go on. A coordinator that is away is no error: the worker says hello until it is back.
     public func run() async throws(WorkerError) {
-        logger.info("matrix products", metadata: ["kernel": "\(precision.kernel)"])
+        logger.info(
+            "matrix products", metadata: ["kernel": "\(precision.kernel)", "cpu_level": "\(CPULevel.inUse.rawValue)"])
         if let problem = precision.kernelProblem {
             logger.warning("slow matrix products", metadata: ["problem": "\(problem)"])
         }

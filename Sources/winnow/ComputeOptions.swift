@@ -16,8 +16,19 @@ struct ComputeOptions: ParsableArguments {
             valueName: "type"))
     var dtype = PrecisionChoice.auto
 
-    /// Keeps this process on the CPUs asked for; before anything computes.
-    func pin() throws {
+    @Option(
+        help: ArgumentHelp(
+            "Compute as a lesser CPU would: the most instructions to use. Default: $WINNOW_CPU_LEVEL, or all there are.",
+            valueName: "level"))
+    var cpuLevel: CPULevel?
+
+    /// Keeps this process on the CPUs asked for, and to the instructions; before anything computes.
+    func prepare() throws {
+        do {
+            try CPULevel.cap(at: cpuLevel)
+        } catch {
+            throw Console.failure(.usage, "\(error)")
+        }
         guard let cpus, let problem = ThreadPool.pinProcess(to: cpus.cpus) else { return }
         throw Console.failure(
             .usage,
@@ -27,6 +38,9 @@ struct ComputeOptions: ParsableArguments {
     func validate() throws {
         guard (1...1024).contains(threads) else {
             throw ValidationError("--threads must be 1 to 1024, found \(threads)")
+        }
+        if let cpuLevel, cpuLevel > .best {
+            throw ValidationError("--cpu-level: \(CPULevelError.lacking(cpuLevel))")
         }
     }
 }
@@ -38,6 +52,8 @@ enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
     /// The formats it stands for on this CPU.
     var precision: Precision { Precision(rawValue: rawValue) ?? .automatic }
 }
+
+extension CPULevel: ExpressibleByArgument {}
 
 /// CPU numbers as `taskset` writes them: `0,2-3`.
 struct CPUList: ExpressibleByArgument {

@@ -110,7 +110,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try compute.pin()
+        try compute.prepare()
         let logger = Console.logger("coordinator", level: logLevel)
         let ready = ReadyLine()
         let coordinator: Coordinator

@@ -86,7 +86,7 @@ struct GenerateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try compute.pin()
+        try compute.prepare()
         let text = try readPrompt()
         let local: LocalModel
         do {

@@ -1,6 +1,7 @@
 // `winnow launch FILE`: a topology file to running processes.
 
 import ArgumentParser
+import Compute
 import Foundation
 import Launcher
 
@@ -9,7 +10,8 @@ struct LaunchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "launch",
         abstract: "Start a cluster from a topology file.",
-        usage: "winnow launch FILE [--http HOST:PORT] [--ready-file FILE] [--timeout SECONDS] [--verbose] [--dry-run]",
+        usage:
+            "winnow launch FILE [--http HOST:PORT] [--ready-file FILE] [--timeout SECONDS] [--cpu-level LEVEL] [--verbose] [--dry-run]",
         discussion: """
             Starts the coordinator, waits until it listens, starts the workers, and waits until every layer of the \
             model is held. Then it prints one line `ready http://HOST:PORT` on standard output. The logs of all \
@@ -65,6 +67,11 @@ struct LaunchCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Give up when the cluster cannot serve after this many seconds.", valueName: "seconds"))
     var timeout: Double = 600
 
+    @Option(
+        help: ArgumentHelp(
+            "Compute as a lesser CPU would, in all processes: sets WINNOW_CPU_LEVEL.", valueName: "level"))
+    var cpuLevel: CPULevel?
+
     @Flag(help: "Show the command of each process.")
     var verbose = false
 
@@ -84,13 +91,14 @@ struct LaunchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let topology: Topology
+        var topology: Topology
         do {
             topology = try Topology(contentsOf: file)
         } catch {
             FileHandle.standardError.write(Data("winnow launch: \(error)\n".utf8))
             throw ExitCode(65)
         }
+        if let cpuLevel { topology.environment[CPULevel.variable] = cpuLevel.rawValue }
         let plan = LaunchPlan(
             topology: topology, executable: try program(), http: http, availableCPUs: HostCPUs.available())
         // A `*` port is known only once the coordinator has bound it.

@@ -36,6 +36,8 @@ struct ModelReport: Encodable {
     var fingerprint: String?
     /// What multiplies on this host in the default number format.
     var hostKernels = Precision.automatic.kernel
+    /// The instruction set in use on this host.
+    var hostCPULevel = CPULevel.inUse.rawValue
 
     /// What is known about the tokenizer beside the model.
     struct TokenizerReport: Encodable {
@@ -133,7 +135,11 @@ struct ModelReport: Encodable {
             ("begin, end", "\(bosToken.map(String.init) ?? "none"), \(eosTokens.isEmpty ? "none" : "\(eosTokens)")"),
             ("synthetic", synthetic ? "yes: random weights, its text means nothing" : "no"),
             ("fingerprint", fingerprint ?? ""),
-            ("this host", [hostKernels, Precision.automatic.kernelProblem].compactMap(\.self).joined(separator: "; ")),
+            (
+                "this host",
+                ["\(hostKernels), \(hostCPULevel)", Precision.automatic.kernelProblem].compactMap(\.self)
+                    .joined(separator: "; ")
+            ),
         ]
         return rows.filter { !$0.1.isEmpty }
             .map { name, value in name.padding(toLength: 13, withPad: " ", startingAt: 0) + value }

@@ -62,7 +62,7 @@ struct WorkerCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try compute.pin()
+        try compute.prepare()
         let worker: Worker
         do {
             let configuration = WorkerConfiguration(

@@ -80,7 +80,7 @@ import Testing
         // Twice, because the second call works in memory the first has left behind.
         for _ in 0..<2 { attention.attend(queries, segments: segments, into: output, pool: pool) }
 
-        let tolerance = shape.isHalf ? 1.5 * halfTolerance(winnow_cpu_level()) : 2e-5
+        let tolerance = shape.isHalf ? 1.5 * halfTolerance(winnow_level_in_use()) : 2e-5
         for segment in segments {
             for index in segment.rows {
                 let (query, result) = (row(queries, index), row(output, index))

@@ -61,6 +61,7 @@ extension EndToEnd {
             Case("\(generate) --prompt a --temperature nan", says: "temperature"),
             Case("\(generate) --prompt a --top-p 0", says: "top_p"),
             Case("\(generate) --prompt a --max-tokens 5000", code: 65, says: "512"),
+            Case("\(generate) --prompt a --cpu-level mmx", says: "avx512vnni"),
             Case("\(generate) --prompt-file /nowhere/prompt", code: 65, says: "/nowhere/prompt"),
             Case("\(generate) --prompt-file \(Package.stories)/model.safetensors", code: 65, says: "UTF-8"),
             Case("launch /nowhere/cluster.yaml", code: 65, says: "/nowhere/cluster.yaml"),
@@ -73,6 +74,27 @@ extension EndToEnd {
             #expect(run.log.joined(separator: "\n").contains(mistake.says), "\(run.log)")
             // Usage errors are followed by the usage.
             if mistake.code != 64 { #expect(run.log.count == 1, "\(run.log)") }
+        }
+
+        @Test func aCPULevelThatIsNotThereIsRefused() async throws {
+            let levels = try await Program.run(["bench", "levels"]).output
+            let all = ["portable", "avx2", "avx512", "avx512vnni", "avx512bf16"]
+            #expect(!levels.isEmpty && levels == Array(all.prefix(levels.count)))
+            for level in all.dropFirst(levels.count) {
+                let run = try await Program.run([
+                    "generate", "--model", Package.stories, "--prompt", "a", "--cpu-level", level,
+                ])
+                #expect(run.end == .exit(64))
+                #expect(run.log.joined(separator: "\n").contains(levels.joined(separator: ", ")), "\(run.log)")
+            }
+            let run = try await Program.run(
+                ["generate", "--model", Package.stories, "--prompt", "a"], environment: ["WINNOW_CPU_LEVEL": "mmx"])
+            #expect(run.end == .exit(64) && run.output.isEmpty)
+            #expect(
+                run.log == [
+                    "winnow: WINNOW_CPU_LEVEL is 'mmx', which is no level; possible here: "
+                        + levels.joined(separator: ", ")
+                ])
         }
 
         @Test func anEmptyPromptIsRefused() async throws {

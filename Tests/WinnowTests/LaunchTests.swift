@@ -6,8 +6,8 @@ import Testing
 extension EndToEnd {
     @Suite("Launch", .timeLimit(.minutes(1)))
     struct LaunchTests {
-        private func launch() throws -> RunningProgram {
-            try RunningProgram(["launch", Package.file("cluster/demo.yaml"), "--http", "127.0.0.1:0"])
+        private func launch(_ options: [String] = []) throws -> RunningProgram {
+            try RunningProgram(["launch", Package.file("cluster/demo.yaml"), "--http", "127.0.0.1:0"] + options)
         }
 
         private func client(_ launch: RunningProgram) async throws -> Client {
@@ -29,6 +29,16 @@ extension EndToEnd {
             launch.kill(SIGINT)
             #expect(try await within(.seconds(20), "the launch's end") { try await launch.end() } == .exit(130))
             await #expect(throws: (any Error).self) { try await client.get("/health/live") }
+        }
+
+        @Test func allProcessesComputeAtTheLevelAskedFor() async throws {
+            let launch = try launch(["--cpu-level", "portable"])
+            defer { launch.kill(SIGKILL) }
+            _ = try await client(launch)
+            let levels = launch.log.soFar.filter { $0.contains("cpu_level=") }
+            #expect(levels.count == 4 && levels.allSatisfy { $0.contains("cpu_level=portable") }, "\(levels)")
+            launch.kill(SIGTERM)
+            #expect(try await within(.seconds(20), "the launch's end") { try await launch.end() } == .exit(0))
         }
 
         @Test func aLostWorkerEndsTheLaunchWithAReport() async throws {

@@ -1,22 +1,12 @@
 // The arithmetic between matrix products, in Float32. Every kernel has a plain reference and versions compiled for
-// AVX2 and AVX-512, of which the best the CPU has is picked at run time.
+// AVX2 and AVX-512, of which the level picks one at run time.
 #ifndef WINNOW_KERNELS_H
 #define WINNOW_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-// Which version of the kernels runs.
-typedef enum {
-    winnow_level_reference = 0,
-    winnow_level_avx2 = 1,
-    winnow_level_avx512 = 2,
-    // AVX-512 with products of bf16 pairs.
-    winnow_level_avx512_bf16 = 3
-} winnow_level;
-
-// The best level of this CPU.
-winnow_level winnow_cpu_level(void);
+#include "level.h"
 
 // out[r][c] = x[r][c] * weight[c] / sqrt(mean(x[r]^2) + epsilon), for rows of `columns` values.
 void winnow_rms_norm(winnow_level level, const float *x, const float *weight, float epsilon, float *out, size_t rows,

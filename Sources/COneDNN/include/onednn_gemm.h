@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "level.h"
+
 // What weights and activations are multiplied as. Sums are Float32, or exact in int8.
 typedef enum { winnow_onednn_f32 = 0, winnow_onednn_bf16 = 1, winnow_onednn_int8 = 2 } winnow_onednn_type;
 
@@ -20,7 +22,7 @@ const char *winnow_onednn_problem(void);
 // "oneDNN 2.6.3" and so on, or "" when it cannot be used.
 const char *winnow_onednn_version(void);
 
-// Whether the library has fast kernels for the type on this CPU: f32 with any compiled ones, bf16 with AVX512-BF16 or
+// Whether the library has fast kernels for the type at the level in use: f32 with any compiled ones, bf16 with AVX512-BF16 or
 // AMX, int8 with AVX512-VNNI. Weights of another type can be made all the same, if the library has any way at all.
 int winnow_onednn_supports(winnow_onednn_type type);
 
@@ -52,20 +54,9 @@ int winnow_onednn_kernel(const winnow_onednn_weights *weights, size_t m, char *t
 
 // --- Activations
 
-// Which version of the conversions runs.
-typedef enum {
-    winnow_conversion_reference = 0,
-    winnow_conversion_avx2 = 1,
-    winnow_conversion_avx512 = 2,
-    winnow_conversion_avx512_bf16 = 3
-} winnow_conversion_level;
-
-// The best level of this CPU.
-winnow_conversion_level winnow_conversion_cpu_level(void);
-
 // Rounds rows of `columns` values to the nearest bf16, ties to even; NaN stays NaN. The AVX512-BF16 instruction takes
 // values under 2^-126 for 0.
-void winnow_onednn_to_bf16(winnow_conversion_level level, const float *in, size_t in_stride, uint16_t *out,
+void winnow_onednn_to_bf16(winnow_level level, const float *in, size_t in_stride, uint16_t *out,
                            size_t out_stride, size_t rows, size_t columns);
 
 // The largest step for activations, to hand to `winnow_onednn_quantize`: 127, or 63 without AVX512-VNNI, where kernels
@@ -74,7 +65,7 @@ int winnow_onednn_largest_step(void);
 
 // x = (byte - largest - 1) * scale, with the row's largest |x| at `largest` (63 or 127) steps: bytes lie in
 // 1...2 largest + 1. A row under 2^-100 becomes zeros; one that is not finite gets scale NaN.
-void winnow_onednn_quantize(winnow_conversion_level level, int largest, const float *in, size_t in_stride,
+void winnow_onednn_quantize(winnow_level level, int largest, const float *in, size_t in_stride,
                             uint8_t *out, size_t out_stride, float *scales, size_t rows, size_t columns);
 
 #endif

@@ -17,9 +17,9 @@ typedef struct {
     const char *problem;
 } winnow_openblas;
 
-// Loads libopenblas.so.0 at the first call, with one thread of its own. On a CPU with AVX-512 it is asked for its
-// SkylakeX kernels unless the environment says otherwise: versions that do not know a CPU fall back to AVX2 kernels,
-// which run at half the speed. Any thread may call; all get the same answer.
+// Loads libopenblas.so.0 at the first call, with one thread of its own. With AVX-512 it is asked for its SkylakeX kernels
+// unless the environment names others (OPENBLAS_CORETYPE); where the level is capped, for those of the cap, whatever the
+// environment says. Any thread may call; all get the same answer.
 const winnow_openblas *winnow_openblas_load(void);
 
 #endif

@@ -21,6 +21,6 @@ struct BenchCommand: AsyncParsableCommand {
             """,
         subcommands: [
             BenchGemm.self, BenchAttention.self, BenchPrefill.self, BenchDecode.self, BenchSpeculate.self,
-            BenchFirstToken.self,
+            BenchFirstToken.self, BenchLevels.self,
         ])
 }

@@ -81,3 +81,12 @@ struct BenchAttention: AsyncParsableCommand {
         try report.say(json: bench.json)
     }
 }
+
+/// `winnow bench levels`
+struct BenchLevels: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "levels",
+        abstract: "The levels that --cpu-level can cap this CPU to, the least first, one a line.")
+
+    func run() async throws { for level in CPULevel.possible { Console.say(level.rawValue) } }
+}

@@ -23,7 +23,7 @@ struct BenchOptions: ParsableArguments {
 
     /// The threads to measure with, on the CPUs asked for.
     func pool() throws -> ThreadPool {
-        try compute.pin()
+        try compute.prepare()
         return ThreadPool(threads: compute.threads, cpus: compute.cpus?.cpus, name: "bench")
     }
 
@@ -66,6 +66,8 @@ struct BenchReport: Encodable {
     var dtype: String
     var threads: Int
     var kernel: String
+    /// The instruction set in use.
+    var cpuLevel: String
     var tokens: Int?
     var context: Int?
     var tokensPerSecond: Double?
@@ -92,6 +94,7 @@ struct BenchReport: Encodable {
         dtype = precision.rawValue
         threads = pool.threads
         kernel = precision.kernel
+        cpuLevel = CPULevel.inUse.rawValue
         seconds = timing.median
         secondsMin = timing.seconds.min() ?? 0
         secondsMax = timing.seconds.max() ?? 0
@@ -115,7 +118,7 @@ struct BenchReport: Encodable {
         } else {
             line += String(format: "%.1f of %.1f GFLOP/s", gigaOperations, peakGigaOperations)
         }
-        Console.say(line + String(format: " (%.0f %%) [%@]", 100 * peakShare, kernel))
+        Console.say(line + String(format: " (%.0f %%) [%@, %@]", 100 * peakShare, kernel, cpuLevel))
     }
 }
 

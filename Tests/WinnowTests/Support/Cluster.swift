@@ -10,9 +10,14 @@ final class Cluster: Sendable {
         var model = Package.needle
         var speculator: String?
         var stages = 1
+        /// Number formats of all processes.
+        var dtype = "auto"
         var options: [String] = []
 
-        static func stories(stages: Int) -> Shape { Shape(model: Package.stories, stages: stages) }
+        /// In Float32, whose text is the reference's on every CPU, unless asked otherwise.
+        static func stories(stages: Int, dtype: String = "f32") -> Shape {
+            Shape(model: Package.stories, stages: stages, dtype: dtype)
+        }
         static func needle(stages: Int) -> Shape { Shape(speculator: Package.needleSpeculator, stages: stages) }
     }
 
@@ -39,7 +44,7 @@ final class Cluster: Sendable {
     private static func coordinator(_ shape: Shape, listen: String) throws -> RunningProgram {
         var arguments = ["coordinator", "--exit-with-stdin", "--model", shape.model, "--stages", "\(shape.stages)"]
         if let speculator = shape.speculator { arguments += ["--speculator", speculator] }
-        arguments += ["--http", "127.0.0.1:0", "--listen", listen, "--log-level", "debug"]
+        arguments += ["--http", "127.0.0.1:0", "--listen", listen, "--dtype", shape.dtype, "--log-level", "debug"]
         return try RunningProgram(arguments + shape.options)
     }
 
@@ -65,7 +70,7 @@ final class Cluster: Sendable {
         let worker = try RunningProgram(
             [
                 "worker", "--exit-with-stdin", "--model", model ?? shape.model, "--coordinator", endpoint, "--name",
-                name, "--log-level", "debug",
+                name, "--dtype", shape.dtype, "--log-level", "debug",
             ] + options, name: name)
         processes.withLock { $0.append(worker) }
         return worker

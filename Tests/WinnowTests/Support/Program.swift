@@ -12,9 +12,9 @@ enum Program {
 
     static let isBuilt = FileManager.default.isExecutableFile(atPath: path)
 
-    /// Runs the command to its end.
-    static func run(_ arguments: [String]) async throws -> Finished {
-        let process = try RunningProgram(arguments)
+    /// Runs the command to its end; `environment` comes on top of the tests' own.
+    static func run(_ arguments: [String], environment: [String: String] = [:]) async throws -> Finished {
+        let process = try RunningProgram(arguments, environment: environment)
         defer { process.kill(SIGKILL) }
         return try await within(.seconds(20), "the end of winnow \(arguments.joined(separator: " "))") {
             let end = try await process.end()

@@ -19,10 +19,16 @@ final class RunningProgram: Sendable {
     private let ended = Promise<End>()
     private let input: FileHandle
 
-    init(_ arguments: [String], name: String? = nil, program: String = Program.path) throws {
+    /// `environment` comes on top of the tests' own.
+    init(
+        _ arguments: [String], name: String? = nil, program: String = Program.path, environment: [String: String] = [:]
+    ) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program)
         process.arguments = arguments
+        if !environment.isEmpty {
+            process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        }
         let (input, output, log) = (Pipe(), Pipe(), Pipe())
         process.standardInput = input
         process.standardOutput = output
