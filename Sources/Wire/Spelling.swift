@@ -4,7 +4,7 @@
 package func counted(_ count: Int, _ thing: String) -> String { "\(count) \(thing)\(count == 1 ? "" : "s")" }
 
 extension Range<Int> {
-    /// Layers as every flag, log line and metric spells them: first and last, both included, `0-4`; one alone as `2`.
+    /// Layers as every flag and log line spells them: first and last, both included, `0-4`; one alone as `2`.
     package var layersText: String {
         switch count {
         case 0: "none"
