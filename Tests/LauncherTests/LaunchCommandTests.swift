@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 /// The program built beside the tests.
-private let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
     .deletingLastPathComponent().appending(path: "winnow").path
 
 @Suite(
