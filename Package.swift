@@ -60,7 +60,7 @@ let package = Package(
         .target(
             name: "Wire",
             dependencies: [
-                "CZeroMQ", log,
+                "CZeroMQ", "OutsideText", log,
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], exclude: ["Messages/wire.proto"], swiftSettings: swift),
 
@@ -95,6 +95,7 @@ let package = Package(
         .target(
             name: "Launcher",
             dependencies: [
+                "Wire", "OutsideText",
                 .product(name: "Yams", package: "Yams"), .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ], swiftSettings: swift),
@@ -149,7 +150,7 @@ let package = Package(
                 "LoadGenerator", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: swift),
-        .testTarget(name: "LauncherTests", dependencies: ["Launcher", "winnow"], swiftSettings: swift),
+        .testTarget(name: "LauncherTests", dependencies: ["Launcher", "winnow", log], swiftSettings: swift),
         // The whole house: real processes of the built command.
         .testTarget(name: "WinnowTests", dependencies: ["winnow"], exclude: ["Fixtures"], swiftSettings: swift),
     ]

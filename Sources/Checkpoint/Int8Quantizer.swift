@@ -18,8 +18,8 @@ public enum Int8Quantizer {
     ///   - source: a model directory in F32, F16 or BF16.
     ///   - directory: made if it does not exist; must not hold a model.
     ///   - progress: told the bytes of weights written so far and in total.
-    /// - Throws: for a source that is not such a directory or has weights that are no finite numbers, and when a file
-    ///   cannot be written.
+    /// - Throws: for a source that is not such a directory or has weights that are no finite numbers, when a file cannot
+    ///   be written, and when the task is cancelled; nothing of the copy is left then.
     public static func write(
         _ source: String, to directory: String, progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
     ) throws(CheckpointError) {
@@ -33,10 +33,8 @@ public enum Int8Quantizer {
         guard try config.object("quantization_config") == nil else {
             throw config.error("quantization_config", "the model is quantised already", fix: "use it as it is")
         }
-        if mkdir(directory, 0o777) != 0, errno != EEXIST {
-            throw CheckpointError(
-                path: directory, place: "", problem: "cannot make the directory: \(String(cString: strerror(errno)))")
-        }
+        let output = try OutputDirectory(path: directory)
+        defer { output.removeUnlessComplete() }
         for name in ["config.json", "model.safetensors", "model.safetensors.index.json"]
         where access("\(directory)/\(name)", F_OK) == 0 {
             throw CheckpointError(
@@ -44,14 +42,15 @@ public enum Int8Quantizer {
         }
         for name in companions where access("\(source)/\(name)", F_OK) == 0 {
             let file = try MappedFile(path: "\(source)/\(name)")
-            let copy = try OutputFile(path: "\(directory)/\(name)")
+            let copy = try OutputFile(path: output.file(name))
             try copy.write(file.withBytes { Array($0) })
             try copy.finish()
         }
-        try writeWeights(checkpoint, to: directory + "/model.safetensors", progress)
+        try writeWeights(checkpoint, to: output.file("model.safetensors"), progress)
         var fields = config.fields
         fields["quantization_config"] = CompressedTensors.configuration
-        try JSONValue.object(fields).write(to: directory + "/config.json")
+        try JSONValue.object(fields).write(to: output.file("config.json"))
+        output.complete()
     }
 
     private static func writeWeights(

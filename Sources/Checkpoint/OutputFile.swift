@@ -23,8 +23,10 @@ final class OutputFile {
         if !finished { unlink(path + ".partial") }
     }
 
-    /// Appends bytes.
+    /// Appends bytes. In a task that is cancelled nothing more is written, so that whoever cancels it need not know
+    /// what was begun.
     func write(_ bytes: [UInt8]) throws(CheckpointError) {
+        guard !Task.isCancelled else { throw CheckpointError(path: path, place: "", problem: "was not finished") }
         var done = 0
         while done < bytes.count {
             let written = bytes.withUnsafeBytes { all in

@@ -48,7 +48,8 @@ public enum SyntheticCheckpoint {
     ///   - path: the file, or the directory, which is made if it does not exist; a model there that is not synthetic is
     ///     not overwritten.
     ///   - progress: told the bytes of weights written so far and in total.
-    /// - Throws: for a shape that cannot be, and when a file cannot be written.
+    /// - Throws: for a shape that cannot be, when a file cannot be written, and when the task is cancelled; nothing of
+    ///   the model is left then.
     public static func write(
         _ configuration: ModelConfiguration, format: Format = .safetensors, precision: Precision = .bf16,
         seed: UInt64 = 1, to path: String, progress: (_ written: Int, _ total: Int) -> Void = { _, _ in }
@@ -64,10 +65,8 @@ public enum SyntheticCheckpoint {
         _ configuration: ModelConfiguration, _ precision: Precision, _ seed: UInt64, to directory: String,
         _ progress: (Int, Int) -> Void
     ) throws(CheckpointError) {
-        if mkdir(directory, 0o777) != 0, errno != EEXIST {
-            throw CheckpointError(
-                path: directory, place: "", problem: "cannot make the directory: \(String(cString: strerror(errno)))")
-        }
+        let output = try OutputDirectory(path: directory)
+        defer { output.removeUnlessComplete() }
         let configPath = directory + "/config.json"
         if access(configPath, F_OK) == 0 {
             let existing = try JSONObject(file: configPath)
@@ -81,13 +80,14 @@ public enum SyntheticCheckpoint {
         try JSONValue.object([
             "bos_token_id": .integer(Int(SyntheticTokenizer.beginToken)),
             "eos_token_id": .integer(Int(SyntheticTokenizer.endToken)),
-        ]).write(to: directory + "/generation_config.json")
+        ]).write(to: output.file("generation_config.json"))
         try SyntheticTokenizer.tokenizer(vocabularySize: configuration.vocabularySize)
-            .write(to: directory + "/tokenizer.json")
+            .write(to: output.file("tokenizer.json"))
         try SyntheticTokenizer.configuration(contextLength: configuration.contextLength)
-            .write(to: directory + "/tokenizer_config.json")
-        try writeWeights(configuration, precision, seed, to: directory + "/model.safetensors", progress)
-        try config(configuration, precision).write(to: configPath)
+            .write(to: output.file("tokenizer_config.json"))
+        try writeWeights(configuration, precision, seed, to: output.file("model.safetensors"), progress)
+        try config(configuration, precision).write(to: output.file("config.json"))
+        output.complete()
     }
 
     private static func check(_ configuration: ModelConfiguration, _ directory: String) throws(CheckpointError) {

@@ -74,7 +74,8 @@ public final class Coordinator: GenerationService {
             settings: Registry.Settings(
                 fingerprint: models.fingerprint, layerCount: models.configuration.layerCount,
                 stageCount: configuration.stageCount, kvRows: configuration.kvRows,
-                silenceLimit: Protocol.silenceLimit, stallLimit: .seconds(60)))
+                resultsEndpoint: resultsEndpoint.description, silenceLimit: Protocol.silenceLimit,
+                stallLimit: .seconds(60)))
         admission = Admission(
             limits: Admission.Limits(
                 contextLength: contextLength, vocabularySize: models.configuration.vocabularySize,
@@ -147,6 +148,11 @@ public final class Coordinator: GenerationService {
         if let problem = precision.kernelProblem {
             logger.warning("slow matrix products", metadata: ["problem": "\(problem)"])
         }
+        if case .failure(let problem) = tokenizer.chatTemplate {
+            logger.warning(
+                "chat requests will be refused: the model's chat template can't be used",
+                metadata: ["problem": "\(problem)"])
+        }
         loop.start()
         await core.start()
         for await _ in stopping.stream {}
@@ -158,6 +164,12 @@ public final class Coordinator: GenerationService {
                 done.resume()
             }
         }
+    }
+
+    /// Ends every request at once with `unavailable`, takes no more, and tells the workers goodbye, while `run` goes on
+    /// until `stop()`. From any thread, more than once.
+    public func endRequests() {
+        loop.submit { [core] in core.assumeIsolated { $0.stop() } }
     }
 
     /// Ends `run`: every request ends with `unavailable`, workers are told goodbye. From any thread, more than once.

@@ -1,4 +1,5 @@
 import Logging
+import OutsideText
 import Speculation
 import Transformer
 import Wire
@@ -79,6 +80,7 @@ actor CoordinatorCore {
         guard !isStopped else { return }
         let now = clock.now
         act(registry.tick(now: now))
+        nameFirstStageIfLate(now: now)
         for (id, request) in live where request.deadline <= now {
             fail(id, RequestError(.deadlineExceeded, "the request did not end within its time"))
         }
@@ -91,8 +93,7 @@ actor CoordinatorCore {
         let limit = min(request.deadline ?? settings.requestTimeout, settings.requestTimeout)
         live[id] = LiveRequest(request: request, sink: sink, start: now, deadline: now + limit)
         guard !isStopped, pipeline?.isLinked == true else {
-            let reason = registry.notReadyReason ?? "the pipeline is being linked"
-            fail(id, RequestError(.unavailable, "no pipeline stands: \(reason)", retryAfter: .seconds(2)))
+            fail(id, RequestError(.unavailable, "no pipeline stands: \(notReadyReason)", retryAfter: .seconds(2)))
             return
         }
         let choice = PrefillChoice(
@@ -325,13 +326,13 @@ actor CoordinatorCore {
         case .ready: act(registry.ready(from: identity, epoch: epoch, now: now))
         case .fault(let fault): take(fault, epoch: epoch, from: identity)
         case .goodbye(let goodbye):
-            act(registry.goodbye(from: identity, reason: String(goodbye.reason.prefix(200))))
+            act(registry.goodbye(from: identity, reason: goodbye.reason.shown(upTo: 200)))
         default: refuse(identity, .badMessage, "envelope.body: not a message of a worker")
         }
     }
 
     private func take(_ fault: Fault, epoch: UInt64, from identity: Registry.Identity) {
-        let reason = String(fault.reason.prefix(1000))
+        let reason = fault.reason.shown(upTo: 1000)
         guard fault.scope == .microBatch else {
             act(registry.pipelineFault(from: identity, epoch: epoch, reason: reason))
             return
@@ -358,18 +359,23 @@ actor CoordinatorCore {
             case .assign(let identity, let epoch, let stage, let layers, let next, let kvRows):
                 logger.info(
                     "assigning",
-                    metadata: ["epoch": "\(epoch)", "stage": "\(stage)", "layers": "\(LayerPlan.name(layers))"])
+                    metadata: ["epoch": "\(epoch)", "stage": "\(stage)", "layers": "\(layers.layersText)"])
                 let assignment = Assignment(
                     stage: stage, of: settings.stageCount, layers: layers, next: next ?? settings.resultsEndpoint,
                     maxRows: settings.microBatchRows, maxInFlight: maxInFlight, kvRows: kvRows)
                 tell(identity, .assignment(assignment), epoch: epoch)
             case .up(let epoch, let first, let kvRows): rise(epoch: epoch, first: first, kvRows: kvRows)
-            case .down(let reason): fall(reason)
+            case .down(let reason, let isOrderly): fall(reason, isOrderly: isOrderly)
+            case .unlinked(let reason): logger.warning("a stage can't be reached", metadata: ["reason": "\(reason)"])
             }
         }
-        if pipeline?.isLinked != true {
-            admission.setReadiness(registry.notReadyReason ?? "the pipeline is being linked")
-        }
+        if pipeline?.isLinked != true { admission.setReadiness(notReadyReason) }
+    }
+
+    /// What is missing while the pipeline does not serve.
+    private var notReadyReason: String {
+        registry.notReadyReason ?? (pipeline?.isLate == true ? registry.firstStageUnlinked : nil)
+            ?? "the pipeline is being linked"
     }
 
     private func refuse(_ identity: Registry.Identity, _ code: Refusal.Code, _ reason: String) {
@@ -417,9 +423,19 @@ actor CoordinatorCore {
         settings.onReady(registry.stageNames)
     }
 
+    /// A worker may advertise an address that this host can't reach: nothing fails then, the link just never comes up.
+    private func nameFirstStageIfLate(now: ContinuousClock.Instant) {
+        guard let pipeline, !pipeline.isLinked, !pipeline.isLate,
+            pipeline.since.duration(to: now) >= Registry.linkLimit, let reason = registry.firstStageUnlinked
+        else { return }
+        self.pipeline?.isLate = true
+        logger.warning("a stage can't be reached", metadata: ["reason": "\(reason)"])
+        admission.setReadiness(reason)
+    }
+
     /// The pipeline is gone, and with it the KV of every request in it.
-    private func fall(_ reason: String) {
-        logger.error("the pipeline is down", metadata: ["reason": "\(reason)"])
+    private func fall(_ reason: String, isOrderly: Bool) {
+        logger.log(level: isOrderly ? .notice : .error, "the pipeline is down", metadata: ["reason": "\(reason)"])
         if let pipeline { ledger.record { $0.fell(pipeline: pipeline.number) } }
         pipeline = nil
         for id in Array(live.keys) {

@@ -1,3 +1,5 @@
+import Wire
+
 /// Who holds which layers: the stages of a pipeline, in order.
 package struct LayerPlan: Equatable {
     package struct Slot: Equatable {
@@ -20,7 +22,7 @@ package struct LayerPlan: Equatable {
     package init(layerCount: Int, stageCount: Int, wishes: [Range<Int>]) throws(Impossible) {
         let wishes = Set(wishes).sorted { $0.lowerBound < $1.lowerBound }
         for (first, second) in zip(wishes, wishes.dropFirst()) where first.overlaps(second) {
-            throw Impossible(reason: "layers \(Self.name(first)) and \(Self.name(second)) of two workers overlap")
+            throw Impossible(reason: "layers \(first.layersText) and \(second.layersText) of two workers overlap")
         }
         var gaps: [Range<Int>] = []
         var end = 0
@@ -30,11 +32,13 @@ package struct LayerPlan: Equatable {
         }
         let free = stageCount - wishes.count
         guard free >= gaps.count else {
-            let missing = gaps.map(Self.name).joined(separator: ", ")
-            throw Impossible(reason: "with \(stageCount) stages nobody is left to hold layers \(missing)")
+            let missing = gaps.map(\.layersText).joined(separator: ", ")
+            throw Impossible(reason: "with \(counted(stageCount, "stage")) nobody is left to hold layers \(missing)")
         }
         guard free == 0 || !gaps.isEmpty else {
-            throw Impossible(reason: "\(wishes.count) workers hold all layers, but \(stageCount) stages are configured")
+            throw Impossible(
+                reason: "\(counted(wishes.count, "worker")) \(wishes.count == 1 ? "holds" : "hold") all layers, "
+                    + "but \(stageCount) stages are configured")
         }
         guard free <= gaps.reduce(0, { $0 + $1.count }) else {
             throw Impossible(reason: "\(stageCount) stages are more than the layers there are to share out")
@@ -57,7 +61,4 @@ package struct LayerPlan: Equatable {
         }
         self.slots = slots.sorted { $0.layers.lowerBound < $1.layers.lowerBound }
     }
-
-    /// As flags spell it: first and last layer, both included.
-    package static func name(_ layers: Range<Int>) -> String { "\(layers.lowerBound)-\(layers.upperBound - 1)" }
 }

@@ -14,6 +14,9 @@ struct Pipeline {
     var rowsUnderWay: [UInt64: Int] = [:]
     /// The edge to stage 0 stands.
     var isLinked = false
+    /// The edge has not come up for so long that the operator was told.
+    var isLate = false
+    let since = ContinuousClock.now
 
     /// Starts connecting to stage 0 at `first`.
     init(epoch: UInt64, first: String, context: ZeroMQContext, limits: Scheduler.Limits) throws(ZeroMQError) {

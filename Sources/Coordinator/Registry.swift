@@ -1,3 +1,5 @@
+import Wire
+
 /// Which workers there are, and which of them form the pipeline. A pure value: events in, actions out.
 package struct Registry {
     package typealias Instant = ContinuousClock.Instant
@@ -11,19 +13,22 @@ package struct Registry {
         package var stageCount: Int
         /// KV rows a request may count on, unless a worker holds fewer.
         package var kvRows: Int
+        /// Where the last stage sends what it sampled.
+        package var resultsEndpoint: String
         /// A worker silent for this long is lost.
         package var silenceLimit: Duration
         /// A busy worker without progress for this long hangs, and counts as lost.
         package var stallLimit: Duration
 
         package init(
-            fingerprint: [UInt8], layerCount: Int, stageCount: Int, kvRows: Int, silenceLimit: Duration,
-            stallLimit: Duration
+            fingerprint: [UInt8], layerCount: Int, stageCount: Int, kvRows: Int, resultsEndpoint: String = "",
+            silenceLimit: Duration, stallLimit: Duration
         ) {
             self.fingerprint = fingerprint
             self.layerCount = layerCount
             self.stageCount = stageCount
             self.kvRows = kvRows
+            self.resultsEndpoint = resultsEndpoint
             self.silenceLimit = silenceLimit
             self.stallLimit = stallLimit
         }
@@ -78,7 +83,10 @@ package struct Registry {
         /// `next` is the data endpoint of the next stage; `nil` for the last, which answers to the coordinator.
         case assign(Identity, epoch: UInt64, stage: Int, layers: Range<Int>, next: String?, kvRows: Int)
         case up(epoch: UInt64, first: String, kvRows: Int)
-        case down(reason: String)
+        /// `isOrderly`: a worker left in good order, nothing failed.
+        case down(reason: String, isOrderly: Bool = false)
+        /// A stage can't be reached where its worker says it can; told once for each stage and epoch.
+        case unlinked(reason: String)
     }
 
     package enum RefusalReason: Equatable {
@@ -97,9 +105,20 @@ package struct Registry {
         var layers: Range<Int>?
         var stage: Int?
         var isReady = false
+        /// Since when it has been idle though its place in the pipeline is not ready: its layers are loaded, and the
+        /// link to the next stage does not come up.
+        var idleSince: Instant?
+        /// The next stage is not reached for too long, and that was told.
+        var isUnlinked = false
         /// Heard since the last fault of a link: only such workers go into the next pipeline, so that the dead one, which
         /// is not silent for long enough yet, does not.
         var isConfirmed = true
+
+        /// Names by their first part, then by the number at their end (`worker-2` before `worker-10`), then by arrival.
+        var rank: (String, Int, Int) {
+            let stem = introduction.name.trimmingSuffix(while: { $0.isASCII && $0.isNumber })
+            return (String(stem), Int(introduction.name.dropFirst(stem.count)) ?? -1, order)
+        }
     }
 
     private enum Phase: Equatable {
@@ -115,13 +134,15 @@ package struct Registry {
     private var members: [Identity: Member] = [:]
     private var joined = 0
     private var phase: Phase
+    /// A link that does not come up within this time is named.
+    package static let linkLimit = Duration.seconds(3)
     /// Why the last pipeline broke, until one stands again.
     private var lastBreak: String?
     package private(set) var epoch: UInt64 = 0
 
     package init(settings: Settings) {
         self.settings = settings
-        phase = .waiting(reason: "0 of \(settings.stageCount) workers are here")
+        phase = .waiting(reason: Self.present(0, of: settings.stageCount))
     }
 
     package var isUp: Bool { phase == .up }
@@ -131,10 +152,40 @@ package struct Registry {
         switch phase {
         case .waiting(let reason): lastBreak.map { "\(reason) (\($0))" } ?? reason
         case .assembling:
-            "workers are loading their layers: "
+            unlinked ?? "workers are loading their layers: "
                 + "\(members.values.count { $0.stage != nil && $0.isReady }) of \(settings.stageCount) are ready"
         case .up: nil
         }
+    }
+
+    /// The stages that can't be reached, and who tries to.
+    private var unlinked: String? {
+        let stuck = members.values.filter(\.isUnlinked).sorted { ($0.stage ?? 0) < ($1.stage ?? 0) }
+        return stuck.isEmpty ? nil : stuck.map(unlinkedReason).joined(separator: "; ")
+    }
+
+    private func unlinkedReason(_ member: Member) -> String {
+        let name = member.introduction.name
+        guard let stage = member.stage, stage + 1 < settings.stageCount,
+            let next = members.values.first(where: { $0.stage == stage + 1 })
+        else {
+            return "worker \(name) does not reach the coordinator's results endpoint \(settings.resultsEndpoint): "
+                + "is it an address that worker's host can connect to (--advertise of the coordinator)?"
+        }
+        return "worker \(name) does not reach worker \(next.introduction.name) at \(next.introduction.dataEndpoint): "
+            + "is it an address the other hosts can connect to (--advertise of that worker)?"
+    }
+
+    /// Why the coordinator's own link to stage 0 does not come up, when it has not for ``linkLimit``.
+    package var firstStageUnlinked: String? {
+        guard phase == .up, let first = members.values.first(where: { $0.stage == 0 }) else { return nil }
+        return
+            "the coordinator does not reach worker \(first.introduction.name) at \(first.introduction.dataEndpoint): "
+            + "is it an address the coordinator's host can connect to (--advertise of that worker)?"
+    }
+
+    private static func present(_ count: Int, of all: Int) -> String {
+        "\(count) of \(counted(all, "worker")) \(all == 1 ? "is" : "are") here"
     }
 
     /// The names of the workers in the pipeline, stage by stage.
@@ -180,7 +231,8 @@ package struct Registry {
                     .refuse(
                         identity,
                         .badLayers(
-                            "layers \(LayerPlan.name(wish)) lie outside the model's 0-\(settings.layerCount - 1)"))
+                            "layers \(wish.layersText) lie outside the model's \((0..<settings.layerCount).layersText)")
+                    )
                 ]
             }
             let others = members.values.compactMap { member in
@@ -191,7 +243,7 @@ package struct Registry {
                 return [
                     .refuse(
                         identity,
-                        .badLayers("layers \(LayerPlan.name(wish)) overlap \(LayerPlan.name(other)) of worker \(name)"))
+                        .badLayers("layers \(wish.layersText) overlap \(other.layersText) of worker \(name)"))
                 ]
             }
         }
@@ -208,6 +260,12 @@ package struct Registry {
         guard var member = members[identity] else { return [.refuse(identity, .unknownWorker)] }
         member.lastHeard = now
         if !isBusy || progress != member.progress { member.progressSince = now }
+        if isBusy || member.stage == nil || member.isReady {
+            member.idleSince = nil
+            member.isUnlinked = false
+        } else if member.idleSince == nil {
+            member.idleSince = now
+        }
         member.progress = progress
         member.isConfirmed = true
         members[identity] = member
@@ -222,6 +280,7 @@ package struct Registry {
     package mutating func ready(from identity: Identity, epoch: UInt64, now: Instant) -> [Action] {
         guard epoch == self.epoch, phase == .assembling, members[identity]?.stage != nil else { return [] }
         members[identity]?.isReady = true
+        members[identity]?.isUnlinked = false
         members[identity]?.lastHeard = now
         let stages = members.values.filter { $0.stage != nil }
         guard stages.count == settings.stageCount, stages.allSatisfy(\.isReady),
@@ -249,41 +308,55 @@ package struct Registry {
     }
 
     package mutating func goodbye(from identity: Identity, reason: String) -> [Action] {
-        lose(identity, why: "left (\(reason))")
+        lose(identity, why: "left (\(reason))", isOrderly: true)
     }
 
     package mutating func tick(now: Instant) -> [Action] {
         let silent = members.filter { $0.value.lastHeard.duration(to: now) > settings.silenceLimit }.map(\.key)
         return silent.flatMap { lose($0, why: "has been silent for \(settings.silenceLimit.components.seconds) s") }
+            + findUnlinked(now: now)
+    }
+
+    private mutating func findUnlinked(now: Instant) -> [Action] {
+        guard phase == .assembling else { return [] }
+        var actions: [Action] = []
+        for (identity, member) in members where !member.isUnlinked && !member.isReady && member.stage != nil {
+            guard let since = member.idleSince, since.duration(to: now) >= Self.linkLimit else { continue }
+            members[identity]?.isUnlinked = true
+            actions.append(.unlinked(reason: unlinkedReason(member)))
+        }
+        return actions
     }
 
     // MARK: The pipeline
 
-    private mutating func lose(_ identity: Identity, why: String) -> [Action] {
+    private mutating func lose(_ identity: Identity, why: String, isOrderly: Bool = false) -> [Action] {
         guard let member = members.removeValue(forKey: identity) else { return [] }
         guard member.stage != nil else {
             if case .waiting = phase { return assembleIfWaiting() }
             return []
         }
-        return breakPipeline("worker \(member.introduction.name) \(why)") + assembleIfWaiting()
+        return breakPipeline("worker \(member.introduction.name) \(why)", isOrderly: isOrderly) + assembleIfWaiting()
     }
 
-    private mutating func breakPipeline(_ reason: String) -> [Action] {
+    private mutating func breakPipeline(_ reason: String, isOrderly: Bool = false) -> [Action] {
         guard phase == .up || phase == .assembling else { return [] }
         phase = .waiting(reason: reason)
         lastBreak = reason
         for identity in members.keys {
             members[identity]?.stage = nil
             members[identity]?.isReady = false
+            members[identity]?.idleSince = nil
+            members[identity]?.isUnlinked = false
         }
-        return [.down(reason: reason)]
+        return [.down(reason: reason, isOrderly: isOrderly)]
     }
 
     private mutating func assembleIfWaiting() -> [Action] {
         guard case .waiting = phase else { return [] }
         let present = members.filter(\.value.isConfirmed)
         guard present.count >= settings.stageCount else {
-            phase = .waiting(reason: "\(present.count) of \(settings.stageCount) workers are here")
+            phase = .waiting(reason: Self.present(present.count, of: settings.stageCount))
             return []
         }
         do {
@@ -301,9 +374,10 @@ package struct Registry {
         }
     }
 
-    /// One worker for each slot: whoever has its layers loaded already, else whoever came first.
+    /// One worker for each slot: whoever has its layers loaded already, else in the order of their names (and of their
+    /// coming, where names are the same), so that `worker-0` of a launch holds stage 0.
     private func choose(for plan: LayerPlan, among present: [Identity: Member]) -> [Identity]? {
-        var free = present.sorted { $0.value.order < $1.value.order }
+        var free = present.sorted { $0.value.rank < $1.value.rank }
         var chosen: [Identity?] = plan.slots.map { _ in nil }
         func take(_ index: Int, where fits: (Member) -> Bool) {
             guard chosen[index] == nil, let found = free.firstIndex(where: { fits($0.value) }) else { return }
@@ -328,6 +402,8 @@ package struct Registry {
             members[identity]?.stage = stage
             members[identity]?.layers = plan.slots[stage].layers
             members[identity]?.isReady = false
+            members[identity]?.idleSince = nil
+            members[identity]?.isUnlinked = false
         }
         let kvRows = commonKVRows(chosen.compactMap { members[$0] })
         return chosen.enumerated().map { stage, identity in
@@ -343,5 +419,14 @@ package struct Registry {
 
     private static func short(_ fingerprint: [UInt8]) -> String {
         fingerprint.prefix(6).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+}
+
+extension String {
+    /// Without the longest ending all of whose characters match.
+    fileprivate func trimmingSuffix(while matches: (Character) -> Bool) -> Substring {
+        var rest = self[...]
+        while let last = rest.last, matches(last) { rest.removeLast() }
+        return rest
     }
 }

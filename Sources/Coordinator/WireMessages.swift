@@ -1,3 +1,4 @@
+import OutsideText
 import Transformer
 import Wire
 
@@ -75,15 +76,17 @@ extension Registry.Introduction {
             throw MessageError("hello.fingerprint", "expected 32 bytes, found \(hello.fingerprint.count)")
         }
         guard let endpoint = try? Endpoint(hello.dataEndpoint), endpoint.isConnectable else {
-            throw MessageError("hello.data_endpoint", "nobody can connect to \"\(hello.dataEndpoint.prefix(200))\"")
+            throw MessageError(
+                "hello.data_endpoint", "nobody can connect to \"\(hello.dataEndpoint.shown(upTo: 200))\"")
         }
         guard hello.layerFirst <= hello.layerEnd, hello.layerEnd <= 1 << 20 else {
             throw MessageError("hello.layer_end", "layers \(hello.layerFirst)..<\(hello.layerEnd) are no range")
         }
+        // Name and model are repeated in logs and to other processes.
         self.init(
-            name: String(hello.name.prefix(100)), fingerprint: Array(hello.fingerprint),
-            model: String(hello.model.prefix(200)), layerCount: Int(hello.layerCount),
-            dataEndpoint: hello.dataEndpoint,
+            name: hello.name.shown(upTo: 100), fingerprint: Array(hello.fingerprint),
+            model: hello.model.shown(upTo: 200), layerCount: Int(hello.layerCount),
+            dataEndpoint: endpoint.description,
             wish: hello.layerFirst == hello.layerEnd ? nil : Int(hello.layerFirst)..<Int(hello.layerEnd),
             kvRows: Int(clamping: hello.kvRows), threads: Int(hello.threads))
     }

@@ -6,14 +6,21 @@ public actor Launch {
     public struct Patience: Sendable {
         /// Until the cluster serves.
         public var ready: Duration
-        /// After SIGTERM, before SIGKILL.
+        /// For the coordinator to end its running requests after SIGTERM, before SIGKILL.
+        public var drain: Duration
+        /// For the other processes after SIGTERM, before SIGKILL.
         public var grace: Duration
         /// After SIGKILL.
         public var reap: Duration
 
-        /// Ten minutes to load a large model, 5 s to end, 5 s to be reaped.
-        public init(ready: Duration = .seconds(600), grace: Duration = .seconds(5), reap: Duration = .seconds(5)) {
+        /// Ten minutes to load a large model, what the coordinator takes by default and 5 s more to drain, 5 s to end, 5 s
+        /// to be reaped.
+        public init(
+            ready: Duration = .seconds(600), drain: Duration = .seconds(15), grace: Duration = .seconds(5),
+            reap: Duration = .seconds(5)
+        ) {
             self.ready = ready
+            self.drain = drain
             self.grace = grace
             self.reap = reap
         }
@@ -95,6 +102,7 @@ public actor Launch {
         let time =
             switch deadline {
             case .ready: patience.ready
+            case .drain: patience.drain
             case .grace: patience.grace
             case .reap: patience.reap
             }

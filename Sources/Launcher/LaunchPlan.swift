@@ -1,5 +1,7 @@
 // From a topology to the processes to run: a pure value, nothing is started here.
 
+internal import Wire
+
 /// One process of a launch.
 public struct ProcessPlan: Equatable, Sendable {
     /// Its name in logs and reports: `coordinator`, `worker-0`, ...
@@ -28,9 +30,13 @@ public struct LaunchPlan: Equatable, Sendable {
     public var coordinator: ProcessPlan
     /// Started in order once the coordinator listens. Arguments lack `--coordinator`.
     public var workers: [ProcessPlan]
+    /// How long the coordinator lets running requests go on once it is asked to end.
+    public var drainTime: Duration
 
     /// The option that makes a process end when its standard input ends, so that none outlives the launcher.
     static let endWithInput = "--exit-with-stdin"
+    /// Seconds that running requests are given where nothing else is said.
+    public static let defaultDrainSeconds = 10
 
     /// Plans the processes of `topology`.
     ///
@@ -38,13 +44,18 @@ public struct LaunchPlan: Equatable, Sendable {
     ///   - topology: The checked file.
     ///   - executable: Path of the program, normally the launcher's own.
     ///   - http: An HTTP address to serve at instead of the topology's.
+    ///   - drainTime: Seconds for running requests at the end, instead of the topology's.
     ///   - availableCPUs: CPUs to share out among processes that name none; empty leaves that to the system.
-    public init(topology: Topology, executable: String, http: String? = nil, availableCPUs: [Int] = []) {
+    public init(
+        topology: Topology, executable: String, http: String? = nil, drainTime: Int? = nil, availableCPUs: [Int] = []
+    ) {
         let shares = CPUShares(topology, available: availableCPUs)
         name = topology.name
         self.executable = executable
         let place = topology.coordinator
         let speculation = topology.speculation
+        let drainSeconds = drainTime ?? place.drainTime
+        self.drainTime = .seconds(drainSeconds ?? Self.defaultDrainSeconds)
         let arguments =
             ["coordinator", "--model", topology.model]
             + Self.option("--speculator", topology.speculator)
@@ -55,16 +66,26 @@ public struct LaunchPlan: Equatable, Sendable {
             + Self.option("--dtype", topology.dtype)
             + Self.option("--kv-tokens", place.kvTokens)
             + Self.option("--micro-batch-tokens", place.microBatchTokens)
+            + Self.option("--max-requests", place.maxRequests)
+            + Self.option("--max-queued-tokens", place.maxQueuedTokens)
+            + Self.option("--request-timeout", place.requestTimeout)
+            + Self.option("--drain-time", drainSeconds)
+            + Self.option("--advertise", place.advertise)
+            + Self.flag("--allow-plaintext", place.allowPlaintext)
+            + Self.option("--log-level", place.logLevel)
             + Self.option("--keep-rate", speculation.keepRate)
             + Self.option("--selection", speculation.selection)
             + Self.option("--look-ahead", speculation.lookAhead)
+            + Self.option("--chunk", speculation.chunk)
+            + Self.option("--stride", speculation.stride)
+            + Self.option("--pool", speculation.pool)
             + Self.option("--tail", speculation.tail)
             + Self.option("--threshold", speculation.threshold)
         coordinator = ProcessPlan(
             name: "coordinator", arguments: arguments + [Self.endWithInput], environment: topology.environment)
         workers = topology.pipelines.flatMap(\.stages).enumerated().map { index, stage in
             let cpus = stage.cpus ?? shares.map { CPUShares.text($0.stages[index]) }
-            let layers = stage.layers.map { "\($0.lowerBound)-\($0.upperBound)" }
+            let layers = stage.layers.map { Range($0).layersText }
             let arguments =
                 ["worker", "--model", topology.model, "--listen", stage.listen, "--name", "worker-\(index)"]
                 + Self.option("--layers", layers)
@@ -72,6 +93,9 @@ public struct LaunchPlan: Equatable, Sendable {
                 + Self.option("--cpus", cpus)
                 + Self.option("--dtype", topology.dtype)
                 + Self.option("--kv-tokens", stage.kvTokens)
+                + Self.option("--advertise", stage.advertise)
+                + Self.flag("--allow-plaintext", stage.allowPlaintext)
+                + Self.option("--log-level", stage.logLevel)
             return ProcessPlan(
                 name: "worker-\(index)", arguments: arguments + [Self.endWithInput], environment: topology.environment)
         }
@@ -103,6 +127,8 @@ public struct LaunchPlan: Equatable, Sendable {
     private static func option(_ flag: String, _ value: (some CustomStringConvertible)?) -> [String] {
         value.map { [flag, $0.description] } ?? []
     }
+
+    private static func flag(_ flag: String, _ isSet: Bool) -> [String] { isSet ? [flag] : [] }
 
     /// A word as a POSIX shell reads it back.
     private static func quoted(_ word: String) -> String {

@@ -20,6 +20,8 @@ public struct LaunchSession: Sendable {
     public enum Deadline: Equatable, Sendable {
         /// The cluster serves.
         case ready
+        /// The coordinator has ended after SIGTERM, its running requests before it.
+        case drain
         /// Processes have ended after SIGTERM.
         case grace
         /// Processes have ended after SIGKILL.
@@ -54,6 +56,8 @@ public struct LaunchSession: Sendable {
         case waitingForEndpoint
         case waitingForStages
         case serving
+        /// The coordinator ends the requests it has, with the workers still at work.
+        case draining(LaunchOutcome)
         case ending(LaunchOutcome)
         case over
     }
@@ -110,7 +114,12 @@ public struct LaunchSession: Sendable {
     private mutating func ended(_ process: String, _ end: ProcessEnd) -> [Directive] {
         guard let index = running.firstIndex(of: process) else { return [] }
         running.remove(at: index)
-        if case .ending(let outcome) = phase { return finishIfEmpty(outcome) }
+        switch phase {
+        case .ending(let outcome): return finishIfEmpty(outcome)
+        // A worker that goes now takes its requests with it; what the coordinator tells their clients is awaited.
+        case .draining(let outcome): return process == plan.coordinator.name ? endAll(outcome) : []
+        default: break
+        }
         let failure = ProcessFailure(name: process, end: end, lastLines: tails[process] ?? [])
         return endAll(.failed(failure))
     }
@@ -119,9 +128,23 @@ public struct LaunchSession: Sendable {
         switch phase {
         case .idle, .over: []
         // A second Ctrl-C means "now".
-        case .ending: [.say("asked again: killing what is left")] + killAll()
-        case .waitingForEndpoint, .waitingForStages, .serving: endAll(.stopped(reason))
+        case .draining(let outcome): askedAgain(outcome)
+        case .ending(let outcome): askedAgain(outcome)
+        case .waitingForEndpoint, .waitingForStages: endAll(.stopped(reason))
+        case .serving: drain(.stopped(reason))
         }
+    }
+
+    private mutating func askedAgain(_ outcome: LaunchOutcome) -> [Directive] {
+        phase = .ending(outcome)
+        return [.say("asked again: killing what is left")] + killAll()
+    }
+
+    /// The coordinator first: it takes no more requests and ends those it has, which needs the workers.
+    private mutating func drain(_ outcome: LaunchOutcome) -> [Directive] {
+        guard running.contains(plan.coordinator.name) else { return endAll(outcome) }
+        phase = .draining(outcome)
+        return [.terminate(plan.coordinator.name), .arm(.drain)]
     }
 
     private mutating func passed(_ deadline: Deadline) -> [Directive] {
@@ -129,7 +152,13 @@ public struct LaunchSession: Sendable {
         case (.ready, .waitingForEndpoint):
             return endAll(.notReady("the coordinator has not said `listening ENDPOINT`; its log above says why"))
         case (.ready, .waitingForStages):
-            return endAll(.notReady("the coordinator has not said `ready URL`: a stage is missing or still loading"))
+            let last = tails[plan.coordinator.name]?.last.map { "; the coordinator's last line: \($0)" } ?? ""
+            return endAll(
+                .notReady("the coordinator has not said `ready URL`: a stage is missing or still loading\(last)"))
+        case (.drain, .draining(let outcome)):
+            return [
+                .say("\(plan.coordinator.name) did not end after SIGTERM: killing it"), .kill(plan.coordinator.name),
+            ] + endAll(outcome)
         case (.grace, .ending):
             return running.map { .say("\($0) did not end after SIGTERM: killing it") } + killAll()
         case (.reap, .ending(let outcome)):

@@ -36,7 +36,24 @@ public struct Topology: Equatable, Sendable {
         public var kvTokens: Int?
         /// Most token rows that travel between stages together; nil keeps the default.
         public var microBatchTokens: Int?
+        /// Requests served at a time; nil keeps the default.
+        public var maxRequests: Int?
+        /// Prompt tokens waiting for their first token, at most; nil keeps the default.
+        public var maxQueuedTokens: Int?
+        /// The longest a request may take, in seconds; nil keeps the default.
+        public var requestTimeout: Int?
+        /// How long running requests may go on after the end has been asked for, in seconds; nil keeps the default.
+        public var drainTime: Int?
+        /// The name other hosts know its host by.
+        public var advertise: String?
+        /// Whether links may be plain text where other machines could read and change them.
+        public var allowPlaintext: Bool
+        /// The least that is logged, one of ``Topology/logLevels``; nil keeps the default.
+        public var logLevel: String?
     }
+
+    /// The levels of logs, from all to little.
+    public static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
 
     /// Stages in order; together they hold every layer of the model.
     public struct Pipeline: Equatable, Sendable {
@@ -58,6 +75,12 @@ public struct Topology: Equatable, Sendable {
         public var cpus: String?
         /// Rows of KV cache it may hold, in tokens over all requests; nil lets the worker choose.
         public var kvTokens: Int?
+        /// The name other hosts know its host by.
+        public var advertise: String?
+        /// Whether links may be plain text where other machines could read and change them.
+        public var allowPlaintext: Bool
+        /// The least that is logged, one of ``Topology/logLevels``; nil keeps the default.
+        public var logLevel: String?
     }
 
     /// Defaults of speculation for requests that don't choose for themselves.
@@ -68,6 +91,12 @@ public struct Topology: Equatable, Sendable {
         public var selection: String?
         /// Queries that score the prompt: the last prompt token and the tokens decoded after it, in tokens.
         public var lookAhead: Int?
+        /// Tokens of a chunk or window.
+        public var chunk: Int?
+        /// Tokens from one window to the next, at most a chunk.
+        public var stride: Int?
+        /// Width of the pooling along the prompt, in tokens, odd.
+        public var pool: Int?
         /// Tokens at the prompt's end that are always kept.
         public var tail: Int?
         /// Prompts shorter than this many tokens go dense.

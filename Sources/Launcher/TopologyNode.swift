@@ -92,6 +92,25 @@ struct TopologyNode {
         return value
     }
 
+    /// `true` or `false`.
+    func boolean() throws(TopologyError) -> Bool {
+        let text = try text()
+        guard ["true", "false"].contains(text) else {
+            throw error("must be true or false, found `\(text)`", fix: "Write `\(lastKey): true`.")
+        }
+        return text == "true"
+    }
+
+    /// One of `choices`; `what` names their kind.
+    func choice(_ what: String, _ choices: [String]) throws(TopologyError) -> String {
+        let text = try text()
+        guard choices.contains(text) else {
+            let all = choices.dropLast().map { "`\($0)`" }.joined(separator: ", ")
+            throw error("there is no \(what) `\(text)`", fix: "Write \(all) or `\(choices.last ?? "")`.")
+        }
+        return text
+    }
+
     var isSequence: Bool { node.sequence != nil }
 
     private var lastKey: String { key.split(separator: ".").last.map(String.init) ?? "key" }

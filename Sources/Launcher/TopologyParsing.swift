@@ -10,8 +10,12 @@ extension Topology {
     static let stageLimit = 256
     /// Most compute threads a process may be given.
     static let threadLimit = 1024
-    /// Most tokens any cache or batch may be given.
+    /// Most tokens any cache may be given.
     static let kvLimit = 1 << 30
+    /// Most rows a micro-batch may be given.
+    static let rowLimit = 1 << 16
+    /// Seconds that running requests may be given at the end.
+    public static let drainTimes = 0...3600
 
     /// Reads and checks a file.
     ///
@@ -77,13 +81,7 @@ extension Topology {
         } else {
             self.name = (self.model as NSString).lastPathComponent
         }
-        if let node = top["dtype"] {
-            let text = try node.text()
-            guard ["auto", "f32", "bf16", "int8"].contains(text) else {
-                throw node.error("there is no number format `\(text)`", fix: "Write `auto`, `f32`, `bf16` or `int8`.")
-            }
-            dtype = text
-        }
+        dtype = try top["dtype"]?.choice("number format", ["auto", "f32", "bf16", "int8"])
         let hosts = try HostTable(top["hosts"])
         coordinator = try CoordinatorPlace(top["coordinator"], hosts: hosts)
         guard let list = top["pipelines"] else {
@@ -132,7 +130,9 @@ extension Topology.SpeculationDefaults {
         guard hasSpeculator else {
             throw entry.error("is given without a speculator", fix: "Add `speculator: DIR` or remove `speculation`.")
         }
-        let map = try entry.mapping(allowed: ["keep_rate", "selection", "look_ahead", "tail", "threshold"])
+        let map = try entry.mapping(allowed: [
+            "keep_rate", "selection", "look_ahead", "chunk", "stride", "pool", "tail", "threshold",
+        ])
         if let node = map["keep_rate"] {
             let text = try node.text()
             guard let rate = Double(text), rate > 0, rate <= 1 else {
@@ -141,14 +141,18 @@ extension Topology.SpeculationDefaults {
             }
             keepRate = rate
         }
-        if let node = map["selection"] {
-            let text = try node.text()
-            guard ["windows", "grid", "reference"].contains(text) else {
-                throw node.error("there is no selection `\(text)`", fix: "Write `windows`, `grid` or `reference`.")
-            }
-            selection = text
-        }
+        selection = try map["selection"]?.choice("selection", ["windows", "grid", "reference"])
         lookAhead = try map["look_ahead"]?.integer(1...128)
+        chunk = try map["chunk"]?.integer(1...65_536)
+        // The coordinator's default chunk where the file names none.
+        stride = try map["stride"]?.integer(1...(chunk ?? 32))
+        if let node = map["pool"] {
+            let width = try node.integer(1...65_535)
+            guard width % 2 == 1 else {
+                throw node.error("must be odd, found `\(width)`", fix: "Write for example `pool: 13`.")
+            }
+            pool = width
+        }
         tail = try map["tail"]?.integer(0...1_048_576)
         threshold = try map["threshold"]?.integer(0...1_048_576)
     }

@@ -1,6 +1,7 @@
 // Where things run: hosts, the coordinator's place, and the stages of a pipeline.
 
 internal import Foundation
+internal import Wire
 internal import Yams
 
 /// The hosts a file names. The file already describes many; this version runs on this one only.
@@ -39,7 +40,8 @@ extension Topology.CoordinatorPlace {
     init(_ entry: TopologyNode?, hosts: HostTable) throws(TopologyError) {
         let map =
             try entry?.mapping(allowed: [
-                "host", "http", "listen", "threads", "cpus", "kv_tokens", "micro_batch_tokens",
+                "host", "http", "listen", "advertise", "allow_plaintext", "threads", "cpus", "kv_tokens",
+                "micro_batch_tokens", "max_requests", "max_queued_tokens", "request_timeout", "drain_time", "log_level",
             ]) ?? [:]
         host = try hosts.local(map["host"])
         if let node = map["http"] {
@@ -54,7 +56,14 @@ extension Topology.CoordinatorPlace {
         threads = try map["threads"]?.integer(1...Topology.threadLimit)
         cpus = try map["cpus"]?.cpuList()
         kvTokens = try map["kv_tokens"]?.integer(1...Topology.kvLimit)
-        microBatchTokens = try map["micro_batch_tokens"]?.integer(1...Topology.kvLimit)
+        microBatchTokens = try map["micro_batch_tokens"]?.integer(1...Topology.rowLimit)
+        maxRequests = try map["max_requests"]?.integer(1...1_000_000)
+        maxQueuedTokens = try map["max_queued_tokens"]?.integer(1...Int(Int32.max))
+        requestTimeout = try map["request_timeout"]?.integer(1...86_400)
+        drainTime = try map["drain_time"]?.integer(Topology.drainTimes)
+        advertise = try map["advertise"]?.advertisedHost()
+        allowPlaintext = try map["allow_plaintext"]?.boolean() ?? false
+        logLevel = try map["log_level"]?.choice("log level", Topology.logLevels)
     }
 
     /// Whether `text` is `HOST:PORT` (an IPv6 host in brackets), port 0 to 65535.
@@ -69,7 +78,7 @@ extension Topology.CoordinatorPlace {
 
 extension Topology.Pipeline {
     init(_ entry: TopologyNode, hosts: HostTable) throws(TopologyError) {
-        let shared = ["host", "threads", "kv_tokens"]
+        let shared = ["host", "threads", "kv_tokens", "advertise", "allow_plaintext", "log_level"]
         let map = try entry.mapping(allowed: ["stages"] + shared)
         guard let list = map["stages"] else {
             throw entry.error("`stages` is missing", fix: "Write `stages: 3`, or a list with one entry a stage.")
@@ -123,6 +132,9 @@ extension Topology.StagePlace {
         threads = try map["threads"]?.integer(1...Topology.threadLimit) ?? base?.threads
         cpus = try map["cpus"]?.cpuList()
         kvTokens = try map["kv_tokens"]?.integer(1...Topology.kvLimit) ?? base?.kvTokens
+        advertise = try map["advertise"]?.advertisedHost() ?? base?.advertise
+        allowPlaintext = try map["allow_plaintext"]?.boolean() ?? base?.allowPlaintext ?? false
+        logLevel = try map["log_level"]?.choice("log level", Topology.logLevels) ?? base?.logLevel
     }
 }
 
@@ -130,16 +142,22 @@ extension TopologyNode {
     /// A ZeroMQ endpoint, `tcp://HOST:PORT` (port `*` or 0 for any) or `ipc://PATH`.
     fileprivate func endpoint() throws(TopologyError) -> String {
         let text = try text()
-        let isTCP = text.hasPrefix("tcp://") && Self.isTCPAddress(text.dropFirst(6))
-        guard isTCP || (text.hasPrefix("ipc://") && text.count > 6) else {
-            throw error("must be an endpoint, found `\(text)`", fix: "Write for example `tcp://127.0.0.1:*`.")
+        do {
+            _ = try Endpoint(text)
+        } catch {
+            throw self.error("must be an endpoint, found \(error)", fix: "Write for example `tcp://127.0.0.1:*`.")
         }
         return text
     }
 
-    private static func isTCPAddress(_ address: Substring) -> Bool {
-        address.hasSuffix(":*")
-            ? address.count > 2 : Topology.CoordinatorPlace.isHostAndPort(String(address))
+    /// A name or address that other hosts can connect to.
+    fileprivate func advertisedHost() throws(TopologyError) -> String {
+        let text = try text()
+        guard let host = Host(text), !host.isWildcard else {
+            throw error(
+                "must be a host other hosts can connect to, found `\(text)`", fix: "Write its name or its address.")
+        }
+        return text
     }
 
     /// `FIRST-LAST` or one layer, both inclusive.

@@ -1,3 +1,7 @@
+// Where a socket binds or connects.
+
+import OutsideText
+
 /// A ZeroMQ address, checked before it is bound or connected to.
 public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     public enum Transport: Sendable, Hashable {
@@ -10,7 +14,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         public var text: String
         public var problem: String
         public var description: String {
-            "\"\(text)\" is no endpoint: \(problem); write tcp://HOST:PORT (port 0 or * takes any free one) "
+            "\"\(text.shown(upTo: 200))\" is no endpoint: \(problem); write tcp://HOST:PORT (port 0 or * takes any free one) "
                 + "or ipc:///PATH"
         }
     }
@@ -24,8 +28,8 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         if text.hasPrefix("ipc://") {
             let path = String(text.dropFirst(6))
             // The kernel's limit on a Unix socket's path is 108 bytes with its end mark.
-            guard !path.isEmpty, path.utf8.count < 108 else {
-                throw ParseError(text: text, problem: "the path must have 1 to 107 bytes")
+            guard !path.isEmpty, path.utf8.count < 108, !path.utf8.contains(0) else {
+                throw ParseError(text: text, problem: "the path must have 1 to 107 bytes, none of them zero")
             }
             transport = .ipc(path: path)
             return
@@ -35,10 +39,14 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         guard let colon = rest.lastIndex(of: ":") else { throw ParseError(text: text, problem: "no port") }
         let host = String(rest[..<colon])
         let portText = rest[rest.index(after: colon)...]
-        guard !host.isEmpty, !host.contains(where: \.isWhitespace) else {
-            throw ParseError(text: text, problem: "no host")
+        guard !host.isEmpty else { throw ParseError(text: text, problem: "no host") }
+        guard Host(host) != nil else {
+            throw ParseError(
+                text: text,
+                problem: host.hasPrefix("[") || !host.contains(":")
+                    ? "the host is neither an address nor a name" : "an IPv6 address must stand in brackets")
         }
-        guard let port = portText == "*" ? 0 : UInt16(portText) else {
+        guard let port = portText == "*" ? 0 : UInt16(portText), portText.first != "+" else {
             throw ParseError(text: text, problem: "the port must be a number from 0 to 65535, or *")
         }
         transport = .tcp(host: host, port: port)
@@ -52,11 +60,12 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Whether only processes of this machine can reach it.
+    /// Whether only processes of this machine can reach it: a path, an address of the loopback network, or `localhost`.
+    /// Any other name counts as far away, whatever it looks like.
     public var isLocal: Bool {
         switch transport {
         case .ipc: true
-        case .tcp(let host, _): host == "localhost" || host == "[::1]" || host.hasPrefix("127.")
+        case .tcp(let host, _): Host(host)?.isLoopback == true
         }
     }
 
@@ -64,7 +73,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     public var isConnectable: Bool {
         switch transport {
         case .ipc: true
-        case .tcp(let host, let port): port != 0 && host != "*" && host != "0.0.0.0" && host != "[::]"
+        case .tcp(let host, let port): port != 0 && Host(host)?.isWildcard == false
         }
     }
 

@@ -117,8 +117,8 @@ public final class Worker: Sendable {
         if let layers = configuration.layers {
             guard !layers.isEmpty, layers.lowerBound >= 0, layers.upperBound <= layerCount else {
                 throw .badConfiguration(
-                    "layers \(layers.lowerBound)-\(layers.upperBound - 1) lie outside the model, "
-                        + "which has layers 0-\(layerCount - 1)")
+                    "layers \(layers.layersText) lie outside the model, which has layers \((0..<layerCount).layersText)"
+                )
             }
         }
         for (what, endpoint) in [("listen", configuration.listen), ("coordinator", configuration.coordinator)]

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import OutsideText
 import Synchronization
 import Wire
 
@@ -18,8 +19,14 @@ actor WorkerEdges {
         var check: SequenceCheck
         var isLinked = false
         var inFlight = 0
-        let since: ContinuousClock.Instant
+        /// When its layers were loaded; the link to the next stage should stand soon after.
+        var loadedAt: ContinuousClock.Instant?
+        /// The link has not come up for so long that the operator was told.
+        var isLate = false
     }
+
+    /// A link that does not come up within this time is named.
+    private static let linkLimit = Duration.seconds(3)
 
     private let loop: SocketLoop
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -161,7 +168,7 @@ actor WorkerEdges {
         case .assignment(let assignment): take(assignment, epoch: message.envelope.epoch)
         case .refusal(let refusal): heed(refusal)
         case .goodbye(let goodbye):
-            logger.info("the coordinator left", metadata: ["reason": "\(goodbye.reason)"])
+            logger.info("the coordinator left", metadata: ["reason": "\(goodbye.reason.shown(upTo: 200))"])
             leave()
             lastHeard = nil
         default: logger.warning("dropped a message of the coordinator that is not for workers")
@@ -171,8 +178,10 @@ actor WorkerEdges {
     private func heed(_ refusal: Refusal) {
         switch refusal.code {
         case .unknownWorker: greet()
-        case .badMessage: logger.error("the coordinator dropped a message", metadata: ["reason": "\(refusal.reason)"])
-        default: end(.failure(.refused(refusal.reason)))
+        case .badMessage:
+            logger.error(
+                "the coordinator dropped a message", metadata: ["reason": "\(refusal.reason.shown(upTo: 1000))"])
+        default: end(.failure(.refused(refusal.reason.shown(upTo: 1000))))
         }
     }
 
@@ -182,7 +191,9 @@ actor WorkerEdges {
             assignment.maxRows <= Protocol.maxRows, assignment.maxInFlight > 0, assignment.maxInFlight <= 1024,
             assignment.kvRows <= UInt64(UInt32.max)
         else {
-            fault(.pipeline, reason: "the assignment is out of range: layers \(layers), \(assignment.maxRows) rows")
+            fault(
+                .pipeline,
+                reason: "the assignment is out of range: layers \(layers.layersText), \(assignment.maxRows) rows")
             return
         }
         do {
@@ -190,14 +201,14 @@ actor WorkerEdges {
                 to: assignment.nextEndpoint, identity: "stage-\(assignment.stage)-\(epoch)", context: context,
                 limits: Socket.Limits(maxFrameBytes: Protocol.maxDataBytes))
             served = Served(
-                epoch: epoch, assignment: assignment, edge: edge, check: SequenceCheck(epoch: epoch), since: clock.now)
+                epoch: epoch, assignment: assignment, edge: edge, check: SequenceCheck(epoch: epoch))
         } catch {
             fault(.pipeline, reason: "\(error)")
             return
         }
         logger.info(
             "assigned",
-            metadata: ["epoch": "\(epoch)", "stage": "\(assignment.stage)", "layers": "\(layers)"])
+            metadata: ["epoch": "\(epoch)", "stage": "\(assignment.stage)", "layers": "\(layers.layersText)"])
         runner.assign(layers: layers, maxRows: Int(assignment.maxRows), kvRows: Int(assignment.kvRows)) { result in
             self.loop.submit { self.assumeIsolated { $0.loaded(result, epoch: epoch) } }
         }
@@ -208,7 +219,9 @@ actor WorkerEdges {
     private func loaded(_ result: Result<Void, WorkerError>, epoch: UInt64) {
         guard served?.epoch == epoch else { return }
         switch result {
-        case .success: loadedEpoch = epoch
+        case .success:
+            loadedEpoch = epoch
+            served?.loadedAt = clock.now
         case .failure(let error):
             fault(.pipeline, reason: "\(error)")
             end(.failure(error))
@@ -223,7 +236,16 @@ actor WorkerEdges {
         // Sent along the data edge first: with ZMQ_IMMEDIATE it is accepted only over a link that stands. Its number is
         // 0, so the sequence check does not count it.
         let probe = Message(epoch: served.epoch, sequence: 0, .ready(ready))
-        guard let frames = try? probe.frames(), (try? served.edge.socket.send(frames)) == .sent else { return }
+        guard let frames = try? probe.frames(), (try? served.edge.socket.send(frames)) == .sent else {
+            guard !served.isLate, let since = served.loadedAt, since.duration(to: clock.now) >= Self.linkLimit else {
+                return
+            }
+            self.served?.isLate = true
+            logger.warning(
+                "can't reach the next stage, still trying; is the address one this host can connect to?",
+                metadata: ["endpoint": "\(served.edge.endpoint)"])
+            return
+        }
         self.served?.isLinked = true
         tell(.ready(ready))
     }

@@ -16,6 +16,9 @@ struct CoordinatorCommand: AsyncParsableCommand {
             Waits for as many workers as it has stages, shares the layers out, and serves an OpenAI-compatible API. \
             Prints `listening ENDPOINT` once workers can say hello, and `ready http://HOST:PORT` once every layer is held.
 
+            SIGTERM or Ctrl-C: no new requests are taken, running ones have --drain-time to end, workers are told goodbye. \
+            A second signal ends the running requests at once.
+
             When a worker is lost, its requests end with a typed error within 5 seconds; as soon as there are enough \
             workers again (one more than needed waits as a spare) the pipeline is rebuilt.
             """)
@@ -59,6 +62,9 @@ struct CoordinatorCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The longest a request may take.", valueName: "seconds"))
     var requestTimeout = 600
 
+    @Option(help: ArgumentHelp("How long running requests may go on after SIGTERM or Ctrl-C.", valueName: "seconds"))
+    var drainTime = LaunchPlan.defaultDrainSeconds
+
     @OptionGroup var speculation: SpeculationOptions
 
     @Flag(help: "Allow links to workers that other machines could read and change.")
@@ -77,6 +83,12 @@ struct CoordinatorCommand: AsyncParsableCommand {
         guard (1...86_400).contains(requestTimeout) else {
             throw ValidationError("--request-timeout must be 1 to 86400 seconds, found \(requestTimeout)")
         }
+        guard Topology.drainTimes.contains(drainTime) else {
+            throw ValidationError(
+                "--drain-time must be \(Topology.drainTimes.lowerBound) to \(Topology.drainTimes.upperBound) seconds, "
+                    + "found \(drainTime)")
+        }
+        try AdvertisedHost.check(advertise)
     }
 
     /// Says `ready` each time both halves of it are known: the address bound, and a complete pipeline.
@@ -93,7 +105,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
                 state.isUp = false
                 return url
             }
-            if let url { Console.say("ready \(url)") }
+            if let url { Console.announce("ready \(url)") }
         }
     }
 
@@ -135,11 +147,12 @@ struct CoordinatorCommand: AsyncParsableCommand {
         } catch {
             throw Console.failure(.unavailable, "\(error)")
         }
-        Console.say("listening \(coordinator.endpoint)")
+        Console.announce("listening \(coordinator.endpoint)")
 
         let (host, port) = Self.split(http)
         let gateway = Gateway(
-            service: coordinator, host: host, port: port, version: WinnowVersion.text, logger: logger
+            service: coordinator, host: host, port: port, version: WinnowVersion.text,
+            limits: GatewayLimits(drainTime: .seconds(drainTime)), logger: logger
         ) { bound in
             ready.bound("http://\(host):\(bound)")
         }
@@ -150,21 +163,25 @@ struct CoordinatorCommand: AsyncParsableCommand {
                     .init(service: CoordinatorService(coordinator: coordinator)), .init(service: gateway),
                 ], logger: Logger(label: "services") { _ in SwiftLogNoOpLogHandler() }))
         let ends = EndSignals(withStandardInput: exitWithStdin)
+        let asked = Mutex<StopReason?>(nil)
         let wait = Task {
-            let reason = await ends.first()
+            guard let reason = await ends.next() else { return }
+            asked.withLock { $0 = reason }
+            logger.info("ending", metadata: ["drain_time": "\(drainTime) s"])
             await group.triggerGracefulShutdown()
-            return reason
+            guard await ends.next() != nil else { return }
+            logger.notice("asked again: ending the requests that still run")
+            coordinator.endRequests()
         }
+        defer { wait.cancel() }
         do {
             try await group.run()
         } catch let error as GatewayError {
-            wait.cancel()
             throw Console.failure(.unavailable, "\(error)")
         } catch {
-            wait.cancel()
             throw Console.failure(.fault, "\(error)")
         }
-        if await wait.value == .interrupt { throw ExitCode(Console.Failure.interrupted.rawValue) }
+        if asked.withLock({ $0 }) == .interrupt { throw ExitCode(Console.Failure.interrupted.rawValue) }
     }
 
     /// Host and port of a text that has passed `validate`.

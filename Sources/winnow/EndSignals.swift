@@ -28,8 +28,8 @@ final class EndSignals {
         }
     }
 
-    /// The first of them.
-    func first() async -> StopReason? {
+    /// The next of them; one task at a time waits.
+    func next() async -> StopReason? {
         for await reason in stream { return reason }
         return nil
     }

@@ -108,7 +108,7 @@ struct GenerateCommand: AsyncParsableCommand {
                 request,
                 LocalModel.Progress(
                     onPrompt: { answer.report = $0 }, onToken: { answer.add($0) },
-                    isCancelled: { interruption.hasCome || answer.isStopped }))
+                    isCancelled: { interruption.hasCome || answer.isStopped || Console.outputProblem != nil }))
         } catch let error as RequestError where error.code == .cancelled {
             answer.finish = .stop
         } catch {
@@ -217,7 +217,7 @@ private struct Answer {
 
     private mutating func emit(_ piece: String) {
         guard !piece.isEmpty else { return }
-        if isStreaming { FileHandle.standardOutput.write(Data(piece.utf8)) } else { text += piece }
+        if isStreaming { Console.write(piece) } else { text += piece }
     }
 
     private var firstTokenSeconds: Double? { first.map { start.duration(to: $0) / .seconds(1) } }

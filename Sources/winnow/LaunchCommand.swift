@@ -4,21 +4,26 @@ import ArgumentParser
 import Compute
 import Foundation
 import Launcher
+import Synchronization
+import Wire
 
 /// Starts a coordinator and its workers on this machine and ends them all with one Ctrl-C.
 struct LaunchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "launch",
         abstract: "Start a cluster from a topology file.",
-        usage:
-            "winnow launch FILE [--http HOST:PORT] [--ready-file FILE] [--timeout SECONDS] [--cpu-level LEVEL] [--verbose] [--dry-run]",
+        usage: """
+            winnow launch FILE [--http HOST:PORT] [--ready-file FILE] [--timeout SECONDS] [--drain-time SECONDS] \
+            [--cpu-level LEVEL] [--verbose] [--dry-run]
+            """,
         discussion: """
             Starts the coordinator, waits until it listens, starts the workers, and waits until every layer of the \
             model is held. Then it prints one line `ready http://HOST:PORT` on standard output. The logs of all \
             processes go to standard error, each line with the name of its process.
 
-            One Ctrl-C (or SIGTERM) ends all processes: SIGTERM in reverse order, after 5 seconds SIGKILL; a second \
-            Ctrl-C does not wait. The processes end too when the launcher itself is killed. When a process ends by \
+            One Ctrl-C (or SIGTERM) ends all processes: first the coordinator, which takes no more requests and gives \
+            those that run --drain-time to end, then the workers; who does not end within 5 seconds more is killed. A \
+            second Ctrl-C does not wait. The processes end too when the launcher itself is killed. When a process ends by \
             itself, the launch reports its name, exit status and last 20 log lines, and ends.
 
             TOPOLOGY FILE (YAML; paths are relative to the file; only `model` and `pipelines` are required)
@@ -35,14 +40,25 @@ struct LaunchCommand: AsyncParsableCommand {
                                                each stage gets its own and the coordinator the rest
                 kv_tokens: 131072              KV rows every stage must be able to hold, over all requests
                 micro_batch_tokens: 512        most token rows that travel together
+                max_requests: 256              requests served at a time; more get 429
+                max_queued_tokens: 1048576     prompt tokens that wait for their first token; more get 429
+                request_timeout: 600           the longest a request may take, seconds
+                drain_time: 10                 for running requests at the end, seconds
+                log_level: info                trace, debug, info, notice, warning, error, critical
+                advertise: NAME                what other hosts call this one
+                allow_plaintext: false         true: links that other machines could read and change
               speculation:                     for requests that don't choose for themselves
                 keep_rate: 0.1                 over 0, at most 1
                 selection: windows             windows, grid or reference
-                look_ahead: 8
+                look_ahead: 8                  queries that score the prompt, 1 to 128
+                chunk: 32                      tokens of a window or chunk
+                stride: 8                      from window to window
+                pool: 13                       width of the smoothing, odd
                 tail: 64                       tokens at the end that are always kept
                 threshold: 512                 shorter prompts go dense
               pipelines:                       one entry in this version
-                - threads: 1                   default of its stages; likewise host, kv_tokens
+                - threads: 1                   default of its stages; likewise host, kv_tokens, log_level,
+                                               advertise, allow_plaintext
                   stages: 3                    three equal stages, or a list:
                   # stages:
                   #   - {layers: 0-1, threads: 1, cpus: "2", kv_tokens: 65536, listen: "tcp://127.0.0.1:*"}
@@ -51,8 +67,9 @@ struct LaunchCommand: AsyncParsableCommand {
               environment: {NAME: value}       for every process
 
             EXIT CODES
-              0 ended by SIGTERM; 64 wrong usage; 65 the topology file or a model is wrong; 69, 70 a process failed; \
-            75 not ready in time; 130 ended by Ctrl-C. A failed process's own code (64 to 78) is passed on.
+              0 ended by SIGTERM; 64 wrong usage; 65 the topology file or a model is wrong; 69 a port or the ready file \
+            is not to be had; 70 a process failed; \
+            74 the ready file cannot be written; 75 not ready in time; 130 ended by Ctrl-C. A failed process's own code (64 to 78) is passed on.
             """)
 
     @Argument(help: ArgumentHelp("Topology file.", valueName: "file"))
@@ -61,7 +78,10 @@ struct LaunchCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Serve here instead of at the topology's address; port 0: any.", valueName: "host:port"))
     var http: String?
 
-    @Option(help: ArgumentHelp("Write the URL to this file once ready; removed at the end.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp(
+            "Write the URL to this file once ready; removed at the end. One that a killed launch has left is removed at "
+                + "the start, one of a launch that runs is refused.", valueName: "file"))
     var readyFile: String?
 
     @Option(help: ArgumentHelp("Give up when the cluster cannot serve after this many seconds.", valueName: "seconds"))
@@ -71,6 +91,12 @@ struct LaunchCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "Compute as a lesser CPU would, in all processes: sets WINNOW_CPU_LEVEL.", valueName: "level"))
     var cpuLevel: CPULevel?
+
+    @Option(
+        help: ArgumentHelp(
+            "How long running requests may go on at the end, instead of the topology's drain_time.",
+            valueName: "seconds"))
+    var drainTime: Int?
 
     @Flag(help: "Show the command of each process.")
     var verbose = false
@@ -85,6 +111,11 @@ struct LaunchCommand: AsyncParsableCommand {
         if let http, !Topology.CoordinatorPlace.isHostAndPort(http) {
             throw ValidationError("--http must be HOST:PORT, found '\(http)'; write for example 127.0.0.1:8080")
         }
+        if let drainTime, !Topology.drainTimes.contains(drainTime) {
+            throw ValidationError(
+                "--drain-time must be \(Topology.drainTimes.lowerBound) to \(Topology.drainTimes.upperBound) seconds, "
+                    + "found \(drainTime)")
+        }
         guard timeout > 0, timeout <= 86_400 else {
             throw ValidationError("--timeout must be over 0 and at most 86400 seconds, found \(timeout)")
         }
@@ -95,47 +126,67 @@ struct LaunchCommand: AsyncParsableCommand {
         do {
             topology = try Topology(contentsOf: file)
         } catch {
-            FileHandle.standardError.write(Data("winnow launch: \(error)\n".utf8))
+            Console.note("winnow launch: \(error)")
             throw ExitCode(65)
         }
         if let cpuLevel { topology.environment[CPULevel.variable] = cpuLevel.rawValue }
         let plan = LaunchPlan(
-            topology: topology, executable: try program(), http: http, availableCPUs: HostCPUs.available())
+            topology: topology, executable: try program(), http: http, drainTime: drainTime,
+            availableCPUs: HostCPUs.available())
         // A `*` port is known only once the coordinator has bound it.
         let commands = plan.commands(coordinatorAt: topology.coordinator.listen.replacing(":*", with: ":PORT"))
         if dryRun {
-            print(commands.joined(separator: "\n"))
+            Console.say(commands.joined(separator: "\n"))
             return
         }
+        let readyFile: ReadyFile?
+        do {
+            readyFile = try self.readyFile.map { path throws(ReadyFile.Problem) in try ReadyFile(path: path) }
+        } catch {
+            Console.note("winnow launch: \(error)")
+            throw ExitCode(Console.Failure.unavailable.rawValue)
+        }
         let printer = LogPrinter(names: ["launch", plan.coordinator.name] + plan.workers.map(\.name))
-        printer.print("launch", "\(plan.name): a coordinator and \(plan.workers.count) workers; Ctrl-C ends them")
+        printer.print(
+            "launch", "\(plan.name): a coordinator and \(counted(plan.workers.count, "worker")); Ctrl-C ends them")
         if verbose { for command in commands { printer.print("launch", command) } }
 
-        let readyFile = readyFile
+        // Who waits for the file would wait for ever, so a launch whose file can't be written is no use to anyone.
+        let untold = Atomic(false)
+        let (stopRequests, requestStop) = AsyncStream.makeStream(
+            of: StopReason.self, bufferingPolicy: .bufferingNewest(8))
         let launch = Launch(
-            plan: plan, patience: Launch.Patience(ready: .seconds(timeout)),
+            plan: plan,
+            patience: Launch.Patience(ready: .seconds(timeout), drain: plan.drainTime + .seconds(5)),
             output: Launch.Output(
                 log: { printer.print($0, $1) }, say: { printer.print("launch", $0) },
                 ready: { url in
                     // The file first: who has read the line finds the file.
-                    if let readyFile {
-                        do {
-                            try Data("\(url)\n".utf8).write(to: URL(fileURLWithPath: readyFile), options: .atomic)
-                        } catch {
-                            printer.print("launch", "can't write \(readyFile): \(error.localizedDescription)")
-                        }
+                    do throws(ReadyFile.Problem) {
+                        try readyFile?.tell(url)
+                        Console.announce("ready \(url)")
+                    } catch {
+                        printer.print("launch", "\(error)")
+                        untold.store(true, ordering: .relaxed)
+                        requestStop.yield(.terminate)
                     }
-                    FileHandle.standardOutput.write(Data("ready \(url)\n".utf8))
                 }))
         let signals = StopSignals()
-        let reasons = signals.reasons
-        let stops = Task { for await reason in reasons { await launch.stop(reason) } }
+        let relay = Task { [reasons = signals.reasons] in for await reason in reasons { requestStop.yield(reason) } }
+        let stops = Task {
+            for await reason in stopRequests {
+                readyFile?.remove()
+                await launch.stop(reason)
+            }
+        }
         let outcome = await launch.run()
+        relay.cancel()
         stops.cancel()
         signals.cancel()
-        if let readyFile { try? FileManager.default.removeItem(atPath: readyFile) }
+        readyFile?.remove()
         printer.print("launch", outcome.description)
         printer.flush()
+        if untold.load(ordering: .relaxed) { throw ExitCode(Console.Failure.cannotWrite.rawValue) }
         if outcome.exitCode != 0 { throw ExitCode(outcome.exitCode) }
     }
 
@@ -145,8 +196,7 @@ struct LaunchCommand: AsyncParsableCommand {
         do {
             return try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         } catch {
-            FileHandle.standardError.write(
-                Data("winnow launch: can't find this program's file; name it with --executable\n".utf8))
+            Console.note("winnow launch: can't find this program's file; name it with --executable")
             throw ExitCode(70)
         }
     }

@@ -100,13 +100,18 @@ struct ModelCommand: AsyncParsableCommand {
                 vocabulary: vocab, context: context)
             let line = ProgressLine()
             do {
-                try SyntheticCheckpoint.write(
-                    shape, format: format, precision: dtype, seed: seed, to: out
-                ) { written, total in
-                    line.show("writing weights: \(ModelReport.size(written)) of \(ModelReport.size(total))")
+                try await interruptible { [format, dtype, seed, out] in
+                    try SyntheticCheckpoint.write(
+                        shape, format: format, precision: dtype, seed: seed, to: out
+                    ) { written, total in
+                        line.show("writing weights: \(ModelReport.size(written)) of \(ModelReport.size(total))")
+                    }
                 }
                 line.clear()
                 Console.say(try ModelReport(path: out).text())
+            } catch let interruption as ExitCode {
+                line.clear()
+                throw interruption
             } catch {
                 line.clear()
                 throw Console.failure(.badData, "\(error)")

@@ -23,13 +23,13 @@ final class ProgressLine: Sendable {
             let now = ContinuousClock.now
             if let last, now - last < .milliseconds(100) { return }
             last = now
-            FileHandle.standardError.write(Data("\r\u{1B}[K\(line().prefix(79))".utf8))
+            Console.draw("\r\u{1B}[K\(line().prefix(79))")
         }
     }
 
     /// Removes the line.
     func clear() {
         guard isTerminal else { return }
-        FileHandle.standardError.write(Data("\r\u{1B}[K".utf8))
+        Console.draw("\r\u{1B}[K")
     }
 }

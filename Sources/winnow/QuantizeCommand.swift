@@ -27,11 +27,16 @@ extension ModelCommand {
         func run() async throws {
             let line = ProgressLine()
             do {
-                try Int8Quantizer.write(model, to: out) { written, total in
-                    line.show("writing weights: \(ModelReport.size(written)) of \(ModelReport.size(total))")
+                try await interruptible { [model, out] in
+                    try Int8Quantizer.write(model, to: out) { written, total in
+                        line.show("writing weights: \(ModelReport.size(written)) of \(ModelReport.size(total))")
+                    }
                 }
                 line.clear()
                 Console.say(try ModelReport(path: out).text())
+            } catch let interruption as ExitCode {
+                line.clear()
+                throw interruption
             } catch {
                 line.clear()
                 throw Console.failure(.badData, "\(error)")

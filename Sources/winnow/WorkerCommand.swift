@@ -45,7 +45,10 @@ struct WorkerCommand: AsyncParsableCommand {
             "KV cache rows (tokens) to hold at most. Default: what half the free memory holds.", valueName: "n"))
     var kvTokens: Int?
 
-    @Option(help: ArgumentHelp("This worker's name in logs.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp(
+            "This worker's name in logs. Workers without --layers hold the stages in the order of their names.",
+            valueName: "name"))
     var name = "worker"
 
     @Flag(help: "Allow links that other machines could read and change.")
@@ -59,6 +62,7 @@ struct WorkerCommand: AsyncParsableCommand {
 
     func validate() throws {
         if let kvTokens, kvTokens < 1 { throw ValidationError("--kv-tokens must be at least 1, found \(kvTokens)") }
+        try AdvertisedHost.check(advertise)
     }
 
     func run() async throws {
@@ -81,7 +85,7 @@ struct WorkerCommand: AsyncParsableCommand {
         }
         let ends = EndSignals(withStandardInput: exitWithStdin)
         let wait = Task { [worker] in
-            let reason = await ends.first()
+            let reason = await ends.next()
             worker.stop()
             return reason
         }

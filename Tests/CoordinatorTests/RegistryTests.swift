@@ -145,7 +145,9 @@ struct RegistryTests {
     @Test func aGoodbyeBreaksThePipelineAtOnce() {
         var registry = standing()
         #expect(
-            registry.goodbye(from: identity("w1"), reason: "stopped") == [.down(reason: "worker w1 left (stopped)")])
+            registry.goodbye(from: identity("w1"), reason: "stopped") == [
+                .down(reason: "worker w1 left (stopped)", isOrderly: true)
+            ])
         #expect(registry.notReadyReason == "1 of 2 workers are here (worker w1 left (stopped))")
     }
 
@@ -163,6 +165,74 @@ struct RegistryTests {
                 .assign(identity("w0"), epoch: 2, stage: 0, layers: 0..<2, next: "ipc://spare", kvRows: 1000),
                 .assign(identity("spare"), epoch: 2, stage: 1, layers: 2..<4, next: nil, kvRows: 1000),
             ])
+    }
+
+    /// Stages are numbered as their workers are, in whatever order they come.
+    @Test func workersTakeTheStagesInTheOrderOfTheirNames() {
+        var registry = registry(stages: 4, layers: 8)
+        for name in ["worker-10", "worker-2", "alone", "worker-0"] {
+            _ = registry.hello(from: identity(name), worker(name), now: start)
+        }
+        #expect(registry.stageNames == ["alone", "worker-0", "worker-2", "worker-10"])
+        // Who is called the same comes in the order of its coming.
+        var twins = self.registry(stages: 2)
+        for place in ["first", "second"] {
+            var introduction = worker(place)
+            introduction.name = "worker"
+            _ = twins.hello(from: identity(place), introduction, now: start)
+        }
+        _ = twins.ready(from: identity("first"), epoch: 1, now: start)
+        #expect(
+            twins.ready(from: identity("second"), epoch: 1, now: start) == [
+                .up(epoch: 1, first: "ipc://first", kvRows: 1000)
+            ])
+    }
+
+    @Test func aWorkerThatCannotBeReachedIsNamed() {
+        var registry = registry()
+        for name in ["a", "b"] { _ = registry.hello(from: identity(name), worker(name), now: start) }
+        var actions: [Registry.Action] = []
+        /// Both send heartbeats for some seconds, `a` loading its layers for the first of them.
+        func pass(_ seconds: Range<Int>, loading: Int) {
+            for second in seconds {
+                let now = start + .seconds(second)
+                _ = registry.heartbeat(from: identity("a"), progress: 0, isBusy: second < loading, now: now)
+                _ = registry.heartbeat(from: identity("b"), progress: 0, isBusy: false, now: now)
+                actions += registry.tick(now: now)
+            }
+        }
+        _ = registry.ready(from: identity("b"), epoch: 1, now: start)
+        pass(1..<20, loading: 20)
+        #expect(actions == [])
+        #expect(registry.notReadyReason == "workers are loading their layers: 1 of 2 are ready")
+        pass(20..<24, loading: 20)
+        let reason =
+            "worker a does not reach worker b at ipc://b: is it an address the other hosts can connect to "
+            + "(--advertise of that worker)?"
+        #expect(actions == [.unlinked(reason: reason)])
+        #expect(registry.notReadyReason == reason)
+        // Told once; and forgotten when it is reached after all.
+        pass(24..<40, loading: 20)
+        #expect(actions.count == 1)
+        #expect(registry.ready(from: identity("a"), epoch: 1, now: start).count == 1)
+        #expect(registry.notReadyReason == nil)
+        #expect(registry.firstStageUnlinked?.contains("worker a at ipc://a") == true)
+    }
+
+    @Test func aResultsEndpointThatCannotBeReachedIsNamed() {
+        var registry = Registry(
+            settings: Registry.Settings(
+                fingerprint: weights, layerCount: 4, stageCount: 1, kvRows: 1000, resultsEndpoint: "tcp://far:1",
+                silenceLimit: .seconds(60), stallLimit: .seconds(60)))
+        #expect(registry.notReadyReason == "0 of 1 worker is here")
+        _ = registry.hello(from: identity("a"), worker("a"), now: start)
+        _ = registry.heartbeat(from: identity("a"), progress: 0, isBusy: false, now: start)
+        let actions = registry.tick(now: start + Registry.linkLimit)
+        guard case .unlinked(let reason) = actions.first else {
+            Issue.record("not named: \(actions)")
+            return
+        }
+        #expect(reason.contains("worker a does not reach the coordinator's results endpoint tcp://far:1"))
     }
 
     @Test func aWorkerThatSaysHelloAnewLeavesNoGhost() {

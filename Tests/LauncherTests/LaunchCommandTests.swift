@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 /// The program built beside the tests.
-private let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
     .deletingLastPathComponent().appending(path: "winnow").path
 
 @Suite(
@@ -90,6 +90,55 @@ struct LaunchCommandTests {
         #expect(end.status == 0)
         #expect(!FileManager.default.fileExists(atPath: file.path))
         #expect(end.log.contains(" worker --coordinator tcp://127.0.0.1:PORT --model "))
+    }
+
+    @Test func aSecondLaunchLeavesTheFirstOnesReadyFile() async throws {
+        let file = standIn.folder.appending(path: "ready")
+        let first = try start(standIn.topology(), ["--ready-file", file.path])
+        #expect(first.output.availableData == Data(ready.utf8))
+        for coordinator in ["busy", "normal"] {
+            let second = end(try start(standIn.topology(coordinator: coordinator), ["--ready-file", file.path]))
+            #expect(second.status == 69)
+            #expect(second.log.contains("held by another launch"))
+            #expect(try String(contentsOf: file, encoding: .utf8) == "http://127.0.0.1:5998\n")
+        }
+        // Nor does one that names another file and fails.
+        let other = standIn.folder.appending(path: "other")
+        #expect(end(try start(standIn.topology(coordinator: "busy"), ["--ready-file", other.path])).status == 69)
+        #expect(FileManager.default.fileExists(atPath: file.path))
+        #expect(!FileManager.default.fileExists(atPath: other.path))
+        first.process.terminate()
+        #expect(end(first).status == 0)
+        #expect(!FileManager.default.fileExists(atPath: file.path))
+    }
+
+    @Test func aReadyFileOfAKilledLaunchIsGoneBeforeTheNextServes() async throws {
+        let file = standIn.folder.appending(path: "ready")
+        let alive = try standIn.alive()
+        let first = try start(standIn.topology(), ["--ready-file", file.path])
+        #expect(first.output.availableData == Data(ready.utf8))
+        kill(first.process.processIdentifier, SIGKILL)
+        #expect(end(first).status == SIGKILL)
+        #expect(alive.readDataToEndOfFile().isEmpty)
+        #expect(FileManager.default.fileExists(atPath: file.path))
+        let second = end(try start(standIn.topology(coordinator: "busy"), ["--ready-file", file.path]))
+        #expect(second.status == 69)
+        #expect(second.log.contains("the port is in use"))
+        #expect(!FileManager.default.fileExists(atPath: file.path))
+    }
+
+    @Test(arguments: ["/nope/x", "/dev/null/x"]) func aReadyFileThatCannotBeIsFoundAtOnce(path: String) async throws {
+        let end = end(try start(standIn.topology(), ["--ready-file", path]))
+        #expect(end.status == 69)
+        #expect(end.output == "")
+        #expect(end.log.hasPrefix("winnow launch: the ready file \(path) can't be written: "), "\(end.log)")
+        // Nothing was started.
+        #expect(end.log.split(separator: "\n").count == 1)
+    }
+
+    @Test func aSingleWorkerIsOne() async throws {
+        let yaml = standIn.topology(coordinator: "busy").replacing("stages: 2", with: "stages: 1")
+        #expect(end(try start(yaml)).log.contains("a coordinator and 1 worker;"))
     }
 
     @Test func aDryRunPrintsCommandsOnly() async throws {

@@ -67,6 +67,49 @@ struct LaunchPlanTests {
         }
     }
 
+    /// Every key that names a flag of a process reaches it.
+    @Test func everyKeyBecomesItsFlag() throws {
+        let plan = LaunchPlan(
+            topology: try topology(
+                """
+                model: main
+                speculator: small
+                coordinator:
+                  {max_requests: 3, max_queued_tokens: 4, request_timeout: 5, drain_time: 6, advertise: a,
+                   allow_plaintext: true, log_level: debug}
+                speculation: {chunk: 64, stride: 16, pool: 5}
+                pipelines: [{stages: 1, advertise: b, allow_plaintext: true, log_level: error}]
+                """), executable: "x")
+        func has(_ process: ProcessPlan, _ words: String) -> Bool {
+            process.arguments.joined(separator: " ").contains(words)
+        }
+        for words in [
+            "--max-requests 3", "--max-queued-tokens 4", "--request-timeout 5", "--drain-time 6", "--advertise a",
+            "--allow-plaintext", "--log-level debug", "--chunk 64", "--stride 16", "--pool 5",
+        ] {
+            #expect(has(plan.coordinator, words), "\(words)")
+        }
+        for words in ["--advertise b", "--allow-plaintext", "--log-level error"] {
+            #expect(has(plan.workers[0], words), "\(words)")
+        }
+        #expect(plan.drainTime == .seconds(6))
+    }
+
+    @Test func whatIsNotSaidIsNoFlag() throws {
+        let plan = LaunchPlan(topology: try topology("model: m\npipelines: [{stages: 1}]"), executable: "x")
+        for flag in ["--drain-time", "--allow-plaintext", "--log-level", "--max-requests", "--chunk"] {
+            #expect(!(plan.coordinator.arguments + plan.workers[0].arguments).contains(flag))
+        }
+        #expect(plan.drainTime == .seconds(LaunchPlan.defaultDrainSeconds))
+    }
+
+    @Test func aDrainTimeGivenAtLaunchWins() throws {
+        let topology = try topology("model: m\ncoordinator: {drain_time: 60}\npipelines: [{stages: 1}]")
+        let plan = LaunchPlan(topology: topology, executable: "x", drainTime: 0)
+        #expect(plan.drainTime == .zero)
+        #expect(plan.coordinator.arguments.contains("0") && !plan.coordinator.arguments.contains("60"))
+    }
+
     @Test func anHTTPAddressGivenAtLaunchWins() throws {
         let topology = try topology("model: m\npipelines: [{stages: 1}]")
         let plan = LaunchPlan(topology: topology, executable: "x", http: "127.0.0.1:0")

@@ -57,33 +57,72 @@ struct LaunchSessionTests {
         #expect(session.handle(says("ready http://h:1")) == [.log(process: "coordinator", text: "ready http://h:1")])
     }
 
-    @Test func stoppingGoesInReverseOrderAndWaitsForAll() {
+    /// The coordinator ends its requests while the workers still compute.
+    @Test func theCoordinatorEndsFirstThenTheWorkers() {
         var session = serving
+        #expect(session.handle(.stop(.interrupt)) == [.terminate("coordinator"), .arm(.drain)])
         #expect(
-            session.handle(.stop(.interrupt)) == [
-                .terminate("worker-1"), .terminate("worker-0"), .terminate("coordinator"), .arm(.grace),
+            session.handle(.ended(process: "coordinator", .exited(0))) == [
+                .terminate("worker-1"), .terminate("worker-0"), .arm(.grace),
             ])
+        #expect(session.handle(.deadline(.drain)) == [])
         #expect(session.handle(.ended(process: "worker-0", .signaled(15))) == [])
-        #expect(session.handle(.ended(process: "coordinator", .exited(0))) == [])
         #expect(session.handle(.ended(process: "worker-1", .exited(1))) == [.finish(.stopped(.interrupt))])
         #expect(session.handle(.stop(.interrupt)) == [])
+    }
+
+    @Test func aWorkerThatGoesWhileItDrainsIsNoFailure() {
+        var session = serving
+        _ = session.handle(.stop(.terminate))
+        #expect(session.handle(.ended(process: "worker-1", .signaled(9))) == [])
+        #expect(session.handle(.ended(process: "worker-0", .signaled(9))) == [])
+        #expect(session.handle(.ended(process: "coordinator", .exited(0))) == [.finish(.stopped(.terminate))])
+    }
+
+    @Test func aCoordinatorThatDrainsForTooLongIsKilled() {
+        var session = serving
+        _ = session.handle(.stop(.terminate))
+        let directives = session.handle(.deadline(.drain))
+        #expect(directives.contains(.kill("coordinator")))
+        #expect(
+            directives.suffix(4) == [
+                .terminate("worker-1"), .terminate("worker-0"), .terminate("coordinator"), .arm(.grace),
+            ])
+        for name in ["coordinator", "worker-0"] { #expect(session.handle(.ended(process: name, .signaled(9))) == []) }
+        #expect(session.handle(.ended(process: "worker-1", .exited(0))) == [.finish(.stopped(.terminate))])
+    }
+
+    /// Before it serves there is nothing to drain.
+    @Test func aStopBeforeItServesEndsAllAtOnce() {
+        var session = session([.begin, says("listening tcp://127.0.0.1:9")])
+        #expect(
+            session.handle(.stop(.terminate)) == [
+                .terminate("worker-1"), .terminate("worker-0"), .terminate("coordinator"), .arm(.grace),
+            ])
     }
 
     @Test func whoDoesNotEndInTimeIsKilled() {
         var session = serving
         _ = session.handle(.stop(.terminate))
+        _ = session.handle(.ended(process: "coordinator", .exited(0)))
         _ = session.handle(.ended(process: "worker-1", .exited(0)))
         let directives = session.handle(.deadline(.grace))
-        #expect(directives.suffix(3) == [.kill("worker-0"), .kill("coordinator"), .arm(.reap)])
+        #expect(directives.suffix(2) == [.kill("worker-0"), .arm(.reap)])
         let last = session.handle(.deadline(.reap))
         #expect(last.last == .finish(.stopped(.terminate)))
-        #expect(last.count == 3)
+        #expect(last.count == 2)
     }
 
-    @Test func askedTwiceItKillsAtOnce() {
+    @Test(arguments: [false, true]) func askedTwiceItKillsAtOnce(drained: Bool) {
         var session = serving
         _ = session.handle(.stop(.interrupt))
-        #expect(session.handle(.stop(.interrupt)).contains(.kill("worker-1")))
+        if drained { _ = session.handle(.ended(process: "coordinator", .exited(0))) }
+        let directives = session.handle(.stop(.interrupt))
+        #expect(directives.contains(.kill("worker-1")) && directives.last == .arm(.reap))
+        #expect(directives.contains(.kill("coordinator")) == !drained)
+        // Its end is the end of one of all.
+        if !drained { #expect(session.handle(.ended(process: "coordinator", .signaled(9))) == []) }
+        #expect(session.handle(.deadline(.reap)).last == .finish(.stopped(.interrupt)))
     }
 
     @Test func aFailureIsReportedWithItsLastLines() {
@@ -112,7 +151,14 @@ struct LaunchSessionTests {
         var early = session([.begin])
         #expect(early.handle(.deadline(.ready)) == [.terminate("coordinator"), .arm(.grace)])
         var late = session([.begin, says("listening tcp://127.0.0.1:9")])
+        _ = late.handle(says("worker w1 does not reach worker w2", output: false))
         #expect(late.handle(.deadline(.ready)).first == .terminate("worker-1"))
+        for name in ["coordinator", "worker-0"] { _ = late.handle(.ended(process: name, .exited(0))) }
+        guard case .finish(let outcome) = late.handle(.ended(process: "worker-1", .exited(0))).first else {
+            Issue.record("not finished")
+            return
+        }
+        #expect(outcome.description.contains("the coordinator's last line: worker w1 does not reach worker w2"))
         var ready = serving
         #expect(ready.handle(.deadline(.ready)) == [])
     }

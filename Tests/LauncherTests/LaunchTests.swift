@@ -49,6 +49,30 @@ struct LaunchTests {
         try expectNobodyLeft(alive)
     }
 
+    @Test func theWorkersLiveWhileTheCoordinatorDrains() async throws {
+        let launch = try launch(coordinator: "draining")
+        let alive = try standIn.alive()
+        async let outcome = launch.run()
+        var ready = recorder.ready.makeAsyncIterator()
+        _ = await ready.next()
+        await launch.stop(.terminate)
+        #expect(await outcome == .stopped(.terminate))
+        try expectNobodyLeft(alive)
+        #expect(recorder.all.filter { $0.hasPrefix("coordinator: still there: worker ") }.count == 2)
+    }
+
+    @Test func aCoordinatorThatDrainsForTooLongIsKilled() async throws {
+        let launch = try launch(coordinator: "stubborn", patience: Launch.Patience(drain: .milliseconds(100)))
+        let alive = try standIn.alive()
+        async let outcome = launch.run()
+        var ready = recorder.ready.makeAsyncIterator()
+        _ = await ready.next()
+        await launch.stop(.terminate)
+        #expect(await outcome == .stopped(.terminate))
+        try expectNobodyLeft(alive)
+        #expect(recorder.all.contains("launch: coordinator did not end after SIGTERM: killing it"))
+    }
+
     @Test func whoIgnoresSIGTERMIsKilled() async throws {
         let launch = try launch(worker: "stubborn", patience: Launch.Patience(grace: .milliseconds(100)))
         let alive = try standIn.alive()

@@ -8,7 +8,8 @@ import Synchronization
 final class StandIn: Sendable {
     let folder: URL
 
-    /// - `behave` of the coordinator: `normal`, `silent` (listens, never ready), `mute` (says nothing);
+    /// - `behave` of the coordinator: `normal`, `silent` (listens, never ready), `mute` (says nothing), `busy` (ends
+    ///   with 69), `stubborn` (ignores SIGTERM), `draining` (at SIGTERM says which workers live, a moment later);
     /// - `behave` of a worker: `normal`, `crash`, `stubborn` (ignores SIGTERM).
     private static let script = """
         #!/bin/sh
@@ -18,10 +19,17 @@ final class StandIn: Sendable {
         case "$1" in
         coordinator)
             [ "$COORDINATOR" = mute ] && wait_for_end_of_input
+            [ "$COORDINATOR" = busy ] && { echo "the port is in use" >&2; exit 69; }
+            [ "$COORDINATOR" = stubborn ] && trap '' TERM
+            workers=
+            # The workers of a launch that ends all at once would have got their SIGTERM by the end of that moment.
+            [ "$COORDINATOR" = draining ] && trap 'sleep 0.2
+                for pid in $workers; do kill -0 $pid 2>/dev/null && echo "still there: worker $pid" >&2; done
+                exit 0' TERM
             exec 8<>"$STAND_IN/registered"
             echo "starting up" >&2
             echo "listening tcp://127.0.0.1:5999"
-            for worker in 1 2; do read -r line <&8; echo "registered $line" >&2; done
+            for worker in 1 2; do read -r line <&8; echo "registered $line" >&2; workers="$workers ${line#worker }"; done
             [ "$COORDINATOR" = silent ] || echo "ready http://127.0.0.1:5998"
             wait_for_end_of_input ;;
         worker)

@@ -43,14 +43,22 @@ struct TopologyTests {
             name: needle
             model: /models/main
             speculator: ../small
-            coordinator: {host: here, http: "[::1]:0", listen: "tcp://127.0.0.1:5700", threads: 2, cpus: 0-1}
-            speculation: {keep_rate: 0.25, selection: grid, look_ahead: 4, tail: 0, threshold: 100}
+            coordinator:
+              {host: here, http: "[::1]:0", listen: "tcp://127.0.0.1:5700", threads: 2, cpus: 0-1, advertise: a,
+               allow_plaintext: true, kv_tokens: 9, micro_batch_tokens: 8, max_requests: 7, max_queued_tokens: 6,
+               request_timeout: 5, drain_time: 4, log_level: debug}
+            speculation:
+              {keep_rate: 0.25, selection: grid, look_ahead: 4, chunk: 64, stride: 16, pool: 5, tail: 0, threshold: 100}
             pipelines:
               - threads: 3
                 kv_tokens: 1000
+                log_level: warning
+                advertise: b
+                allow_plaintext: true
                 stages:
                   - {layers: 0-4, cpus: [2, 3]}
-                  - {layers: 5-5, threads: 1, kv_tokens: 2000, listen: "ipc:///tmp/s1"}
+                  - {layers: 5-5, threads: 1, kv_tokens: 2000, listen: "ipc:///tmp/s1", log_level: error,
+                     advertise: "127.0.0.1", allow_plaintext: false}
             hosts: {here: {address: 127.0.0.1}}
             environment: {MALLOC_ARENA_MAX: 2}
             """)
@@ -62,9 +70,21 @@ struct TopologyTests {
         #expect(coordinator.listen == "tcp://127.0.0.1:5700")
         #expect(coordinator.threads == 2)
         #expect(coordinator.cpus == "0-1")
+        #expect(coordinator.advertise == "a")
+        #expect(coordinator.allowPlaintext)
+        #expect(coordinator.kvTokens == 9)
+        #expect(coordinator.microBatchTokens == 8)
+        #expect(coordinator.maxRequests == 7)
+        #expect(coordinator.maxQueuedTokens == 6)
+        #expect(coordinator.requestTimeout == 5)
+        #expect(coordinator.drainTime == 4)
+        #expect(coordinator.logLevel == "debug")
         #expect(topology.speculation.keepRate == 0.25)
         #expect(topology.speculation.selection == "grid")
         #expect(topology.speculation.lookAhead == 4)
+        #expect(topology.speculation.chunk == 64)
+        #expect(topology.speculation.stride == 16)
+        #expect(topology.speculation.pool == 5)
         #expect(topology.speculation.tail == 0)
         #expect(topology.speculation.threshold == 100)
         let stages = topology.pipelines[0].stages
@@ -72,6 +92,9 @@ struct TopologyTests {
         #expect(stages.map(\.threads) == [3, 1])
         #expect(stages.map(\.kvTokens) == [1000, 2000])
         #expect(stages.map(\.cpus) == ["2,3", nil])
+        #expect(stages.map(\.logLevel) == ["warning", "error"])
+        #expect(stages.map(\.advertise) == ["b", "127.0.0.1"])
+        #expect(stages.map(\.allowPlaintext) == [true, false])
         #expect(stages.map(\.listen) == ["tcp://127.0.0.1:*", "ipc:///tmp/s1"])
         #expect(topology.environment == ["MALLOC_ARENA_MAX": "2"])
     }
@@ -165,6 +188,58 @@ struct TopologyTests {
             yaml: "model: m\nspeculator: s\nspeculation: {selection: best}\n" + tail, line: 3,
             key: "speculation.selection", says: "no selection `best`"),
         Mistake(yaml: "model: m\ndtype: fp8\n" + tail, line: 2, key: "dtype", says: "no number format `fp8`"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  max_requests: 0\n" + tail, line: 3, key: "coordinator.max_requests",
+            says: "from 1 to 1000000"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  max_queued_tokens: -1\n" + tail, line: 3,
+            key: "coordinator.max_queued_tokens",
+            says: "from 1 to 2147483647"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  request_timeout: 86401\n" + tail, line: 3,
+            key: "coordinator.request_timeout",
+            says: "from 1 to 86400, found `86401`"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  drain_time: soon\n" + tail, line: 3, key: "coordinator.drain_time",
+            says: "from 0 to 3600, found `soon`"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  log_level: loud\n" + tail, line: 3, key: "coordinator.log_level",
+            says: "no log level `loud`"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  advertise: 0.0.0.0\n" + tail, line: 3, key: "coordinator.advertise",
+            says: "other hosts can connect to"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  advertise: a b\n" + tail, line: 3, key: "coordinator.advertise",
+            says: "other hosts can connect to"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  allow_plaintext: yes\n" + tail, line: 3,
+            key: "coordinator.allow_plaintext",
+            says: "must be true or false"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  micro_batch_tokens: 65537\n" + tail, line: 3,
+            key: "coordinator.micro_batch_tokens",
+            says: "from 1 to 65536"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  listen: tcp://127.1:5\n" + tail, line: 3, key: "coordinator.listen",
+            says: "endpoint"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  listen: \"tcp://::1:5\"\n" + tail, line: 3, key: "coordinator.listen",
+            says: "brackets"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\nspeculation:\n  chunk: 0\n" + tail, line: 4, key: "speculation.chunk",
+            says: "from 1 to 65536"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\nspeculation:\n  stride: 33\n" + tail, line: 4, key: "speculation.stride",
+            says: "from 1 to 32"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\nspeculation:\n  pool: 4\n" + tail, line: 4, key: "speculation.pool",
+            says: "must be odd"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\nspeculation:\n  pool: 0\n" + tail, line: 4, key: "speculation.pool",
+            says: "from 1 to 65535"),
+        Mistake(
+            yaml: "model: m\npipelines:\n  - stages: 1\n    log_level: loud\n", line: 4, key: "pipelines[0].log_level",
+            says: "no log level `loud`"),
         Mistake(yaml: "model: \"a\\nb\"\n" + tail, line: 1, key: "model", says: "control character"),
     ])
     func aMistakeNamesItsPlace(_ mistake: Mistake) throws {

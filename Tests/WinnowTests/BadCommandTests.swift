@@ -47,6 +47,9 @@ extension EndToEnd {
             Case("worker --model \(Package.stories) --coordinator nonsense", says: "nonsense"),
             Case("worker --model \(Package.stories) --coordinator tcp://10.0.0.1:9", says: "--allow-plaintext"),
             Case("\(worker) --listen tcp://0.0.0.0:*", says: "--allow-plaintext"),
+            Case(
+                "worker --model \(Package.stories) --coordinator tcp://127.evil.example:5700", says: "--allow-plaintext"
+            ),
             Case("\(worker) --layers 7-9", says: "0-4"),
             Case("\(worker) --layers 3-5", says: "0-4"),
             Case("\(worker) --layers 4-2", says: "4-2"),

@@ -28,7 +28,7 @@ struct LiveView {
         Self.write(Self.erasing(drawn))
     }
 
-    private static func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+    private static func write(_ text: String) { Console.draw(text) }
 
     private static func erasing(_ lines: Int) -> String { lines == 0 ? "" : "\u{1B}[\(lines)A\u{1B}[J" }
 

@@ -87,7 +87,7 @@ struct LoadgenCommand: AsyncParsableCommand {
 
     /// One line on standard error, and the exit code of `sysexits.h`.
     static func failure(_ error: LoadGeneratorError) -> ExitCode {
-        FileHandle.standardError.write(Data("winnow loadgen: \(error)\n".utf8))
+        Console.note("winnow loadgen: \(error)")
         return switch error.kind {
         case .usage: ExitCode(64)
         case .prompts: ExitCode(65)
@@ -156,7 +156,7 @@ struct LoadgenCommand: AsyncParsableCommand {
             guard tellsRuns, let mode = ended.max(by: { ($0.lastEnd ?? .now) < ($1.lastEnd ?? .now) }),
                 let run = mode.runs.last
             else { return }
-            FileHandle.standardError.write(Data("\(text.line(of: run, mode: mode.name))\n".utf8))
+            Console.note(text.line(of: run, mode: mode.name))
         }
         let view = Task { await LiveView(campaign).show() }
         let outcome: (modes: [CampaignModeResult], objectives: [Objective])
@@ -171,7 +171,7 @@ struct LoadgenCommand: AsyncParsableCommand {
         await view.value
         // The terminal first: whatever happens to the files, the numbers have been seen.
         let measurement = Measurement(settings: settings, results: outcome.modes)
-        FileHandle.standardOutput.write(Data(text.text(of: measurement).utf8))
+        Console.write(text.text(of: measurement))
         writer.write(outcome.modes, outcome.objectives, isFinal: true)
         if writer.hasFailed { throw ExitCode(70) }
     }
@@ -226,7 +226,7 @@ private final class ReportWriter: Sendable {
             try contents().write(to: URL(fileURLWithPath: path), options: .atomic)
         } catch {
             guard failures.withLock({ $0.insert(path).inserted }) else { return }
-            FileHandle.standardError.write(Data("winnow loadgen: cannot write \(path): \(error)\n".utf8))
+            Console.note("winnow loadgen: cannot write \(path): \(error)")
         }
     }
 }
@@ -270,10 +270,9 @@ struct LoadgenCompare: ParsableCommand {
             let (first, second) = (try MeasurementFile(file: base), try MeasurementFile(file: other))
             let comparisons = try Comparison.files(first, second, names: (base, other))
             if json {
-                FileHandle.standardOutput.write(try ReportFile.json(["comparisons": comparisons]))
+                Console.write(String(decoding: try ReportFile.json(["comparisons": comparisons]), as: UTF8.self))
             } else {
-                FileHandle.standardOutput.write(
-                    Data(SummaryText(usesColor: Terminal.hasColor).text(of: comparisons).utf8))
+                Console.write(SummaryText(usesColor: Terminal.hasColor).text(of: comparisons))
             }
         } catch let error as LoadGeneratorError {
             throw LoadgenCommand.failure(error)
