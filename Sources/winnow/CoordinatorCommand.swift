@@ -59,6 +59,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The longest a request may take.", valueName: "seconds"))
     var requestTimeout = 600
 
+    @OptionGroup var access: GatewayOptions
+
     @OptionGroup var speculation: SpeculationOptions
 
     @Flag(help: "Allow links to workers that other machines could read and change.")
@@ -139,7 +141,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
 
         let (host, port) = Self.split(http)
         let gateway = Gateway(
-            service: coordinator, host: host, port: port, version: WinnowVersion.text, logger: logger
+            service: coordinator, host: host, port: port, version: WinnowVersion.text, limits: access.limits(),
+            cors: access.cors, logger: logger
         ) { bound in
             ready.bound("http://\(host):\(bound)")
         }
