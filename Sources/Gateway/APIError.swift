@@ -2,6 +2,7 @@
 
 import Coordinator
 import Hummingbird
+import OutsideText
 
 /// A refusal or a failure, ready to be told to the client.
 struct APIError: Error, Sendable, Equatable {
@@ -74,6 +75,11 @@ struct APIError: Error, Sendable, Equatable {
     }
 }
 
+extension APIError {
+    /// `retryAfter` in whole seconds, at least one.
+    var retryAfterSeconds: Int? { retryAfter.map { max(1, Int(($0 / .seconds(1)).rounded(.up))) } }
+}
+
 /// `{"error": {...}}`, the body of every refusal and the last event of a stream that failed.
 struct ErrorBody: Encodable {
     struct Content: Encodable {
@@ -85,7 +91,9 @@ struct ErrorBody: Encodable {
     var error: Content
 
     init(_ error: APIError) {
+        // Messages repeat only cut words of the client's; this bounds them whatever they repeat.
         self.error = Content(
-            message: error.message, type: error.type, param: Nullable(error.parameter), code: error.code)
+            message: error.message.shown(upTo: 2000), type: error.type,
+            param: Nullable(error.parameter?.shown(upTo: 200)), code: error.code)
     }
 }

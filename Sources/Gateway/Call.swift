@@ -36,6 +36,7 @@ struct Call: Sendable {
         switch fields.prompt {
         case .text(let text):
             guard !text.isEmpty else { throw .invalid("prompt", "'prompt' is empty: there is nothing to complete.") }
+            try PromptBounds.check(bytes: text.utf8.count, field: "prompt", for: service)
             tokens = service.tokenizer.encode(text)
         case .tokens(let ids):
             tokens = try Self.checked(ids, vocabularySize: service.tokenizer.vocabularySize)
@@ -86,6 +87,8 @@ struct Call: Sendable {
     static func rendered(
         _ messages: [ChatFields.Message], _ service: any GenerationService
     ) throws(APIError) -> RenderedChat {
+        try PromptBounds.check(
+            bytes: messages.map(\.content.utf8.count).reduce(0, +), field: "messages", for: service)
         do {
             return try service.tokenizer.encode(
                 chat: messages.map { ChatMessage(role: $0.role, content: $0.content) })

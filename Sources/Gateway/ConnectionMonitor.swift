@@ -4,8 +4,8 @@ import NIOCore
 
 /// Tells a request that its client is gone while the request only waits for its answer.
 ///
-/// Lives on its channel's event loop, which guards all its state. A client that closes its sending side counts as
-/// gone: nobody but a disconnecting client does so while it waits.
+/// Lives on its channel's event loop, which guards all its state. A client that closes its sending side may still wait
+/// for its answer; `ConnectionHandler` finds out.
 final class ConnectionMonitor: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
 
@@ -37,11 +37,6 @@ final class ConnectionMonitor: ChannelInboundHandler, RemovableChannelHandler {
             }
             if monitor.watch?.owner == owner { monitor.watch = nil }
         }
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .inputClosed? = event as? ChannelEvent { close() }
-        context.fireUserInboundEventTriggered(event)
     }
 
     func channelInactive(context: ChannelHandlerContext) {

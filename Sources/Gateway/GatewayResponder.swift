@@ -11,6 +11,8 @@ import OutsideText
 /// What a request brings besides itself: its connection.
 struct GatewayContext: InitializableFromSource, Sendable {
     let channel: any Channel
+    /// By which id client and log know the request.
+    var identity: RequestIdentity?
 
     init(source: ApplicationRequestContextSource) { channel = source.channel }
 }
@@ -21,6 +23,8 @@ struct GatewayResponder: HTTPResponder {
     /// The release, for the metrics.
     let version: String
     let limits: GatewayLimits
+    let budget: BodyBudget
+    let work: PromptWork
     let open: OpenGenerations
     let logger: Logger
     /// Seconds since 1970 at which this gateway came up: the model's time of creation as far as clients care.
@@ -29,11 +33,13 @@ struct GatewayResponder: HTTPResponder {
     func respond(to request: Request, context: GatewayContext) async throws -> Response {
         switch Route.match(method: request.method, path: request.uri.path) {
         case .route(.answer(let endpoint)):
-            return try await read(request, context) { body, log in
+            return try await read(request, context, endpoint.promptField) { body, log in
                 try await answer(endpoint, body, context.channel, &log)
             }
         case .route(.tokenize):
-            return try await read(request, context) { body, log in try tokenize(body, &log) }
+            return try await read(request, context, "prompt") { body, log in
+                try await tokenize(body, context.channel, &log)
+            }
         case .route(.models):
             return try .json(ModelList(data: [model]), headOnly: request.method == .head)
         case .route(.model(let id)) where id == model.id:
@@ -54,14 +60,17 @@ struct GatewayResponder: HTTPResponder {
         case .wrongMethod(let allowed):
             let error = APIError(
                 status: .methodNotAllowed, type: "invalid_request_error", code: "method_not_allowed", parameter: nil,
-                message: "\(request.method.rawValue) is not possible on \(request.uri.path.shown): use \(allowed).")
+                message:
+                    "\(request.method.rawValue.shown) is not possible on \(request.uri.path.shown): use \(allowed).")
             var response = try refusal(error, request, context)
             response.headers[.allow] = allowed
             return response
         case .unknown:
             let error = APIError(
                 status: .notFound, type: "invalid_request_error", code: "unknown_url", parameter: nil,
-                message: "Unknown URL \(request.method.rawValue) \(request.uri.path.shown).")
+                message:
+                    "Unknown URL \(request.method.rawValue.shown) \(request.uri.path.shown). Known are: \(Route.known)."
+            )
             return try refusal(error, request, context)
         }
     }
@@ -71,24 +80,27 @@ struct GatewayResponder: HTTPResponder {
     }
 
     /// Refuses a request whose body, if it has one, is left unread.
-    private func refusal(_ error: APIError, _ request: Request, _ context: GatewayContext) throws -> Response {
-        RequestLog(route: request.uri.path, logger: logger).end(error.status, error: error)
+    func refusal(_ error: APIError, _ request: Request, _ context: GatewayContext) throws -> Response {
+        RequestLog(route: request.uri.path, identity: context.identity, logger: logger).end(error.status, error: error)
         let hasBody = request.headers[.contentLength].map { $0 != "0" } ?? request.headers.contains(.transferEncoding)
-        return hasBody ? try .lastRefusal(error, on: context.channel) : try .refusal(error)
+        return hasBody ? try .lastRefusal(error) : try .refusal(error)
     }
 
     /// Takes in a request's body and lets `answer` make a response of it; an `APIError` of either becomes a refusal.
+    /// `field` holds the prompt.
     private func read(
-        _ request: Request, _ context: GatewayContext,
-        _ answer: (Data, inout RequestLog) async throws -> Response
+        _ request: Request, _ context: GatewayContext, _ field: String,
+        _ answer: (consuming RequestBytes, inout RequestLog) async throws -> Response
     ) async throws -> Response {
-        var log = RequestLog(route: request.uri.path, logger: logger)
-        let body: Data
+        var log = RequestLog(route: request.uri.path, identity: context.identity, logger: logger)
+        let body: RequestBytes
         do {
-            body = try await RequestBodyReader(limits: limits).read(request)
+            let reader = reader
+            try reader.check(request.headers, field, contextLength: service.contextLength)
+            body = try await reader.read(request, from: Connections.address(context.channel.remoteAddress))
         } catch let error as APIError {
             log.end(error.status, error: error)
-            return try .lastRefusal(error, on: context.channel)
+            return try .lastRefusal(error)
         } catch {
             log.end(RequestLog.clientClosed)
             throw error
@@ -101,31 +113,80 @@ struct GatewayResponder: HTTPResponder {
         }
     }
 
+    /// Whether the head of a request already says that its body will be refused.
+    func refusesBody(of request: Request) -> Bool {
+        guard case .route(let route) = Route.match(method: request.method, path: request.uri.path) else { return true }
+        switch route {
+        case .answer, .tokenize: break
+        default: return true
+        }
+        do {
+            try reader.check(request.headers, "", contextLength: service.contextLength)
+            return false
+        } catch {
+            return true
+        }
+    }
+
+    private var reader: RequestBodyReader {
+        RequestBodyReader(limits: limits, usefulBytes: PromptBounds.bodyBytes(service), budget: budget)
+    }
+
     private func answer(
-        _ endpoint: Endpoint, _ body: Data, _ channel: any Channel, _ log: inout RequestLog
+        _ endpoint: Endpoint, _ body: consuming RequestBytes, _ channel: any Channel, _ log: inout RequestLog
     ) async throws -> Response {
-        let call = try call(endpoint, body)
+        let call = try await call(endpoint, body, channel)
         log.note(.promptTokens, call.request.prompt.count)
         let generation = try submit(call)
         return try await answer(call, generation, channel, log)
     }
 
-    private func tokenize(_ body: Data, _ log: inout RequestLog) throws -> Response {
-        let tokens = try RequestParsing.decode(TokenizeFields.self, from: body).tokens(for: service)
-        log.note(.promptTokens, tokens.count)
-        let response = try Response.json(
-            TokenizeBody(count: tokens.count, contextLength: service.contextLength, tokens: tokens))
+    /// Reads a body off the threads that serve connections; its bytes are given back when it is read.
+    private func call(
+        _ endpoint: Endpoint, _ body: consuming RequestBytes, _ channel: any Channel
+    ) async throws(APIError) -> Call {
+        let body = body
+        return try await work.run(bytes: body.data.count, for: channel) { () throws(APIError) in
+            try call(endpoint, body.data)
+        }
+    }
+
+    private func tokenize(
+        _ body: consuming RequestBytes, _ channel: any Channel, _ log: inout RequestLog
+    ) async throws -> Response {
+        let body = body
+        let (count, text) = try await work.run(bytes: body.data.count, for: channel) {
+            () throws(APIError) -> (Int, ByteBuffer) in
+            let fields = try RequestParsing.decode(TokenizeFields.self, from: body.data, limits: shape)
+            let tokens = try fields.tokens(for: service)
+            let answer = TokenizeBody(count: tokens.count, contextLength: service.contextLength, tokens: tokens)
+            do {
+                return (tokens.count, try encoded(answer))
+            } catch {
+                throw .server(.internalServerError, code: "internal_error", "The answer cannot be written: \(error)")
+            }
+        }
+        log.note(.promptTokens, count)
         log.end(.ok)
+        var response = Response(json: text)
+        // As long as the answer waits to be read, it takes about as much memory as the request did.
+        response.body = ResponseBody(contentLength: text.readableBytes) { [share = body.share] writer in
+            try await writer.write(text)
+            try await writer.finish(nil)
+            _ = share
+        }
         return response
     }
+
+    private var shape: JSONShape.Limits { .forContext(of: service.contextLength) }
 
     private func call(_ endpoint: Endpoint, _ body: Data) throws(APIError) -> Call {
         switch endpoint {
         case .completions:
-            try Call(RequestParsing.decode(CompletionFields.self, from: body), for: service)
+            try Call(RequestParsing.decode(CompletionFields.self, from: body, limits: shape), for: service)
         case .chat:
             try Call(
-                RequestParsing.decode(ChatFields.self, from: body), for: service,
+                RequestParsing.decode(ChatFields.self, from: body, limits: shape), for: service,
                 defaultTokens: limits.defaultChatTokens)
         }
     }
@@ -178,7 +239,6 @@ extension Response {
 }
 
 extension HTTPField.Name {
-    // Constants spelled as the standard demands, so neither can be nil.
-    fileprivate static let requestID = HTTPField.Name("x-request-id")!
+    // A constant spelled as the standard demands, so it can't be nil.
     fileprivate static let accelBuffering = HTTPField.Name("x-accel-buffering")!
 }

@@ -31,18 +31,13 @@ extension Response {
     /// An error as OpenAI's clients expect it.
     static func refusal(_ error: APIError, headers: HTTPFields = [:]) throws -> Response {
         var headers = headers
-        if let wait = error.retryAfter {
-            headers[.retryAfter] = "\(max(1, Int((wait / .seconds(1)).rounded(.up))))"
-        }
+        if let wait = error.retryAfterSeconds { headers[.retryAfter] = "\(wait)" }
         return try json(ErrorBody(error), status: error.status, headers: headers)
     }
 
-    /// An error told to a client whose body was not read to its end: the connection cannot serve another request.
-    ///
-    /// It stays open for a moment more, in which the rest of the body is thrown away: a client that still sends when
-    /// its connection closes loses the answer.
-    static func lastRefusal(_ error: APIError, on channel: any Channel) throws -> Response {
-        channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
-        return try refusal(error, headers: [.connection: "close"])
+    /// An error told to a client whose body was not read to its end: the connection cannot serve another request, and
+    /// ends once the rest of the body is thrown away.
+    static func lastRefusal(_ error: APIError) throws -> Response {
+        try refusal(error, headers: [.connection: "close"])
     }
 }

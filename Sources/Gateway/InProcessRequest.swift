@@ -25,11 +25,13 @@ public enum InProcessRequest {
     ) throws(InProcessRefusal) -> GenerationRequest {
         do {
             let data = Data(body)
+            let shape = JSONShape.Limits.forContext(of: service.contextLength)
             if path == "/v1/chat/completions" {
-                let fields = try RequestParsing.decode(ChatFields.self, from: data)
+                let fields = try RequestParsing.decode(ChatFields.self, from: data, limits: shape)
                 return try Call(fields, for: service, defaultTokens: Call.defaultCompletionTokens).request
             }
-            return try Call(RequestParsing.decode(CompletionFields.self, from: data), for: service).request
+            return try Call(RequestParsing.decode(CompletionFields.self, from: data, limits: shape), for: service)
+                .request
         } catch {
             throw InProcessRefusal(status: error.status.code, description: error.message)
         }

@@ -8,6 +8,7 @@ import OutsideText
 /// The keys of the request log.
 enum LogKey: String {
     case id, route, status, stream, error
+    case requestID = "request_id"
     case promptTokens = "prompt_tokens"
     case keptTokens = "kept_tokens"
     case tokens
@@ -25,9 +26,10 @@ struct RequestLog: Sendable {
     private let logger: Logger
     private let start = ContinuousClock.now
 
-    init(route: String, logger: Logger) {
+    init(route: String, identity: RequestIdentity? = nil, logger: Logger) {
         self.logger = logger
         metadata = [LogKey.route.rawValue: "\(route.shown)"]
+        if let identity { note(.requestID, identity.client ?? identity.own) }
     }
 
     mutating func note(_ key: LogKey, _ value: some CustomStringConvertible & Sendable) {
@@ -47,7 +49,7 @@ struct RequestLog: Sendable {
         var line = self
         line.note(.status, status.code)
         line.note(.duration, elapsed)
-        if let error { line.note(.error, error.message) }
+        if let error { line.note(.error, error.message.shown(upTo: 500)) }
         logger.log(level: status.code >= 500 ? .warning : .info, "request", metadata: line.metadata)
     }
 

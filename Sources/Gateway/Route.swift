@@ -2,6 +2,7 @@
 
 import Foundation
 import Hummingbird
+import NIOHTTP1
 
 /// An endpoint of the gateway.
 enum Route: Equatable, Sendable {
@@ -21,25 +22,45 @@ enum Route: Equatable, Sendable {
         case unknown
     }
 
+    /// What to try instead of an unknown path.
+    static let known =
+        "POST /v1/completions, /v1/chat/completions, /tokenize; GET /v1/models, /health/live, /health/ready, /metrics"
+
     /// Finds the endpoint; `path` without its query. A model id may contain slashes.
+    ///
+    /// Clients differ in whether the `/v1` belongs to the address they are given: OpenAI's endpoints are served without
+    /// it as well, and slashes too many are passed over.
     static func match(method: HTTPRequest.Method, path: String) -> Match {
         guard let (route, isPost) = find(path) else { return .unknown }
         let fits = isPost ? method == .post : method == .get || method == .head
         return fits ? .route(route) : .wrongMethod(allowed: isPost ? "POST" : "GET, HEAD")
     }
 
+    /// Whether a head asks for what an orchestrator must always get: health or metrics.
+    static func isProbe(_ method: HTTPMethod, _ target: String) -> Bool {
+        guard method == .GET || method == .HEAD else { return false }
+        switch find(String(target.prefix { $0 != "?" }))?.route {
+        case .live, .ready, .metrics: return true
+        default: return false
+        }
+    }
+
     private static func find(_ path: String) -> (route: Route, isPost: Bool)? {
-        let models = "/v1/models"
-        switch path {
-        case "/v1/completions": return (.answer(.completions), true)
-        case "/v1/chat/completions": return (.answer(.chat), true)
-        case "/tokenize": return (.tokenize, true)
-        case models: return (.models, false)
-        case "/health/live": return (.live, false)
-        case "/health/ready": return (.ready, false)
-        case "/metrics": return (.metrics, false)
-        case _ where path.hasPrefix(models + "/") && path.count > models.count + 1:
-            let id = String(path.dropFirst(models.count + 1))
+        var words = path.split(separator: "/", omittingEmptySubsequences: true)
+        switch words {
+        case ["tokenize"]: return (.tokenize, true)
+        case ["health", "live"]: return (.live, false)
+        case ["health"], ["health", "ready"]: return (.ready, false)
+        case ["metrics"]: return (.metrics, false)
+        default: break
+        }
+        if words.first == "v1" { words.removeFirst() }
+        switch words {
+        case ["completions"]: return (.answer(.completions), true)
+        case ["chat", "completions"]: return (.answer(.chat), true)
+        case ["models"]: return (.models, false)
+        case _ where words.first == "models":
+            let id = words.dropFirst().joined(separator: "/")
             return (.model(id: id.removingPercentEncoding ?? id), false)
         default: return nil
         }

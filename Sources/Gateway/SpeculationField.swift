@@ -65,7 +65,8 @@ struct SpeculationField: Decodable, Equatable, Sendable {
             guard pair.count == 2, pair[0] >= 0, pair[0] < pair[1] else {
                 throw APIError.invalid(
                     "\(place)[\(index)]",
-                    "'\(place)[\(index)]' is \(pair); a span is [start, end] with 0 <= start < end.")
+                    "'\(place)[\(index)]' is \("\(pair.prefix(20))".shown); a span is [start, end] with 0 <= start < end."
+                )
             }
             return pair[0]..<pair[1]
         }

@@ -57,6 +57,7 @@ struct TokenizeFields: Decodable, Sendable {
         if let model { try Call.checkModel(model, service) }
         switch source {
         case .text(let text, let addSpecialTokens):
+            try PromptBounds.check(bytes: text.utf8.count, field: "prompt", for: service)
             return service.tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
         case .chat(let messages):
             return try Call.rendered(messages, service).tokens

@@ -16,6 +16,8 @@ struct TokenText: Sendable {
     /// Where each token begins in the arena, and the end of the last.
     private let starts: [Int]
     let isSpecial: [Bool]
+    /// The most bytes any token stands for.
+    let longest: Int
     let leadingSpace: LeadingSpace
 
     /// Takes the bytes of every token; an id that no token has is nil.
@@ -29,6 +31,7 @@ struct TokenText: Sendable {
         }
         self.arena = arena
         self.starts = starts
+        longest = tokens.lazy.map { $0?.count ?? 0 }.max() ?? 0
         isSpecial = tokens.indices.map { specialIds.contains(Int32($0)) }
         self.leadingSpace = leadingSpace
     }

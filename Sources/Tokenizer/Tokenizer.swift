@@ -111,6 +111,9 @@ public final class Tokenizer: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// The most bytes that any token stands for: a text of n tokens has at most n times as many.
+    public var longestToken: Int { tokenText.longest }
+
     /// The bytes a token stands for, which need not be whole characters; empty for an id that no token has.
     public func bytes(of id: Int32) -> [UInt8] {
         Array(tokenText[id])

@@ -65,6 +65,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long running requests may go on after SIGTERM or Ctrl-C.", valueName: "seconds"))
     var drainTime = LaunchPlan.defaultDrainSeconds
 
+    @OptionGroup var access: GatewayOptions
+
     @OptionGroup var speculation: SpeculationOptions
 
     @Flag(help: "Allow links to workers that other machines could read and change.")
@@ -152,7 +154,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let (host, port) = Self.split(http)
         let gateway = Gateway(
             service: coordinator, host: host, port: port, version: WinnowVersion.text,
-            limits: GatewayLimits(drainTime: .seconds(drainTime)), logger: logger
+            limits: access.limits(drainTime: .seconds(drainTime)),
+            cors: access.cors, logger: logger
         ) { bound in
             ready.bound("http://\(host):\(bound)")
         }

@@ -41,7 +41,9 @@ struct RefusalTests {
         Case(body: "{\"model\": \"scripted\",\n  \"prompt\" \"x\"}", says: "character 33"),
         Case(body: #"{"model": "scripted", "prompt": "x""#, says: "not valid JSON"),
         Case(body: #"{"model": "scripted", "prompt": "x", "temperature": NaN}"#, says: "not valid JSON"),
-        Case(body: String(repeating: "[", count: 100_000), says: "not valid JSON"),
+        Case(body: String(repeating: "[", count: 100_000), says: "nests deeper than"),
+        Case(body: #"{"model": "scripted", "prompt": "a\ud800b"}"#, says: #"\ud800 at offset 34"#),
+        Case(body: #"{"model": "scripted", "prompt": "a\udc00"}"#, says: "a lone surrogate"),
         Case(body: #"{"prompt": "x"}"#, field: "model", says: "missing"),
         Case(body: #"{"model": "other", "prompt": "x"}"#, status: 404, field: "model", says: "scripted"),
         Case(body: #"{"model": 7, "prompt": "x"}"#, field: "model", says: "a string, found the number 7"),
@@ -157,6 +159,7 @@ struct RefusalTests {
         try await TestGateway.with(service) { gateway in
             var request = HTTPClientRequest(url: "http://127.0.0.1:\(gateway.port)/v1/completions")
             request.method = .POST
+            request.headers.add(name: "content-type", value: "application/json")
             request.body = .bytes(Array(#"{"prompt": "é"#.utf8) + [0xFF, 0x22, 0x7D])
             let response = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
             let text = String(buffer: try await response.body.collect(upTo: 1 << 16))

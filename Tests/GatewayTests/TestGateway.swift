@@ -36,11 +36,12 @@ struct TestGateway: Sendable {
 
     /// Runs a gateway in front of `service` for as long as `body` takes.
     static func with(
-        _ service: ScriptedService, limits: GatewayLimits = .init(), logger: Logger = .silent,
+        _ service: ScriptedService, limits: GatewayLimits = .init(), cors: CORSPolicy = .none,
+        logger: Logger = .silent,
         _ body: (TestGateway) async throws -> Void
     ) async throws {
         let (bound, continuation) = AsyncStream<Int>.makeStream()
-        let gateway = Gateway(service: service, port: 0, limits: limits, logger: logger) { port in
+        let gateway = Gateway(service: service, port: 0, limits: limits, cors: cors, logger: logger) { port in
             continuation.yield(port)
         }
         let group = ServiceGroup(configuration: .init(services: [gateway], logger: .silent))
@@ -60,6 +61,17 @@ struct TestGateway: Sendable {
         }
         await test.shutDown()
         try await running.value
+    }
+
+    /// A request with any method and fields.
+    func send(
+        _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:], body: String? = nil
+    ) async throws -> Reply {
+        var request = HTTPClientRequest(url: "http://127.0.0.1:\(port)\(path)")
+        request.method = method
+        request.headers = headers
+        if let body { request.body = .bytes(ByteBuffer(string: body)) }
+        return try await reply(to: request)
     }
 
     func get(_ path: String, head: Bool = false) async throws -> Reply {

@@ -1,0 +1,41 @@
+// What stands between a socket and the endpoints.
+
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOHTTP1
+
+/// Hummingbird's HTTP/1.1 channel with this gateway's rules around its parser.
+struct GatewayChannel: ServerChildChannel {
+    let http: HTTP1Channel
+    let limits: GatewayLimits
+    let connections: Connections
+
+    init(responder: @escaping HTTPChannelHandler.Responder, limits: GatewayLimits, connections: Connections) {
+        let configuration = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ConnectionMonitor(writeTime: limits.writeTime)],
+            idleTimeout: TimeAmount(limits.idleTime),
+            httpDecoderConfiguration: .init(
+                maxHeaderFieldSize: GatewayLimits.headBytes, maxHeaderListSize: GatewayLimits.headBytes,
+                maxHeaderFieldCount: GatewayLimits.headFields))
+        http = HTTP1Channel(responder: responder, configuration: configuration)
+        self.limits = limits
+        self.connections = connections
+    }
+
+    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
+        http.setup(channel: channel, logger: logger).flatMapThrowing { value in
+            try addHandlers(to: channel.pipeline.syncOperations, logger: logger)
+            return value
+        }
+    }
+
+    func addHandlers(to pipeline: ChannelPipeline.SynchronousOperations, logger: Logger) throws {
+        let parser = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
+        let connection = ConnectionHandler(limits: limits, connections: connections, logger: logger)
+        try pipeline.addHandler(connection, position: .after(parser))
+        try pipeline.addHandler(IntakeHandler(connection), position: .first)
+    }
+
+    func handle(value: HTTP1Channel.Value, logger: Logger) async { await http.handle(value: value, logger: logger) }
+}
