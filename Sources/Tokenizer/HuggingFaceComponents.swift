@@ -1,5 +1,7 @@
 // The components of a tokenizer.json around its model: normalizer, pre-tokenizer, post-processor.
 
+internal import Checkpoint
+
 extension JSONFile {
     /// The normalizer as rewritings.
     func normalizer() throws(TokenizerError) -> [Rewrite] {

@@ -1,5 +1,7 @@
 // The decoder of a tokenizer.json: from the written form of tokens to the bytes they stand for.
 
+internal import Checkpoint
+
 /// How a token's text becomes bytes.
 struct TokenDecoding {
     var isByteLevel = false

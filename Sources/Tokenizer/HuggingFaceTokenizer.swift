@@ -1,5 +1,6 @@
 // A tokenizer.json and its companions, read into a definition.
 
+internal import Checkpoint
 internal import Glibc
 
 /// Reads what Hugging Face's `tokenizers` writes: a BPE model with its normalizer, pre-tokenizer and so on.

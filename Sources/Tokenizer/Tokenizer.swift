@@ -34,7 +34,7 @@ public final class Tokenizer: Sendable {
         self.init(try HuggingFaceTokenizer(directory: directory).definition())
     }
 
-    /// Loads the tokenizer of a model that is a directory or a GGUF file.
+    /// Loads the tokenizer of a model that is a directory or a GGUF file, of a split one any part.
     public convenience init(modelPath path: String) throws(TokenizerError) {
         guard GGUFFile.isFile(path) else {
             try self.init(directory: path)
@@ -42,7 +42,7 @@ public final class Tokenizer: Sendable {
         }
         let file: GGUFFile
         do throws(CheckpointError) {
-            file = try GGUFFile(path: path)
+            file = try GGUFParts(path: path).first
         } catch {
             throw TokenizerError(path: error.path, place: error.place, problem: error.problem, fix: error.fix)
         }
@@ -101,6 +101,15 @@ public final class Tokenizer: Sendable {
     /// The added token written `text`, or nil.
     func addedToken(_ text: String) -> Int32? {
         addedIds.find(Array(text.utf8))
+    }
+
+    /// The tokens that end a text of a model: those of its configuration and the tokenizer's own.
+    ///
+    /// A model's files may name them in three places that do not agree. `generation_config.json` goes before
+    /// `config.json`, for it says what generation is to do; the tokenizer's `eos_token` ends a text whatever they say.
+    public func endTokens(of configuration: ModelConfiguration) -> [Int32] {
+        guard let eosToken, !configuration.eosTokens.contains(eosToken) else { return configuration.eosTokens }
+        return configuration.eosTokens + [eosToken]
     }
 
     /// The text of `ids`. Bytes that are not UTF-8 become U+FFFD, ids that no token has become nothing.
