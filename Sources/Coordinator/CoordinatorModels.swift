@@ -12,11 +12,9 @@ struct CoordinatorModels {
     let tokenizer: Tokenizer
     let speculator: SpeculatorRunner?
     /// What is worth a word about the models' files.
-    let notes: [(model: String, text: String)]
+    private(set) var notes: [(model: String, text: String)] = []
 
     init(_ settings: CoordinatorConfiguration) throws(CoordinatorError) {
-        var notes: [(model: String, text: String)] = []
-        defer { self.notes = notes }
         do {
             let checkpoint = try Checkpoint(path: settings.modelDirectory)
             configuration = checkpoint.configuration

@@ -16,6 +16,14 @@ struct TokenDecoding {
         if hasByteFallback, let byte = VocabularyBuilder.byte(of: text) { return [byte] }
         return replacements.applied(to: text, isFirst: false)
     }
+
+    /// The tokens that stand for single bytes.
+    func byteTokens(in vocabulary: VocabularyBuilder) -> Set<Int32> {
+        guard !isByteLevel, hasByteFallback else { return [] }
+        return Set(
+            vocabulary.texts.indices.filter { vocabulary.texts[$0].flatMap(VocabularyBuilder.byte) != nil }
+                .map { Int32($0) })
+    }
 }
 
 extension JSONFile {

@@ -76,7 +76,7 @@ public final class Tokenizer: Sendable {
         addedIds = ids
         tokenText = TokenText(
             definition.tokens, specialIds: Set(added.filter(\.isSpecial).map(\.id)),
-            leadingSpace: definition.leadingSpace)
+            byteTokens: definition.byteTokens, leadingSpace: definition.leadingSpace)
         encoder = TextEncoder(
             normalizer: definition.normalizer, preTokenizer: definition.preTokenizer, encoder: definition.encoder,
             addedTokens: added)
@@ -113,10 +113,23 @@ public final class Tokenizer: Sendable {
     }
 
     /// The text of `ids`. Bytes that are not UTF-8 become U+FFFD, ids that no token has become nothing.
+    ///
+    /// As in Hugging Face's library, of a run of tokens that stand for single bytes every one becomes U+FFFD unless the
+    /// whole run is UTF-8.
     public func decode(_ ids: [Int32], skipSpecialTokens: Bool = true) -> String {
         var reader = TokenReader(tokenText, skipsSpecial: skipSpecialTokens, isContinuation: false)
         var bytes: [UInt8] = []
-        for id in ids { bytes.append(contentsOf: reader.read(id)) }
+        var run: [UInt8] = []
+        for id in ids {
+            switch reader.read(id) {
+            case .nothing: continue
+            case .byte(let byte): run += byte
+            case .text(let text):
+                bytes += StreamingDetokenizer.text(ofRun: &run).utf8
+                bytes += text
+            }
+        }
+        bytes += StreamingDetokenizer.text(ofRun: &run).utf8
         return String(decoding: bytes, as: UTF8.self)
     }
 
