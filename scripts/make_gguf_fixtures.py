@@ -4,7 +4,7 @@
     pip install gguf safetensors numpy
     scripts/make_gguf_fixtures.py          # writes Tests/CheckpointTests/Fixtures/gguf-blocks
 
-The folder has model.gguf, a one-layer model of every tensor type that is decoded, and the same model in Hugging Face's
+The folder has model.gguf, a three-layer model of every tensor type that is decoded, and the same model in Hugging Face's
 layout: config.json and model.safetensors, Float32, with the values that gguf.quants gives for the packed bytes and the
 rows of queries and keys in Hugging Face's order.
 """
@@ -21,38 +21,60 @@ from safetensors.numpy import save_file
 OUT = Path(__file__).resolve().parent.parent / "Tests" / "CheckpointTests" / "Fixtures" / "gguf-blocks"
 VOCABULARY, HIDDEN, FORWARD, HEADS, KV_HEADS, HEAD_DIM = 8, 256, 32, 2, 1, 8
 
-# GGUF name, Hugging Face name, shape, type.
+# Types of the matrices of each layer: queries, keys, values, output, gate, up, down. Rows of
+# "output" have 16 values and fit no block, those of "down" have 32.
+LAYERS = [
+    (Type.Q4_K, Type.Q6_K, Type.BF16, Type.F16, Type.Q4_K, Type.Q6_K, Type.Q4_0),
+    (Type.Q5_K, Type.Q3_K, Type.Q2_K, Type.F16, Type.IQ4_XS, Type.Q5_K, Type.Q5_0),
+    (Type.Q3_K, Type.Q2_K, Type.IQ4_NL, Type.F16, Type.Q4_1, Type.IQ4_XS, Type.Q5_1),
+]
+
+
+def layer_tensors(layer, types):
+    """GGUF name, Hugging Face name, shape, type of each tensor of a layer."""
+    queries, keys = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
+    query, key, value, output, gate, up, down = types
+    rows = [
+        ("attn_norm.weight", "input_layernorm.weight", (HIDDEN,), Type.F32),
+        ("attn_q.weight", "self_attn.q_proj.weight", (queries, HIDDEN), query),
+        ("attn_k.weight", "self_attn.k_proj.weight", (keys, HIDDEN), key),
+        ("attn_v.weight", "self_attn.v_proj.weight", (keys, HIDDEN), value),
+        ("attn_q.bias", "self_attn.q_proj.bias", (queries,), Type.F32),
+        ("attn_k.bias", "self_attn.k_proj.bias", (keys,), Type.F32),
+        ("attn_v.bias", "self_attn.v_proj.bias", (keys,), Type.F32),
+        ("attn_output.weight", "self_attn.o_proj.weight", (HIDDEN, queries), output),
+        ("ffn_norm.weight", "post_attention_layernorm.weight", (HIDDEN,), Type.F32),
+        ("ffn_gate.weight", "mlp.gate_proj.weight", (FORWARD, HIDDEN), gate),
+        ("ffn_up.weight", "mlp.up_proj.weight", (FORWARD, HIDDEN), up),
+        ("ffn_down.weight", "mlp.down_proj.weight", (HIDDEN, FORWARD), down),
+    ]
+    return [(f"blk.{layer}.{a}", f"model.layers.{layer}.{b}", shape, kind) for a, b, shape, kind in rows]
+
+
 TENSORS = [
     ("token_embd.weight", "model.embed_tokens.weight", (VOCABULARY, HIDDEN), Type.Q8_0),
-    ("blk.0.attn_norm.weight", "model.layers.0.input_layernorm.weight", (HIDDEN,), Type.F32),
-    ("blk.0.attn_q.weight", "model.layers.0.self_attn.q_proj.weight", (HEADS * HEAD_DIM, HIDDEN), Type.Q4_K),
-    ("blk.0.attn_k.weight", "model.layers.0.self_attn.k_proj.weight", (KV_HEADS * HEAD_DIM, HIDDEN), Type.Q6_K),
-    ("blk.0.attn_v.weight", "model.layers.0.self_attn.v_proj.weight", (KV_HEADS * HEAD_DIM, HIDDEN), Type.BF16),
-    ("blk.0.attn_q.bias", "model.layers.0.self_attn.q_proj.bias", (HEADS * HEAD_DIM,), Type.F32),
-    ("blk.0.attn_k.bias", "model.layers.0.self_attn.k_proj.bias", (KV_HEADS * HEAD_DIM,), Type.F32),
-    ("blk.0.attn_v.bias", "model.layers.0.self_attn.v_proj.bias", (KV_HEADS * HEAD_DIM,), Type.F32),
-    ("blk.0.attn_output.weight", "model.layers.0.self_attn.o_proj.weight", (HIDDEN, HEADS * HEAD_DIM), Type.F16),
-    ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight", (HIDDEN,), Type.F32),
-    ("blk.0.ffn_gate.weight", "model.layers.0.mlp.gate_proj.weight", (FORWARD, HIDDEN), Type.Q4_K),
-    ("blk.0.ffn_up.weight", "model.layers.0.mlp.up_proj.weight", (FORWARD, HIDDEN), Type.Q6_K),
-    ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight", (HIDDEN, FORWARD), Type.Q4_0),
+    *(row for layer, types in enumerate(LAYERS) for row in layer_tensors(layer, types)),
     ("output_norm.weight", "model.norm.weight", (HIDDEN,), Type.F32),
 ]
+
+# Where a block's half-precision scales are, in bytes: for the types that the package cannot quantise to.
+SCALES = {
+    Type.Q2_K: (80, 82), Type.Q3_K: (108,), Type.Q4_K: (0, 2), Type.Q5_K: (0, 2), Type.Q6_K: (208,), Type.IQ4_NL: (0,),
+    Type.IQ4_XS: (0,),
+}  # fmt: skip
 
 
 def packed(shape, kind, random):
     """The tensor's bytes as the file has them."""
-    if kind not in (Type.Q4_K, Type.Q6_K):
+    if kind not in SCALES:
         return gguf.quants.quantize(random.normal(size=shape).astype(np.float32), kind)
     # There is no quantiser for these: any bytes are values, but the scales must be sane.
     elements, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = random.integers(0, 256, (int(np.prod(shape)) // elements, size), dtype=np.uint8)
     halves = random.normal(scale=0.01, size=(len(blocks), 2)).astype(np.float16)
     halves[0] = 6e-7  # subnormal
-    if kind == Type.Q4_K:
-        blocks[:, :4] = halves.view(np.uint8)
-    else:
-        blocks[:, -2:] = halves[:, :1].copy().view(np.uint8)
+    for place, offset in enumerate(SCALES[kind]):
+        blocks[:, offset : offset + 2] = halves[:, place : place + 1].copy().view(np.uint8)
     return blocks.reshape(shape[0], -1)
 
 
@@ -69,7 +91,7 @@ def main():
     writer = gguf.GGUFWriter(OUT / "model.gguf", "llama")
     writer.add_context_length(64)
     writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(1)
+    writer.add_block_count(len(LAYERS))
     writer.add_feed_forward_length(FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
@@ -94,7 +116,7 @@ def main():
     config = {
         # Of the families whose directories can be read, only this one has the biases.
         "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": VOCABULARY, "hidden_size": HIDDEN,
-        "intermediate_size": FORWARD, "num_hidden_layers": 1, "num_attention_heads": HEADS,
+        "intermediate_size": FORWARD, "num_hidden_layers": len(LAYERS), "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS, "head_dim": HEAD_DIM, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0, "tie_word_embeddings": True, "bos_token_id": 1, "eos_token_id": 2,
     }  # fmt: skip

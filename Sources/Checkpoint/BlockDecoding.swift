@@ -58,9 +58,9 @@ enum BlockDecoding {
         }
     }
 
-    /// Scale and minimum of run `run` of a Q4_K block: of the first four runs they are the low 6 bits of bytes 0 to 3 and
+    /// Scale and minimum of run `run` of a Q4_K or Q5_K block: of the first four runs they are the low 6 bits of bytes 0 to 3 and
     /// 4 to 7; of the others the low 4 bits are halves of bytes 8 to 11, the high 2 those left in bytes 0 to 7.
-    private static func sixBits(
+    static func sixBits(
         _ packed: UnsafePointer<UInt8>, _ run: Int
     ) -> (scale: UInt8, minimum: UInt8) {
         if run < 4 { return (packed[run] & 63, packed[run + 4] & 63) }
@@ -103,7 +103,7 @@ enum BlockDecoding {
     }
 
     /// The half-precision number at `source`.
-    private static func half(_ source: UnsafeRawPointer) -> Float {
+    static func half(_ source: UnsafeRawPointer) -> Float {
         let bits = UInt32(UInt16(littleEndian: source.loadUnaligned(as: UInt16.self)))
         let (sign, exponent, fraction) = ((bits & 0x8000) << 16, bits >> 10 & 31, bits & 1023)
         switch exponent {

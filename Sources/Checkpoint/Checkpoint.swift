@@ -6,6 +6,8 @@ public final class Checkpoint: Sendable {
     public let path: String
     /// The model's shape.
     public let configuration: ModelConfiguration
+    /// What in the files is left out of account or taken in one of two ways, a sentence each: for the log at start-up.
+    public let notes: [String]
 
     /// Each tensor by the name that Hugging Face gives it.
     let tensors: [String: StoredTensor]
@@ -21,12 +23,17 @@ public final class Checkpoint: Sendable {
         self.path = path
         isGGUF = GGUFFile.isFile(path)
         if isGGUF {
-            let file = try GGUFFile(path: path)
-            configuration = try ModelConfiguration(gguf: file)
-            tensors = try Self.tensors(of: file, configuration)
+            let parts = try GGUFParts(path: path)
+            configuration = try ModelConfiguration(gguf: parts)
+            tensors = try Self.tensors(of: parts, configuration)
+            notes = GGUFKeys.notes(on: parts.first, configuration.family)
         } else {
-            configuration = try ModelConfiguration(directory: path)
+            var (shape, notes) = try ModelConfiguration.read(directory: path)
             tensors = try Self.safetensors(directory: path)
+            notes += Self.headNotes(tensors, &shape)
+            notes += Self.unusedNotes(tensors, shape)
+            configuration = shape
+            self.notes = notes
         }
         for expected in TensorLayout(configuration).tensors { _ = try stored(expected) }
     }
@@ -74,7 +81,7 @@ public final class Checkpoint: Sendable {
             throw error(
                 expected, "its type is \(tensor.typeName)",
                 fix: isGGUF
-                    ? "supported are F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K: quantise the model to one of them"
+                    ? "supported are \(WeightEncoding.ggufNames): quantise the model to one of them"
                     : "convert the weights to F32, F16 or BF16")
         }
         if encoding == .int8 { try checkScales(of: expected, in: tensor.file) }
@@ -89,7 +96,7 @@ public final class Checkpoint: Sendable {
     }
 
     /// An error about one tensor, under the name that the reader finds in the file.
-    private func error(_ tensor: TensorLayout.Tensor, _ problem: String, fix: String) -> CheckpointError {
+    func error(_ tensor: TensorLayout.Tensor, _ problem: String, fix: String) -> CheckpointError {
         CheckpointError(
             path: tensors[tensor.name]?.file.path ?? path,
             place: isGGUF ? GGUFTensorName.gguf(tensor.name) ?? tensor.name : tensor.name, problem: problem, fix: fix)

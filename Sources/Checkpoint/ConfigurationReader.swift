@@ -8,10 +8,21 @@ extension ModelConfiguration {
     /// Throws for a file that is missing or malformed, and for a model whose arithmetic this program does not have: the
     /// error names the field.
     public init(directory: String) throws(CheckpointError) {
+        self = try Self.read(directory: directory).shape
+    }
+
+    /// As ``init(directory:)``, with what is worth a word about the files.
+    static func read(directory: String) throws(CheckpointError) -> (shape: ModelConfiguration, notes: [String]) {
         let config = try JSONObject(file: directory + "/config.json", limit: 16 << 20)
+        let shape = try ModelConfiguration(config, directory: directory)
+        return (shape, ConfigurationKeys.notes(on: config, shape.family))
+    }
+
+    private init(_ config: JSONObject, directory: String) throws(CheckpointError) {
         let family = try Self.family(config)
         let rules = family.rules
         try Self.checkSupported(config, rules)
+        try ConfigurationKeys.check(config)
 
         let size = 1...(1 << 24)
         let headCount = try config.integer("num_attention_heads", in: size)
@@ -26,15 +37,7 @@ extension ModelConfiguration {
         guard headDim > 0, headDim % 2 == 0, headDim <= 4096 else {
             throw config.error("head_dim", "\(headDim) is not an even number from 2 to 4096")
         }
-        var rope = try config.object("rope_parameters")
-        if rope == nil { rope = try config.object("rope_scaling") }
-        try Self.checkWhole(rope)
-        var theta = try rope?.number("rope_theta")
-        if theta == nil { theta = try config.number("rope_theta") }
-        let ropeTheta = theta ?? 10_000
-        guard ropeTheta > 0, ropeTheta.isFinite else {
-            throw config.error("rope_theta", "\(ropeTheta) is not positive")
-        }
+        let rope = try RopeReader(config)
         let epsilon = try config.number("rms_norm_eps") ?? 1e-6
         guard epsilon >= 0, epsilon < 1 else { throw config.error("rms_norm_eps", "\(epsilon) is outside 0 to 1") }
 
@@ -46,7 +49,7 @@ extension ModelConfiguration {
             layerCount: layerCount, headCount: headCount, kvHeadCount: kvHeadCount, headDim: headDim,
             contextLength: config.fields["max_position_embeddings"] == nil
                 ? rules.defaultContextLength : try config.integer("max_position_embeddings", in: 1...(1 << 30)),
-            normEpsilon: Float(epsilon), ropeTheta: ropeTheta, ropeScaling: try Self.scaling(rope),
+            normEpsilon: Float(epsilon), ropeTheta: try rope.theta(), ropeScaling: try rope.scaling(),
             slidingWindow: try rules.slidingWindow(config, layerCount: layerCount),
             hasAttentionBias: rules.hasAttentionBias, hasQueryKeyNorm: rules.hasQueryKeyNorm,
             tiedEmbeddings: try config.bool("tie_word_embeddings") ?? false,
@@ -92,46 +95,7 @@ extension ModelConfiguration {
         if let quantization = try config.object("quantization_config") { try CompressedTensors.check(quantization) }
     }
 
-    /// Throws for rotary parameters that differ from layer to layer or rotate only part of a head.
-    private static func checkWhole(_ rope: JSONObject?) throws(CheckpointError) {
-        guard let rope else { return }
-        if let nested = rope.fields.filter({ if case .object = $0.value { true } else { false } }).keys.min() {
-            throw rope.error(nested, "rotary parameters of their own for some layers are not supported")
-        }
-        if let part = try rope.number("partial_rotary_factor"), part != 1 {
-            throw rope.error("partial_rotary_factor", "\(part): heads that are rotated in part are not supported")
-        }
-    }
-
-    private static func scaling(_ rope: JSONObject?) throws(CheckpointError) -> RopeScaling? {
-        guard let rope else { return nil }
-        func positive(_ key: String) throws(CheckpointError) -> Double {
-            guard let value = try rope.number(key) else { throw rope.error(key, "missing") }
-            guard value > 0, value.isFinite else { throw rope.error(key, "\(value) is not positive") }
-            return value
-        }
-        var type = try rope.string("rope_type")
-        if type == nil { type = try rope.string("type") }
-        switch type {
-        case nil, "default":
-            return nil
-        case "linear":
-            return .linear(factor: try positive("factor"))
-        case "llama3":
-            let (low, high) = (try positive("low_freq_factor"), try positive("high_freq_factor"))
-            guard high > low else {
-                throw rope.error("high_freq_factor", "\(high) is not more than low_freq_factor, which is \(low)")
-            }
-            return .llama3(
-                factor: try positive("factor"), lowFrequencyFactor: low, highFrequencyFactor: high,
-                originalContext: try rope.integer("original_max_position_embeddings", in: 1...(1 << 30)))
-        case .some(let type):
-            throw rope.error(
-                "rope_type", "unsupported scaling \"\(type)\"", fix: "supported are default, linear and llama3")
-        }
-    }
-
-    /// The end-of-text tokens of generation_config.json, else of config.json.
+    /// The end-of-text tokens of generation_config.json, else of config.json. The tokenizer may name another.
     private static func endTokens(
         _ config: JSONObject, directory: String, vocabularySize: Int
     ) throws(CheckpointError) -> [Int32] {

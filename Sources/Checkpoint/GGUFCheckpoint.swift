@@ -11,13 +11,13 @@ extension GGUFFile {
 }
 
 extension Checkpoint {
-    /// The tensors of the file. One that the family does not have is refused: it would be left out of the arithmetic.
+    /// The tensors of all parts. One that the family does not have is refused: it would be left out of the arithmetic.
     static func tensors(
-        of file: GGUFFile, _ configuration: ModelConfiguration
+        of parts: GGUFParts, _ configuration: ModelConfiguration
     ) throws(CheckpointError) -> [String: StoredTensor] {
         let known = Set(TensorLayout(configuration).tensors.map(\.name))
         var tensors: [String: StoredTensor] = [:]
-        for tensor in file.tensors where tensor.name != GGUFTensorName.ropeFactors {
+        for (tensor, file) in parts.tensors where tensor.name != GGUFTensorName.ropeFactors {
             // Frequencies that some converters of the first days wrote down; they follow from the metadata.
             if tensor.name.contains("rot_embd") { continue }
             guard let name = GGUFTensorName.huggingFace(tensor.name), known.contains(name) else {
@@ -39,15 +39,27 @@ extension Checkpoint {
 }
 
 extension WeightEncoding {
+    /// The types of GGUF files that can be read, for messages.
+    static let ggufNames = (0..<64).map { GGUFTensorType(code: $0) }.filter { WeightEncoding($0) != nil }
+        .map(\.description).joined(separator: ", ")
+
     /// How GGUF files write values of this type; nil for types that are not decoded here.
     init?(_ type: GGUFTensorType) {
         switch type.code {
         case 0: self = .f32
         case 1: self = .f16
         case 2: self = .q40
+        case 3: self = .q41
+        case 6: self = .q50
+        case 7: self = .q51
         case 8: self = .q80
+        case 10: self = .q2K
+        case 11: self = .q3K
         case 12: self = .q4K
+        case 13: self = .q5K
         case 14: self = .q6K
+        case 20: self = .iq4NL
+        case 23: self = .iq4XS
         case 30: self = .bf16
         default: return nil
         }

@@ -1,12 +1,14 @@
 // GGUF metadata to a ModelConfiguration.
 
 extension ModelConfiguration {
-    /// Reads the metadata of a GGUF file.
+    /// Reads the metadata of a GGUF model.
     ///
     /// Throws for what is missing or malformed, and for a model whose arithmetic this program does not have: the error
-    /// names the key. End-of-text tokens are those of `tokenizer.ggml.eos_token_id`, `eot_token_id` and `eom_token_id`.
-    init(gguf file: GGUFFile) throws(CheckpointError) {
-        let metadata = try GGUFMetadata(file)
+    /// names the key. End-of-text tokens are those of `tokenizer.ggml.eos_token_id`, `eot_token_id` and `eom_token_id`. A
+    /// model without `output.weight` in any of its parts has its head tied to the embedding, which all families may.
+    init(gguf parts: GGUFParts) throws(CheckpointError) {
+        let file = parts.first
+        let metadata = try GGUFMetadata(parts)
         let rules = metadata.family.rules
         try metadata.checkSupported()
         let size = 1...(1 << 24)
@@ -32,11 +34,13 @@ extension ModelConfiguration {
             throw metadata.error("attention.layer_norm_rms_epsilon", "\(epsilon) is outside 0 to 1")
         }
         let theta = try metadata.number("rope.freq_base", default: 10_000)
-        guard theta > 0, theta.isFinite else { throw metadata.error("rope.freq_base", "\(theta) is not positive") }
+        guard RopeReader.bases.contains(theta) else {
+            throw metadata.error("rope.freq_base", "\(theta) is not a positive number that can be a base")
+        }
         let layerCount = try metadata.integer("block_count", in: 1...65_536)
         let contextLength = try metadata.integer("context_length", in: 1...(1 << 30))
-        let tensors = Set(file.tensors.map(\.name))
-        let rows = file.tensors.first { $0.name == "token_embd.weight" }?.dimensions.last ?? 0
+        let tensors = Dictionary(uniqueKeysWithValues: parts.tensors.map { ($0.tensor.name, $0.tensor) })
+        let rows = tensors["token_embd.weight"]?.dimensions.last ?? 0
         let vocabularySize = try metadata.integer("vocab_size", in: size, default: rows)
         let marks = try metadata.marks(vocabularySize: vocabularySize)
         self.init(
@@ -45,8 +49,8 @@ extension ModelConfiguration {
             headCount: headCount, kvHeadCount: kvHeadCount, headDim: headDim, contextLength: contextLength,
             normEpsilon: Float(epsilon), ropeTheta: theta, ropeScaling: try metadata.scaling(headDim: headDim),
             slidingWindow: try metadata.slidingWindow(layerCount: layerCount, contextLength: contextLength),
-            hasAttentionBias: rules.hasAttentionBias || tensors.contains("blk.0.attn_q.bias"),
-            hasQueryKeyNorm: rules.hasQueryKeyNorm, tiedEmbeddings: !tensors.contains("output.weight"),
+            hasAttentionBias: rules.hasAttentionBias || tensors["blk.0.attn_q.bias"] != nil,
+            hasQueryKeyNorm: rules.hasQueryKeyNorm, tiedEmbeddings: tensors["output.weight"] == nil,
             bosToken: marks.begin, eosTokens: marks.ends,
             isSynthetic: try file.value(SyntheticGGUF.mark, "a boolean", \.boolean) ?? false)
     }
@@ -54,12 +58,14 @@ extension ModelConfiguration {
 
 /// The metadata of one model, whose keys begin with the architecture's name.
 private struct GGUFMetadata {
-    private let file: GGUFFile
+    private let parts: GGUFParts
+    private var file: GGUFFile { parts.first }
     private let architecture: String
     let family: ModelFamily
 
-    init(_ file: GGUFFile) throws(CheckpointError) {
-        self.file = file
+    init(_ parts: GGUFParts) throws(CheckpointError) {
+        self.parts = parts
+        let file = parts.first
         let name = try file.value("general.architecture", "a string", \.string)
         guard let name, let family = ModelFamily.allCases.first(where: { $0.rules.ggufArchitecture == name }) else {
             throw CheckpointError(
@@ -92,12 +98,7 @@ private struct GGUFMetadata {
 
     /// Throws for keys that would change the arithmetic in a way not implemented here.
     func checkSupported() throws(CheckpointError) {
-        for key in [
-            "expert_count", "attention.scale", "embedding_scale", "residual_scale", "logit_scale",
-            "attention.clamp_kqv", "attn_logit_softcapping", "final_logit_softcapping",
-        ] where try number(key, default: 0) != 0 {
-            throw error(key, "is not supported")
-        }
+        try GGUFKeys.check(file, architecture: architecture)
     }
 
     /// The stretching of rotary frequencies: by metadata, or by a tensor of factors.
@@ -109,8 +110,9 @@ private struct GGUFMetadata {
         switch type {
         case "none": break
         case "linear":
-            guard factor >= 0, factor.isFinite else {
-                throw error("rope.scaling.factor", "\(factor) is not positive")
+            guard factor == 0 || RopeReader.factors.contains(factor) else {
+                let range = RopeReader.factors
+                throw error("rope.scaling.factor", "\(factor) is outside \(range.lowerBound) to \(range.upperBound)")
             }
             if factor != 0, factor != 1 { scaling = .linear(factor: factor) }
         default:
@@ -118,14 +120,17 @@ private struct GGUFMetadata {
                 "rope.scaling.type", "unsupported scaling \"\(type.prefix(80))\"",
                 fix: "supported are none, linear and factors in \(GGUFTensorName.ropeFactors)")
         }
-        guard let tensor = file.tensors.first(where: { $0.name == GGUFTensorName.ropeFactors }) else { return scaling }
+        let own = parts.tensors.first { $0.tensor.name == GGUFTensorName.ropeFactors }
+        guard let (tensor, file) = own else { return scaling }
         guard scaling == nil else {
             throw error("rope.scaling.type", "\(type) scaling together with \(GGUFTensorName.ropeFactors)")
         }
-        return .factors(try factors(tensor, count: headDim / 2))
+        return .factors(try factors(tensor, in: file, count: headDim / 2))
     }
 
-    private func factors(_ tensor: GGUFTensor, count: Int) throws(CheckpointError) -> [Double] {
+    private func factors(
+        _ tensor: GGUFTensor, in file: GGUFFile, count: Int
+    ) throws(CheckpointError) -> [Double] {
         func fail(_ problem: String) -> CheckpointError {
             CheckpointError(
                 path: file.path, place: tensor.name, problem: problem, fix: "convert the model again")
@@ -138,7 +143,7 @@ private struct GGUFMetadata {
                 Double(Float(bitPattern: bytes.loadUnaligned(fromByteOffset: tensor.offset + 4 * $0, as: UInt32.self)))
             }
         }
-        if let bad = factors.first(where: { !($0 > 0 && $0.isFinite) }) { throw fail("a factor of \(bad)") }
+        if let bad = factors.first(where: { !RopeReader.factors.contains($0) }) { throw fail("a factor of \(bad)") }
         return factors
     }
 

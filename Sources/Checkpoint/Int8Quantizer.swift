@@ -110,11 +110,6 @@ public enum Int8Quantizer {
                     quantize(
                         source, into: UnsafeMutableRawBufferPointer(rebasing: all[row * columns..<(row + 1) * columns]))
                 }
-                guard let scale else {
-                    throw CheckpointError(
-                        path: checkpoint.path, place: "\(tensor.name), row \(first + row)",
-                        problem: "has a weight that is not a finite number", fix: "the weights are damaged")
-                }
                 withUnsafeBytes(of: scale.bitPattern.littleEndian) { scales += $0 }
             }
             try writer.write(bytes)
@@ -123,17 +118,12 @@ public enum Int8Quantizer {
         try writer.write(scales)
     }
 
-    /// Rounds a row to signed bytes; returns its scale, or nil if a value is not finite. A row of zeros has scale 1.
+    /// Rounds a row of finite values to signed bytes; returns its scale. A row of zeros has scale 1.
     private static func quantize(
         _ row: UnsafeBufferPointer<Float>, into output: UnsafeMutableRawBufferPointer
-    ) -> Float? {
+    ) -> Float {
         var largest: Float = 0
-        var nothing: Float = 0
-        for value in row {
-            largest = max(largest, abs(value))
-            nothing += value * 0
-        }
-        guard largest.isFinite, nothing == 0 else { return nil }
+        for value in row { largest = max(largest, abs(value)) }
         let scale = largest / 127
         guard scale.isNormal else { return 1 }
         // Adding 1.5 * 2^23 leaves no bits for a fraction: it rounds to nearest even.

@@ -1,7 +1,5 @@
 // JSON as it stands in a file, read field by field with errors that name the field.
 
-internal import FoundationEssentials
-
 /// A JSON value.
 package indirect enum JSONValue: Sendable, Equatable {
     case null
@@ -26,26 +24,27 @@ package indirect enum JSONValue: Sendable, Equatable {
     }
 }
 
-extension JSONValue: Codable {
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(Bool.self) {
-            self = .bool(value)
-        } else if let value = try? container.decode(Int.self) {
-            self = .integer(value)
-        } else if let value = try? container.decode(Double.self) {
-            self = .number(value)
-        } else if let value = try? container.decode(String.self) {
-            self = .string(value)
-        } else if let value = try? container.decode([String: JSONValue].self) {
-            self = .object(value)
-        } else {
-            self = .array(try container.decode([JSONValue].self))
+extension JSONValue {
+    /// Takes a parsed value. A whole number that is written with a fraction or an exponent counts as an integer.
+    package init(_ json: JSON) {
+        switch json {
+        case .null: self = .null
+        case .boolean(let value): self = .bool(value)
+        case .integer(let value): self = .integer(value)
+        case .number(let value):
+            self = abs(value) < 0x1p53 ? Int(exactly: value).map { .integer($0) } ?? .number(value) : .number(value)
+        case .string(let bytes): self = .string(String(decoding: bytes, as: UTF8.self))
+        case .array(let values): self = .array(values.map { JSONValue($0) })
+        case .object(let members):
+            var fields: [String: JSONValue] = [:]
+            fields.reserveCapacity(members.count)
+            for (key, value) in members { fields[String(decoding: key, as: UTF8.self)] = JSONValue(value) }
+            self = .object(fields)
         }
     }
+}
 
+extension JSONValue: Encodable {
     package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {
@@ -86,21 +85,20 @@ package struct JSONObject: Sendable {
         self = try parsed.get()
     }
 
-    /// Reads one object from bytes.
+    /// Reads one object from bytes. Of fields with the same name the last counts, as in most readers.
     package static func parse(
         _ bytes: UnsafeRawBufferPointer, path: String, place: String
     ) -> Result<JSONObject, CheckpointError> {
-        do {
-            let fields = try JSONDecoder().decode([String: JSONValue].self, from: Data(bytes))
+        func fail(_ place: String, _ problem: String) -> Result<JSONObject, CheckpointError> {
+            .failure(CheckpointError(path: path, place: place, problem: problem))
+        }
+        do throws(JSONParser.Fault) {
+            guard case .object(let fields) = JSONValue(try JSONParser.parse(bytes)) else {
+                return fail(place, "not valid JSON: its top level is not an object")
+            }
             return .success(JSONObject(path: path, place: place, fields: fields))
         } catch {
-            var reason = "\(error)"
-            if case DecodingError.dataCorrupted(let context) = error {
-                reason = context.underlyingError.map { "\($0)" } ?? context.debugDescription
-            } else if case DecodingError.typeMismatch = error {
-                reason = "its top level is not an object"
-            }
-            return .failure(CheckpointError(path: path, place: place, problem: "not valid JSON: \(reason)"))
+            return fail(place, "not valid JSON: \(error.problem) at byte \(error.offset)")
         }
     }
 

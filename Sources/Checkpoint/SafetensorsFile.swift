@@ -48,6 +48,9 @@ package final class SafetensorsFile: Sendable {
     /// The largest header accepted, the limit of the format's own library.
     static let largestHeader = 100_000_000
 
+    /// The most tensors accepted; models have some hundreds or thousands.
+    static let mostTensors = 1 << 20
+
     /// Maps the file and checks its whole header: no tensor reaches outside the file or into another, and each has as
     /// many bytes as its type and shape ask for.
     package init(path: String) throws(CheckpointError) {
@@ -55,6 +58,11 @@ package final class SafetensorsFile: Sendable {
         self.file = file
         let header = file.withBytes { Self.header(of: $0, path: path) }
         let (object, start) = try header.get()
+        guard object.fields.count <= Self.mostTensors else {
+            throw CheckpointError(
+                path: path, place: "header",
+                problem: "\(object.fields.count) tensors, at most \(Self.mostTensors) are accepted")
+        }
         var tensors: [String: TensorEntry] = [:]
         for name in object.fields.keys where name != "__metadata__" {
             guard let entry = try object.object(name) else {

@@ -6,7 +6,7 @@ enum WeightEncoding: Sendable {
     /// Signed bytes; row by row they are multiplied by a scale of their own, in another tensor.
     case int8
     /// ggml's blocks; see ``BlockDecoding``.
-    case q80, q40, q4K, q6K
+    case q80, q40, q41, q50, q51, q2K, q3K, q4K, q5K, q6K, iq4NL, iq4XS
 
     /// Values in one block and the bytes of one block, of which a row has a whole number.
     var block: (values: Int, bytes: Int) {
@@ -15,8 +15,15 @@ enum WeightEncoding: Sendable {
         case .f16, .bf16: (1, 2)
         case .int8: (1, 1)
         case .q80: (32, 34)
-        case .q40: (32, 18)
+        case .q40, .iq4NL: (32, 18)
+        case .q41: (32, 20)
+        case .q50: (32, 22)
+        case .q51: (32, 24)
+        case .q2K: (256, 84)
+        case .q3K: (256, 110)
         case .q4K: (256, 144)
+        case .q5K: (256, 176)
+        case .iq4XS: (256, 136)
         case .q6K: (256, 210)
         }
     }

@@ -45,11 +45,14 @@ package struct TensorLayout: Sendable {
     /// `[hidden]`.
     package var finalNorm: Tensor { Tensor(name: "model.norm.weight", shape: [configuration.hiddenSize]) }
 
+    /// What the output head is called where it is a tensor of its own.
+    static let headName = "lm_head.weight"
+
     /// `[vocabulary, hidden]`: the embedding itself where they are tied.
     package var head: Tensor {
         configuration.tiedEmbeddings
             ? embedding
-            : Tensor(name: "lm_head.weight", shape: [configuration.vocabularySize, configuration.hiddenSize])
+            : Tensor(name: Self.headName, shape: [configuration.vocabularySize, configuration.hiddenSize])
     }
 
     /// The tensors of layer `index`.

@@ -40,6 +40,7 @@ public final class Coordinator: GenerationService {
         self.logger = logger
         precision = configuration.precision
         let models = try CoordinatorModels(configuration)
+        for note in models.notes { logger.notice("\(note.text)", metadata: ["model": "\(note.model)"]) }
         try Self.check(configuration, models: models)
         tokenizer = models.tokenizer
         contextLength = models.configuration.contextLength
@@ -86,7 +87,8 @@ public final class Coordinator: GenerationService {
             settings: CoordinatorCore.Settings(
                 stageCount: configuration.stageCount, microBatchRows: configuration.microBatchRows,
                 vocabularySize: models.configuration.vocabularySize,
-                eosTokens: Set(models.configuration.eosTokens), requestTimeout: configuration.requestTimeout,
+                eosTokens: Set(models.tokenizer.endTokens(of: models.configuration)),
+                requestTimeout: configuration.requestTimeout,
                 resultsEndpoint: resultsEndpoint.description, onReady: onReady),
             context: context, control: control, results: results, registry: registry, admission: admission,
             ledger: ledger, speculator: models.speculator, logger: logger)

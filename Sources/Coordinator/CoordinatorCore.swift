@@ -262,7 +262,7 @@ actor CoordinatorCore {
         switch message.envelope.body {
         case .outcome(let outcome):
             var samples: [(request: UInt64, token: SampledToken)] = []
-            for sample in outcome.samples {
+            for sample in outcome.samples where !sample.logProbability.isNaN {
                 samples.append((sample.request, try SampledToken(sample, vocabularySize: settings.vocabularySize)))
             }
             let effects = pipeline.scheduler.complete(outcome.microBatch, samples: samples)
@@ -274,6 +274,11 @@ actor CoordinatorCore {
             }
             self.pipeline = pipeline
             apply(effects)
+            for sample in outcome.samples where sample.logProbability.isNaN {
+                fail(
+                    sample.request,
+                    RequestError(.internalError, "the model's logits are not finite: no token can be drawn from them"))
+            }
         case .release(let release):
             self.pipeline?.scheduler.released(release.requests)
         default: throw MessageError("envelope.body", "not a message of the last stage")

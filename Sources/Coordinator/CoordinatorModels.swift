@@ -11,11 +11,14 @@ struct CoordinatorModels {
     let fingerprint: [UInt8]
     let tokenizer: Tokenizer
     let speculator: SpeculatorRunner?
+    /// What is worth a word about the models' files.
+    private(set) var notes: [(model: String, text: String)] = []
 
     init(_ settings: CoordinatorConfiguration) throws(CoordinatorError) {
         do {
             let checkpoint = try Checkpoint(path: settings.modelDirectory)
             configuration = checkpoint.configuration
+            notes += checkpoint.notes.map { (settings.modelDirectory, $0) }
             fingerprint = try checkpoint.fingerprint().bytes
             tokenizer = try Tokenizer(modelPath: settings.modelDirectory)
         } catch {
@@ -28,6 +31,7 @@ struct CoordinatorModels {
         }
         do {
             let checkpoint = try Checkpoint(path: directory)
+            notes += checkpoint.notes.map { (directory, $0) }
             try TokenizerMatch.check(
                 pair: tokenizer, settings.modelDirectory, with: try Tokenizer(modelPath: directory), directory,
                 configuration: checkpoint.configuration)
@@ -35,7 +39,8 @@ struct CoordinatorModels {
                 checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: settings.precision,
                 pool: ThreadPool(threads: settings.threads, cpus: settings.cpus, name: "speculator"))
             speculator = SpeculatorRunner(
-                speculator: Speculator(stage: stage), contextLength: checkpoint.configuration.contextLength)
+                speculator: Speculator(stage: stage, eosTokens: tokenizer.endTokens(of: checkpoint.configuration)),
+                contextLength: checkpoint.configuration.contextLength)
         } catch let error as CoordinatorError {
             throw error
         } catch {

@@ -94,9 +94,7 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
     private func greedyToken(after hidden: Matrix, row: Int) throws(SpeculationError) -> Int32 {
         do {
             let greedy = SamplingParameters(temperature: 0)
-            return try stage.logits(hidden, rows: [row]).withUnsafeBufferPointer {
-                Sampler.sample($0, parameters: greedy, step: 0).token
-            }
+            return try Sampler.sample(try stage.logits(hidden, rows: [row]), row: 0, parameters: greedy, step: 0).token
         } catch {
             throw .stage(error)
         }

@@ -73,10 +73,15 @@ struct AddedTokens: Sendable {
     }
 
     /// Cuts `text` into added tokens and the stretches between them; empty stretches are left out.
+    ///
+    /// Tokens are found where they stand, whatever others strip: white space that a token takes may hold a further token,
+    /// which is found too, and what follows that is text again, as with Hugging Face's library.
     func split(_ text: [UInt8], scope: AddedTokenScope) -> [Segment] {
         var segments: [Segment] = []
         var done = 0
         var offset = 0
+        // White space that has been looked through: a token in the midst of it need not do it again.
+        var blank = 0..<0
         while offset < text.count {
             guard isFirstByte[Int(text[offset])], let (token, end) = longestMatch(in: text, at: offset) else {
                 offset += 1
@@ -85,12 +90,15 @@ struct AddedTokens: Sendable {
             let start = offset
             offset = end
             guard counts(token, scope), !token.isSingleWord || Self.isWord(text, start..<end) else { continue }
-            let from = token.stripsLeft ? Self.whitespaceStart(text, before: start, limit: done) : start
-            let to = token.stripsRight ? Self.whitespaceEnd(text, after: end) : end
+            var to = end
+            if token.stripsRight {
+                if !blank.contains(end) { blank = end..<Self.whitespaceEnd(text, after: end) }
+                to = max(end, blank.upperBound)
+            }
+            let from = token.stripsLeft ? Self.whitespaceStart(text, before: start, limit: min(done, start)) : start
             if done < from { segments.append(Segment(range: done..<from)) }
             segments.append(Segment(range: from..<to, id: token.id))
             done = to
-            offset = to
         }
         if done < text.count { segments.append(Segment(range: done..<text.count)) }
         return segments

@@ -123,28 +123,15 @@ struct GGUFTokenizer {
 
     // MARK: Byte-level
 
-    /// The patterns of one `tokenizer.ggml.pre`, and what comes with it.
-    private struct Style {
-        var patterns: [String]
-        var takesWholePieces = false
-        var addsBOS = false
-    }
-
-    private func style() throws(TokenizerError) -> Style {
+    private func style() throws(TokenizerError) -> GGUFPreTokenizer {
         let key = "tokenizer.ggml.pre"
         let name = try optional(key, "a string", \.string)
-        switch name {
-        case "llama-bpe", "llama3", "llama-v3":
-            return Style(patterns: [SplitPattern.llama3], takesWholePieces: true, addsBOS: true)
-        case "gpt-2": return Style(patterns: [SplitPattern.gpt2])
-        case "qwen2": return Style(patterns: [SplitPattern.qwen2])
-        case "default", nil:
-            return Style(patterns: [
-                #"[\p{P}\$\+<=>\^~\|]+"#, SplitPattern.gpt2, #"\p{N}+"#, #"[0-9][0-9][0-9]"#,
-            ])
-        case let other?:
-            throw error(key, "\"\(other)\" is not supported", fix: "supported: llama-bpe, gpt-2, qwen2, default")
+        guard let style = GGUFPreTokenizer(name) else {
+            throw error(
+                key, "\(VocabularyBuilder.quoted(Array((name ?? "").utf8))) is not supported",
+                fix: "supported: \(GGUFPreTokenizer.names.joined(separator: ", "))")
         }
+        return style
     }
 
     private func byteLevel() throws(TokenizerError) -> TokenizerDefinition {
@@ -207,6 +194,7 @@ struct GGUFTokenizer {
         }
         var table = ByteTable(capacity: kinds.count)
         var tokens: [[UInt8]?] = []
+        var byteTokens: Set<Int32> = []
         var mergeBytes: [UInt8] = []
         for (id, text) in vocabulary.texts.enumerated() {
             guard scores[id].isFinite else { throw error("\(key)[\(id)]", "is \(scores[id])") }
@@ -216,7 +204,10 @@ struct GGUFTokenizer {
             case .normal, .unused, .userDefined:
                 table.insert(text, Int32(id))
                 tokens.append(Rewrite.replacing(Self.space, with: [0x20], in: text))
-            case .byte: tokens.append(VocabularyBuilder.byte(of: text).map { [$0] } ?? text)
+            case .byte:
+                let byte = VocabularyBuilder.byte(of: text)
+                if byte != nil { byteTokens.insert(Int32(id)) }
+                tokens.append(byte.map { [$0] } ?? text)
             case .control, .unknown: tokens.append(text)
             }
         }
@@ -230,7 +221,7 @@ struct GGUFTokenizer {
             TokenizerDefinition(
                 path: file.path, tokens: tokens, addedTokens: try addedTokens(vocabulary, kinds), normalizer: [],
                 preTokenizer: PreTokenizer(rewrites: addsSpace ? [.prepend(Self.space), escape] : [escape]),
-                encoder: encoder, leadingSpace: addsSpace ? .drop(1) : .keep, prefix: [], suffix: [],
-                mergeBytes: mergeBytes), vocabulary, addsBOS: true)
+                encoder: encoder, leadingSpace: addsSpace ? .drop(1) : .keep, byteTokens: byteTokens, prefix: [],
+                suffix: [], mergeBytes: mergeBytes), vocabulary, addsBOS: true)
     }
 }

@@ -1,5 +1,7 @@
 // The components of a tokenizer.json around its model: normalizer, pre-tokenizer, post-processor.
 
+internal import Checkpoint
+
 extension JSONFile {
     /// The normalizer as rewritings.
     func normalizer() throws(TokenizerError) -> [Rewrite] {
@@ -12,7 +14,7 @@ extension JSONFile {
         case "NFC": return [.nfc]
         case "Prepend":
             return [.prepend(try require("prepend", of: value, at: place, "a string", \.bytes))]
-        case "Replace": return [try replacement(value, at: place)]
+        case "Replace": return [try normalizingReplacement(value, at: place)]
         case "Sequence":
             var rewrites: [Rewrite] = []
             for (index, part) in try parts("normalizers", of: value, at: place).enumerated() {
@@ -23,8 +25,16 @@ extension JSONFile {
                 rewrites += try normalizer(part, at: "\(place).normalizers[\(index)]")
             }
             return rewrites
-        case let other: throw unsupported(place, other, supported: "NFC, Prepend, Replace (String), Sequence")
+        case let other: throw unsupported(place, other, supported: "NFC, Prepend, Replace, Sequence")
         }
+    }
+
+    /// A Replace of a string or of what matches a pattern, as normalizers have it.
+    private func normalizingReplacement(_ value: JSON, at place: String) throws(TokenizerError) -> Rewrite {
+        guard let regex = value["pattern"]?["Regex"]?.text else { return try replacement(value, at: place) }
+        return .replaceMatches(
+            pattern: try pattern(regex, at: "\(place).pattern"),
+            content: try require("content", of: value, at: place, "a string", \.bytes))
     }
 
     /// A Replace of one string by another, as normalizers and decoders have it.

@@ -1,5 +1,7 @@
 // The decoder of a tokenizer.json: from the written form of tokens to the bytes they stand for.
 
+internal import Checkpoint
+
 /// How a token's text becomes bytes.
 struct TokenDecoding {
     var isByteLevel = false
@@ -13,6 +15,14 @@ struct TokenDecoding {
         if isByteLevel { return isAdded ? text : ByteLevelAlphabet.decode(text) ?? text }
         if hasByteFallback, let byte = VocabularyBuilder.byte(of: text) { return [byte] }
         return replacements.applied(to: text, isFirst: false)
+    }
+
+    /// The tokens that stand for single bytes.
+    func byteTokens(in vocabulary: VocabularyBuilder) -> Set<Int32> {
+        guard !isByteLevel, hasByteFallback else { return [] }
+        return Set(
+            vocabulary.texts.indices.filter { vocabulary.texts[$0].flatMap(VocabularyBuilder.byte) != nil }
+                .map { Int32($0) })
     }
 }
 

@@ -1,5 +1,6 @@
 // A tokenizer.json and its companions, read into a definition.
 
+internal import Checkpoint
 internal import Glibc
 
 /// Reads what Hugging Face's `tokenizers` writes: a BPE model with its normalizer, pre-tokenizer and so on.
@@ -36,7 +37,8 @@ struct HuggingFaceTokenizer {
             path: file.path, tokens: tokens, addedTokens: added, normalizer: normalizer,
             preTokenizer: split.preTokenizer,
             encoder: try file.encoder(vocabulary, modelCount, merges, isByteLevel: split.isByteLevel, special: special),
-            leadingSpace: decoding.leadingSpace, prefix: [], suffix: [],
+            leadingSpace: decoding.leadingSpace, byteTokens: decoding.byteTokens(in: vocabulary), prefix: [],
+            suffix: [],
             bosToken: try configuration.bosToken(in: vocabulary), eosToken: try configuration.eosToken(in: vocabulary),
             chatTemplate: configuration.chatTemplate, mergeBytes: merges.canonicalBytes)
         (definition.prefix, definition.suffix) = try file.postProcessor(vocabulary)

@@ -13,6 +13,8 @@ enum Rewrite: Sendable, Equatable {
     case prepend([UInt8])
     /// Replaces every occurrence; `pattern` is not empty.
     case replace(pattern: [UInt8], content: [UInt8])
+    /// Replaces every match of a pattern.
+    case replaceMatches(pattern: SplitPattern, content: [UInt8])
     /// Replaces spaces and puts the replacement in front unless it is there.
     case metaspace(replacement: [UInt8], prepend: PrependScheme)
     /// Puts a space in front unless there is one.
@@ -30,6 +32,8 @@ enum Rewrite: Sendable, Equatable {
             text.insert(contentsOf: prefix, at: 0)
         case .replace(let pattern, let content):
             text = Self.replacing(pattern, with: content, in: text)
+        case .replaceMatches(let pattern, let content):
+            text = Self.replacing(pattern, with: content, in: text)
         case .metaspace(let replacement, let scheme):
             text = Self.replacing([0x20], with: replacement, in: text)
             let wanted = scheme == .always || (scheme == .first && isFirst)
@@ -42,7 +46,7 @@ enum Rewrite: Sendable, Equatable {
     /// What the rewriting does away from the beginning of a text.
     var inner: Rewrite? {
         switch self {
-        case .nfc, .replace: self
+        case .nfc, .replace, .replaceMatches: self
         case .metaspace(let replacement, _): .replace(pattern: [0x20], content: replacement)
         case .prepend, .leadingSpace: nil
         }
@@ -62,6 +66,23 @@ enum Rewrite: Sendable, Equatable {
                 result.append(text[offset])
                 offset += 1
             }
+        }
+        return result
+    }
+}
+
+extension Rewrite {
+    private static func replacing(_ pattern: SplitPattern, with content: [UInt8], in text: [UInt8]) -> [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count)
+        var done = 0
+        text.withUnsafeBytes { bytes in
+            pattern.forEachMatch(in: bytes) { match in
+                result += bytes[done..<match.lowerBound]
+                result += content
+                done = match.upperBound
+            }
+            result += bytes[done...]
         }
         return result
     }

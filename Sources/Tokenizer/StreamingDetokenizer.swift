@@ -1,10 +1,17 @@
 // Text from a stream of tokens, a whole character at a time.
 
 /// Decodes tokens as they come. What it returns, put together, is what `Tokenizer.decode` gives for all of them.
+///
+/// With one exception. A run of single-byte tokens that turns out not to be UTF-8 becomes U+FFFD from the first byte to the
+/// last when it is decoded whole; here its characters before the wrong byte have been given out already.
 public struct StreamingDetokenizer: Sendable {
     private var reader: TokenReader
     /// The beginning of a character whose other bytes have not come yet: at most 3 bytes.
     private var pending: [UInt8] = []
+    /// Whether `pending` is of single-byte tokens.
+    private var isRun = false
+    /// Whether a run of single-byte tokens has proved not to be UTF-8.
+    private var isBrokenRun = false
 
     /// Begins a text. With `isContinuation` the tokens go on from a text that is there already, so a space at their
     /// beginning is kept where a SentencePiece tokenizer would otherwise take it for its own.
@@ -14,17 +21,55 @@ public struct StreamingDetokenizer: Sendable {
 
     /// The text that is complete once `id` is known; never half a character, often nothing.
     public mutating func append(_ id: Int32) -> String {
-        pending.append(contentsOf: reader.read(id))
+        switch reader.read(id) {
+        case .nothing: return ""
+        case .byte(let byte): return append(runByte: byte)
+        case .text(let text):
+            let before = isRun ? finish() : ""
+            pending.append(contentsOf: text)
+            return before + complete()
+        }
+    }
+
+    private mutating func append(runByte byte: ArraySlice<UInt8>) -> String {
+        let before = isRun ? "" : finish()
+        isRun = true
+        pending.append(contentsOf: byte)
+        let whole = pending.count - Self.unfinishedCount(pending)
+        if isBrokenRun || String(validating: pending[..<whole], as: UTF8.self) == nil {
+            isBrokenRun = true
+            return before + Self.replacements(&pending)
+        }
+        return before + complete()
+    }
+
+    /// Takes the characters that are there in full.
+    private mutating func complete() -> String {
         let complete = pending.count - Self.unfinishedCount(pending)
-        let text = String(decoding: pending[..<complete], as: UTF8.self)
-        pending.removeFirst(complete)
-        return text
+        defer { pending.removeFirst(complete) }
+        return String(decoding: pending[..<complete], as: UTF8.self)
     }
 
     /// The end of the text: U+FFFD if it breaks off inside a character, else nothing.
     public mutating func finish() -> String {
+        let isRun = isRun
+        (self.isRun, isBrokenRun) = (false, false)
+        if isRun { return Self.replacements(&pending) }
         defer { pending = [] }
         return String(decoding: pending, as: UTF8.self)
+    }
+
+    /// The text of a whole run of single-byte tokens, which is taken away.
+    static func text(ofRun run: inout [UInt8]) -> String {
+        guard let text = String(validating: run, as: UTF8.self) else { return replacements(&run) }
+        run.removeAll(keepingCapacity: true)
+        return text
+    }
+
+    /// U+FFFD for each byte, which is taken away.
+    private static func replacements(_ bytes: inout [UInt8]) -> String {
+        defer { bytes.removeAll(keepingCapacity: true) }
+        return String(repeating: "\u{FFFD}", count: bytes.count)
     }
 
     /// How many bytes at the end of `bytes` may yet become one character (Unicode 16, table 3-7).

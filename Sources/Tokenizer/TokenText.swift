@@ -18,10 +18,12 @@ struct TokenText: Sendable {
     let isSpecial: [Bool]
     /// The most bytes any token stands for.
     let longest: Int
+    /// Tokens that stand for a byte of a character that has no token of its own.
+    private let byteTokens: Set<Int32>
     let leadingSpace: LeadingSpace
 
     /// Takes the bytes of every token; an id that no token has is nil.
-    init(_ tokens: [[UInt8]?], specialIds: Set<Int32>, leadingSpace: LeadingSpace) {
+    init(_ tokens: [[UInt8]?], specialIds: Set<Int32>, byteTokens: Set<Int32>, leadingSpace: LeadingSpace) {
         var arena: [UInt8] = []
         var starts = [0]
         starts.reserveCapacity(tokens.count + 1)
@@ -33,11 +35,15 @@ struct TokenText: Sendable {
         self.starts = starts
         longest = tokens.lazy.map { $0?.count ?? 0 }.max() ?? 0
         isSpecial = tokens.indices.map { specialIds.contains(Int32($0)) }
+        self.byteTokens = byteTokens
         self.leadingSpace = leadingSpace
     }
 
     /// One more than the largest id.
     var count: Int { starts.count - 1 }
+
+    /// Whether the token stands for a byte of a character that has no token of its own.
+    func isByte(_ id: Int32) -> Bool { byteTokens.contains(id) }
 
     /// The bytes of a token; empty for an id that no token has.
     subscript(id: Int32) -> ArraySlice<UInt8> {
@@ -59,10 +65,24 @@ struct TokenReader: Sendable {
         leading = isContinuation ? .keep : text.leadingSpace
     }
 
-    /// The bytes that `id` adds to the text.
-    mutating func read(_ id: Int32) -> ArraySlice<UInt8> {
-        let bytes = text[id]
-        if skipsSpecial, id >= 0, id < text.count, text.isSpecial[Int(id)] { return [] }
+    /// What a token adds to the text.
+    enum Piece {
+        /// Bytes, which together with those of other tokens are UTF-8.
+        case text(ArraySlice<UInt8>)
+        /// One byte, or none, of a run of single bytes: a character that has no token of its own.
+        case byte(ArraySlice<UInt8>)
+        /// Nothing: a special token that is left out, or an id that no token has.
+        case nothing
+    }
+
+    /// What `id` adds to the text.
+    mutating func read(_ id: Int32) -> Piece {
+        guard id >= 0, id < text.count, !(skipsSpecial && text.isSpecial[Int(id)]) else { return .nothing }
+        let bytes = stripped(text[id])
+        return text.isByte(id) ? .byte(bytes) : .text(bytes)
+    }
+
+    private mutating func stripped(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         switch leading {
         case .keep: return bytes
         case .dropInFirstToken:

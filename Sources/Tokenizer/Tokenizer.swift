@@ -34,7 +34,7 @@ public final class Tokenizer: Sendable {
         self.init(try HuggingFaceTokenizer(directory: directory).definition())
     }
 
-    /// Loads the tokenizer of a model that is a directory or a GGUF file.
+    /// Loads the tokenizer of a model that is a directory or a GGUF file, of a split one any part.
     public convenience init(modelPath path: String) throws(TokenizerError) {
         guard GGUFFile.isFile(path) else {
             try self.init(directory: path)
@@ -42,7 +42,7 @@ public final class Tokenizer: Sendable {
         }
         let file: GGUFFile
         do throws(CheckpointError) {
-            file = try GGUFFile(path: path)
+            file = try GGUFParts(path: path).first
         } catch {
             throw TokenizerError(path: error.path, place: error.place, problem: error.problem, fix: error.fix)
         }
@@ -76,7 +76,7 @@ public final class Tokenizer: Sendable {
         addedIds = ids
         tokenText = TokenText(
             definition.tokens, specialIds: Set(added.filter(\.isSpecial).map(\.id)),
-            leadingSpace: definition.leadingSpace)
+            byteTokens: definition.byteTokens, leadingSpace: definition.leadingSpace)
         encoder = TextEncoder(
             normalizer: definition.normalizer, preTokenizer: definition.preTokenizer, encoder: definition.encoder,
             addedTokens: added)
@@ -103,11 +103,33 @@ public final class Tokenizer: Sendable {
         addedIds.find(Array(text.utf8))
     }
 
+    /// The tokens that end a text of a model: those of its configuration and the tokenizer's own.
+    ///
+    /// A model's files may name them in three places that do not agree. `generation_config.json` goes before
+    /// `config.json`, for it says what generation is to do; the tokenizer's `eos_token` ends a text whatever they say.
+    public func endTokens(of configuration: ModelConfiguration) -> [Int32] {
+        guard let eosToken, !configuration.eosTokens.contains(eosToken) else { return configuration.eosTokens }
+        return configuration.eosTokens + [eosToken]
+    }
+
     /// The text of `ids`. Bytes that are not UTF-8 become U+FFFD, ids that no token has become nothing.
+    ///
+    /// As in Hugging Face's library, of a run of tokens that stand for single bytes every one becomes U+FFFD unless the
+    /// whole run is UTF-8.
     public func decode(_ ids: [Int32], skipSpecialTokens: Bool = true) -> String {
         var reader = TokenReader(tokenText, skipsSpecial: skipSpecialTokens, isContinuation: false)
         var bytes: [UInt8] = []
-        for id in ids { bytes.append(contentsOf: reader.read(id)) }
+        var run: [UInt8] = []
+        for id in ids {
+            switch reader.read(id) {
+            case .nothing: continue
+            case .byte(let byte): run += byte
+            case .text(let text):
+                bytes += StreamingDetokenizer.text(ofRun: &run).utf8
+                bytes += text
+            }
+        }
+        bytes += StreamingDetokenizer.text(ofRun: &run).utf8
         return String(decoding: bytes, as: UTF8.self)
     }
 

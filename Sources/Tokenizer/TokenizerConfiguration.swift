@@ -10,6 +10,7 @@ struct TokenizerConfiguration {
     private let eosText: [UInt8]?
     private let addsBOS: Bool?
     private let addsEOS: Bool?
+    private let map: SpecialTokensMap
     /// The jinja text of the chat template.
     let chatTemplate: String?
 
@@ -18,6 +19,7 @@ struct TokenizerConfiguration {
 
     /// Reads `tokenizer_config.json` and `chat_template.jinja`, which goes before the former's template.
     init(directory: String) throws(TokenizerError) {
+        map = try SpecialTokensMap(directory: directory)
         let template = try Self.templateFile(directory + "/chat_template.jinja")
         let path = directory + "/tokenizer_config.json"
         guard access(path, F_OK) == 0 else {
@@ -77,7 +79,7 @@ struct TokenizerConfiguration {
     private func id(
         of text: [UInt8]?, _ key: String, in vocabulary: VocabularyBuilder
     ) throws(TokenizerError) -> Int32? {
-        guard let text, let file else { return nil }
+        guard let text, let file else { return try map.id(key, in: vocabulary) }
         guard let id = vocabulary.ids.find(text) else {
             throw file.error(
                 key, "names \(VocabularyBuilder.quoted(text)), which tokenizer.json lacks",

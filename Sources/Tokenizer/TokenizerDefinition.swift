@@ -13,6 +13,8 @@ struct TokenizerDefinition {
     var preTokenizer: PreTokenizer
     var encoder: BytePairEncoder
     var leadingSpace: TokenText.LeadingSpace
+    /// Tokens that stand for a byte of a character that has no token.
+    var byteTokens: Set<Int32> = []
     /// Put before and after a text whose special tokens are asked for.
     var prefix: [Int32]
     var suffix: [Int32]

@@ -1,5 +1,6 @@
 // Draws a token from the logits of one row: a pure function of logits, parameters and step.
 
+public import Compute
 internal import Glibc
 
 /// Draws tokens from logits.
@@ -7,13 +8,14 @@ public enum Sampler {
     /// Draws one token from `logits` (`[vocabulary]`, not empty).
     ///
     /// `(parameters.seed, step)` alone decide the draw, so that a replay gives the same token. `parameters` should have
-    /// passed ``SamplingParameters/validate()``. A NaN logit counts as minus infinity; if nothing else is left, every
-    /// token is equally likely. Log-probabilities are those of the model, before temperature and filters.
+    /// passed ``SamplingParameters/validate()``. Log-probabilities are those of the model, before temperature and filters.
+    ///
+    /// - Throws: `.notFinite` if a logit is infinite or no number: what would be drawn then is not the model's.
     public static func sample(
         _ logits: UnsafeBufferPointer<Float>, parameters: SamplingParameters, step: Int
-    ) -> SampledToken {
+    ) throws(StageError) -> SampledToken {
         precondition(!logits.isEmpty, "there is no token to draw from an empty row of logits")
-        let row = LogitRow(logits)
+        let row = try LogitRow(logits)
         let token: Int32 =
             parameters.temperature == 0
             ? row.best
@@ -27,6 +29,22 @@ public enum Sampler {
             }
         }
         return SampledToken(token: token, logProbability: row.logProbability(token), top: top)
+    }
+
+    /// Draws one token from row `row` of `logits`, `[rows, vocabulary]`; as ``sample(_:parameters:step:)``.
+    public static func sample(
+        _ logits: Matrix, row: Int, parameters: SamplingParameters, step: Int
+    ) throws(StageError) -> SampledToken {
+        precondition((0..<logits.rows).contains(row))
+        let drawn: Result<SampledToken, StageError> = logits.withUnsafeBufferPointer { all in
+            let own = UnsafeBufferPointer(rebasing: all[row * logits.columns..<(row + 1) * logits.columns])
+            do throws(StageError) {
+                return .success(try sample(own, parameters: parameters, step: step))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try drawn.get()
     }
 
     private static func draw(_ row: LogitRow, parameters: SamplingParameters, uniform: Double) -> Int32 {
@@ -87,7 +105,7 @@ public enum Sampler {
     }
 }
 
-/// One row of logits with every value made usable: NaN becomes the lowest value, infinities become finite.
+/// One row of finite logits.
 private struct LogitRow {
     private let logits: UnsafeBufferPointer<Float>
     let maximum: Float
@@ -96,30 +114,31 @@ private struct LogitRow {
     /// Logarithm of the sum of exponentials.
     private let logSum: Float
 
-    init(_ logits: UnsafeBufferPointer<Float>) {
+    init(_ logits: UnsafeBufferPointer<Float>) throws(StageError) {
         self.logits = logits
-        var maximum = -Float.greatestFiniteMagnitude
-        var best = 0
-        for id in 0..<logits.count where Self.usable(logits[id]) > maximum {
-            maximum = Self.usable(logits[id])
-            best = id
+        guard let bad = logits.firstIndex(where: { !$0.isFinite }) else {
+            var best = 0
+            for id in 1..<max(1, logits.count) where logits[id] > logits[best] { best = id }
+            let maximum = logits[best]
+            var sum = 0.0
+            for logit in logits { sum += Double(expf(logit - maximum)) }
+            self.maximum = maximum
+            self.best = Int32(best)
+            self.logSum = Float(log(sum))
+            return
         }
-        var sum = 0.0
-        for id in 0..<logits.count { sum += Double(expf(Self.usable(logits[id]) - maximum)) }
-        self.maximum = maximum
-        self.best = Int32(best)
-        self.logSum = Float(log(sum))
+        throw StageError(
+            code: .notFinite, operation: "sample",
+            problem: "the logit of token \(bad) is \(logits[bad]): the model's numbers overflow in this precision")
     }
 
     var count: Int { logits.count }
 
-    subscript(id: Int) -> Float { Self.usable(logits[id]) }
+    subscript(id: Int) -> Float { logits[id] }
 
-    func logProbability(_ token: Int32) -> Float { (self[Int(token)] - maximum) - logSum }
-
-    private static func usable(_ logit: Float) -> Float {
-        if logit.isNaN { return -Float.greatestFiniteMagnitude }
-        return min(max(logit, -Float.greatestFiniteMagnitude), Float.greatestFiniteMagnitude)
+    /// Finite too, though the difference of two logits need not be.
+    func logProbability(_ token: Int32) -> Float {
+        max((self[Int(token)] - maximum) - logSum, -.greatestFiniteMagnitude)
     }
 }
 

@@ -14,6 +14,8 @@ public struct StageError: Error, CustomStringConvertible, Sendable, Equatable {
         case cacheFull
         /// Work for the first or last stage asked of another.
         case wrongStage
+        /// Logits that are infinite or no numbers: no token can be drawn from them.
+        case notFinite
     }
 
     /// What kind of fault it is.

@@ -12,6 +12,16 @@ extension SamplingParameters {
 }
 
 extension SampleMessage {
+    /// What is said of a request whose logits are not finite, so that no token was drawn: a log-probability that is no
+    /// number.
+    static func withoutToken(request: UInt64, step: Int) -> SampleMessage {
+        var message = SampleMessage()
+        message.request = request
+        message.step = UInt32(step)
+        message.logProbability = .nan
+        return message
+    }
+
     init(request: UInt64, step: Int, token: SampledToken) {
         self.init()
         self.request = request

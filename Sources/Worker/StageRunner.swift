@@ -194,13 +194,13 @@ final class StageRunner: @unchecked Sendable {
         let wanted = zip(work.parts.filter(\.sample), work.sampledRows).map { (part: $0, row: $1) }
         guard !wanted.isEmpty else { return [] }
         let logits = try stage.logits(hidden, rows: wanted.map(\.row))
-        return logits.withUnsafeBufferPointer { all in
-            wanted.enumerated().compactMap { index, entry in
-                guard let request = held[entry.part.request] else { return nil }
-                let row = UnsafeBufferPointer(rebasing: all[index * logits.columns..<(index + 1) * logits.columns])
-                let token = Sampler.sample(row, parameters: request.sampling, step: entry.part.step)
-                return SampleMessage(request: entry.part.request, step: entry.part.step, token: token)
-            }
+        return wanted.enumerated().compactMap { index, entry in
+            guard let request = held[entry.part.request] else { return nil }
+            let (id, step) = (entry.part.request, entry.part.step)
+            // Others in the micro-batch have logits of their own: only this request ends.
+            let token = try? Sampler.sample(logits, row: index, parameters: request.sampling, step: step)
+            return token.map { SampleMessage(request: id, step: step, token: $0) }
+                ?? .withoutToken(request: id, step: step)
         }
     }
 }

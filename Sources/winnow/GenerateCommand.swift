@@ -96,6 +96,7 @@ struct GenerateCommand: AsyncParsableCommand {
         } catch {
             throw Console.failure(.badData, "\(error)")
         }
+        for note in local.notes { Console.note("winnow: \(note)") }
         if let problem = compute.dtype.precision.kernelProblem {
             Console.note("winnow: slow matrix products: \(problem)")
         }

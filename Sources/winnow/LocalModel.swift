@@ -19,6 +19,8 @@ final class LocalModel {
 
     let tokenizer: Tokenizer
     let configuration: ModelConfiguration
+    /// What is worth a word about the models' files.
+    let notes: [String]
     private let stage: Stage
     private let speculator: Speculator?
     private let speculatorContext: Int?
@@ -34,17 +36,20 @@ final class LocalModel {
         stage = try Stage(
             checkpoint: checkpoint, layers: 0..<configuration.layerCount, precision: precision, pool: pool)
         guard let speculator else {
+            notes = checkpoint.notes.map { "\(model): \($0)" }
             self.speculator = nil
             speculatorContext = nil
             return
         }
         let small = try Checkpoint(path: speculator)
+        notes = checkpoint.notes.map { "\(model): \($0)" } + small.notes.map { "\(speculator): \($0)" }
         try TokenizerMatch.check(
             pair: tokenizer, model, with: try Tokenizer(modelPath: speculator), speculator,
             configuration: small.configuration)
         self.speculator = Speculator(
             stage: try Stage(
-                checkpoint: small, layers: 0..<small.configuration.layerCount, precision: precision, pool: pool))
+                checkpoint: small, layers: 0..<small.configuration.layerCount, precision: precision, pool: pool),
+            eosTokens: tokenizer.endTokens(of: small.configuration))
         speculatorContext = small.configuration.contextLength
     }
 
@@ -78,7 +83,7 @@ final class LocalModel {
         let kept = selection.kept
         var tokens = kept.map { request.prompt[Int($0)] }
         var positions = kept
-        let ends = Set(request.ignoreEOS ? [] : configuration.eosTokens)
+        let ends = Set(request.ignoreEOS ? [] : tokenizer.endTokens(of: configuration))
         for step in 0..<request.maxTokens {
             var sampled: SampledToken?
             for first in stride(from: 0, to: tokens.count, by: Self.prefillRows) {
@@ -91,9 +96,7 @@ final class LocalModel {
                     outputs: isLast ? [rows.count - 1] : [])
                 guard isLast else { continue }
                 let logits = try stage.logits(hidden, rows: [rows.count - 1])
-                sampled = logits.withUnsafeBufferPointer {
-                    Sampler.sample($0, parameters: request.sampling, step: step)
-                }
+                sampled = try Sampler.sample(logits, row: 0, parameters: request.sampling, step: step)
             }
             guard let sampled else { break }
             if ends.contains(sampled.token) { return .stop }

@@ -6,8 +6,8 @@ import Foundation
 struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model",
-        abstract: "Look into a model, make one smaller, or make one of random weights.",
-        subcommands: [Inspect.self, Synth.self, Quantize.self])
+        abstract: "Look into a model, use its tokenizer, make one smaller, or make one of random weights.",
+        subcommands: [Inspect.self, ModelTokenizeCommand.self, Synth.self, Quantize.self])
 
     /// `winnow model inspect`
     struct Inspect: AsyncParsableCommand {
@@ -15,7 +15,8 @@ struct ModelCommand: AsyncParsableCommand {
             commandName: "inspect",
             abstract: "Check a model's files and print its shape.",
             discussion: """
-                Reads a directory in Hugging Face's layout (config.json, safetensors, tokenizer.json) or a GGUF file. All headers are checked; weights are only sampled, for the fingerprint by which a coordinator \
+                Reads a directory in Hugging Face's layout (config.json, safetensors, tokenizer.json) or a GGUF file, of a \
+                split one any part. All headers are checked; weights are only sampled, for the fingerprint by which a coordinator \
                 and its workers make sure that they hold the same model.
 
                 Exits with 65 and says what is wrong, where, and what to do, if the weights cannot be used; \

@@ -34,6 +34,8 @@ struct ModelReport: Encodable {
     var eosTokens: [Int]
     var synthetic: Bool
     var fingerprint: String?
+    /// What in the files is left out of account or taken in one of two ways.
+    var notes: [String]
     /// What multiplies on this host in the default number format.
     var hostKernels = Precision.automatic.kernel
     /// The instruction set in use on this host.
@@ -80,18 +82,22 @@ struct ModelReport: Encodable {
         kvBytesPerToken = Stage.cacheBytes(
             configuration: shape, layers: 0..<shape.layerCount, precision: .automatic, capacity: 1)
         bosToken = shape.bosToken.map { Int($0) }
-        eosTokens = shape.eosTokens.map { Int($0) }
+        notes = checkpoint.notes
         synthetic = shape.isSynthetic
         fingerprint = try checkpoint.fingerprint().description
+        let loaded: Result<Tokenizer, TokenizerError>
         if GGUFFile.isFile(path) {
-            let file = try GGUFFile(path: path)
+            let file = try GGUFParts(path: path).first
             format = "GGUF version \(file.version)"
             name = file.metadata["general.name"]?.string
-            tokenizer = TokenizerReport(file)
+            loaded = Result { () throws(TokenizerError) in try Tokenizer(gguf: file) }
+            tokenizer = TokenizerReport(loaded, of: file)
         } else {
             format = "safetensors"
-            tokenizer = TokenizerReport(directory: path)
+            loaded = Result { () throws(TokenizerError) in try Tokenizer(directory: path) }
+            tokenizer = TokenizerReport(loaded, directory: path)
         }
+        eosTokens = ((try? loaded.get())?.endTokens(of: shape) ?? shape.eosTokens).map { Int($0) }.sorted()
     }
 
     /// One JSON object, keys in snake case.
@@ -134,7 +140,7 @@ struct ModelReport: Encodable {
             ("tokenizer", tokenizer.text),
             ("begin, end", "\(bosToken.map(String.init) ?? "none"), \(eosTokens.isEmpty ? "none" : "\(eosTokens)")"),
             ("synthetic", synthetic ? "yes: random weights, its text means nothing" : "no"),
-            ("fingerprint", fingerprint ?? ""),
+            ("fingerprint", fingerprint ?? ""), ("note", notes.joined(separator: "; ")),
             (
                 "this host",
                 ["\(hostKernels), \(hostCPULevel)", Precision.automatic.kernelProblem].compactMap(\.self)
@@ -160,25 +166,23 @@ struct ModelReport: Encodable {
 }
 
 extension ModelReport.TokenizerReport {
-    /// Loads the tokenizer of a model directory; what is wrong with it becomes part of the report.
-    init(directory: String) {
+    /// Tells of the tokenizer of a model directory; what is wrong with it becomes part of the report.
+    init(_ loaded: Result<Tokenizer, TokenizerError>, directory: String) {
         // Byte-level vocabularies name their decoder, the others fall back to tokens for single bytes.
         let text = FileManager.default.contents(atPath: directory + "/tokenizer.json")
         let isByteLevel = text?.range(of: Data("\"ByteLevel\"".utf8)) != nil
-        self.init(
-            Result { () throws(TokenizerError) in try Tokenizer(directory: directory) },
-            kind: text.map { _ in isByteLevel ? "byte-level BPE" : "SentencePiece BPE" })
+        self.init(loaded, kind: text.map { _ in isByteLevel ? "byte-level BPE" : "SentencePiece BPE" })
     }
 
-    /// Loads the tokenizer of a GGUF file.
-    init(_ file: GGUFFile) {
+    /// Tells of the tokenizer of a GGUF file.
+    init(_ loaded: Result<Tokenizer, TokenizerError>, of file: GGUFFile) {
         let kind =
             switch file.metadata["tokenizer.ggml.model"]?.string {
             case "gpt2": "byte-level BPE"
             case "llama": "SentencePiece BPE"
             case let other: other
             }
-        self.init(Result { () throws(TokenizerError) in try Tokenizer(gguf: file) }, kind: kind)
+        self.init(loaded, kind: kind)
     }
 
     private init(_ loaded: Result<Tokenizer, TokenizerError>, kind: String?) {

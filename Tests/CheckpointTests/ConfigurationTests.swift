@@ -50,6 +50,50 @@ import Testing
         #expect(try configuration(["rope_scaling": .object(["rope_type": .string("default")])]).ropeScaling == nil)
     }
 
+    /// With both spellings `rope_scaling` counts, as in transformers; where they disagree the file is refused.
+    @Test func ropeParametersBesideRopeScaling() throws {
+        let plain: JSONValue = .object(["rope_type": .string("default"), "rope_theta": .integer(20_000)])
+        let linear: JSONValue = .object(["rope_type": .string("linear"), "factor": .integer(2)])
+        let read = try configuration(
+            ["rope_parameters": plain, "rope_scaling": linear, "rope_theta": .integer(20_000)])
+        #expect(read.ropeScaling == .linear(factor: 2) && read.ropeTheta == 20_000)
+        #expect(try configuration(["rope_parameters": plain, "rope_scaling": .object([:])]).ropeScaling == nil)
+        func place(_ changes: [String: JSONValue?]) throws -> String? {
+            try #require(throws: CheckpointError.self) { try configuration(changes) }.place
+        }
+        let yarn: JSONValue = .object(["rope_type": .string("yarn"), "factor": .integer(4)])
+        #expect(
+            try place(["rope_parameters": plain, "rope_scaling": yarn, "rope_theta": .integer(20_000)])
+                == "rope_scaling.rope_type")
+        #expect(
+            try place(["rope_parameters": yarn, "rope_scaling": linear]) == "rope_parameters.rope_type")
+        #expect(
+            try place(["rope_parameters": plain, "rope_scaling": linear, "rope_theta": nil])
+                == "rope_parameters.rope_theta")
+        #expect(try place(["rope_parameters": yarn, "rope_scaling": nil]) == "rope_parameters.rope_type")
+    }
+
+    @Test func fieldsThatNobodyKnowsAreListed() throws {
+        func notes(_ changes: [String: JSONValue?]) throws -> [String] {
+            let directory = try smallModel()
+            try directory.edit("config.json", changes)
+            return try Checkpoint(path: directory.path).notes
+        }
+        #expect(try notes(["torch_dtype": .string("float16"), "num_experts": .integer(0), "qk_norm": .null]) == [])
+        #expect(try notes(["embedding_multiplier": .number(1), "attention_chunk_size": .null]) == [])
+        let found = try notes([
+            "shine": .integer(3), "absent": .null, "sliding_window": .integer(7),
+            "rope_scaling": .object(["rope_type": .string("default"), "sheen": .integer(1)]),
+        ])
+        #expect(found.count == 1 && found.first?.contains("llama") == true, "\(found)")
+        #expect(found.first?.hasSuffix(": rope_scaling.sheen, shine, sliding_window") == true, "\(found)")
+        // However many and long they are, it is one line.
+        let many = try notes(
+            Dictionary(
+                uniqueKeysWithValues: (0..<500).map { (String(repeating: "x", count: 99) + "\($0)", .integer(1)) }))
+        #expect(many.count == 1 && many.first?.hasSuffix("and 484 more") == true && (many.first?.count ?? 0) < 1500)
+    }
+
     @Test func endTokensComeFromTheGenerationConfigurationFirst() throws {
         let list: JSONValue = .array([.integer(3), .integer(5)])
         #expect(try configuration([:], generation: ["eos_token_id": list]).eosTokens == [3, 5])
@@ -70,7 +114,23 @@ import Testing
         ("rope_scaling.rope_type", .object(["rope_type": .string("yarn"), "factor": .number(4)])),
         ("rope_scaling.factor", .object(["rope_type": .string("linear")])),
         ("rope_scaling.factor", .object(["rope_type": .string("linear"), "factor": .integer(0)])),
+        ("rope_scaling.factor", .object(["rope_type": .string("linear"), "factor": .number(.leastNonzeroMagnitude)])),
+        ("rope_scaling.factor", .object(["rope_type": .string("linear"), "factor": .number(1e300)])),
+        (
+            "rope_scaling.mrope_section",
+            .object(["rope_type": .string("default"), "mrope_section": .array([.integer(16)])])
+        ),
         ("rope_scaling", .string("linear")),
+        ("rope_theta", .number(.leastNonzeroMagnitude)),
+        ("partial_rotary_factor", .number(0.5)),
+        ("layer_types", .array([.string("full_attention"), .string("sliding_attention")])),
+        ("layer_types", .array([.string("full_attention")])),
+        ("num_experts", .integer(8)),
+        ("attn_logit_softcapping", .number(50)),
+        ("embedding_multiplier", .number(12)),
+        ("qk_norm", .bool(true)),
+        ("is_encoder_decoder", .bool(true)),
+        ("no_rope_layers", .array([.integer(1), .integer(0)])),
         ("hidden_size", .integer(0)),
         ("hidden_size", .integer(1 << 40)),
         ("hidden_size", .number(16.5)),

@@ -54,6 +54,23 @@ import Testing
         #expect(try configuration("LlamaForCausalLM", ["sliding_window": .integer(7)]).slidingWindow == nil)
     }
 
+    @Test func mistralsWindowIsOfTheLayersThatAreListed() throws {
+        let (full, sliding) = (JSONValue.string("full_attention"), JSONValue.string("sliding_attention"))
+        func layers(_ types: [JSONValue], _ size: JSONValue?) throws -> [Int?] {
+            windows(try configuration("MistralForCausalLM", ["layer_types": .array(types), "sliding_window": size]))
+        }
+        #expect(try layers([full, sliding, full, sliding], .integer(16)) == [nil, 16, nil, 16])
+        #expect(try layers([full, sliding, full, full], nil) == [nil, 4096, nil, nil])
+        #expect(try layers([full, full, full, full], .integer(16)) == [nil, nil, nil, nil])
+        for (types, size, place) in [
+            ([full, sliding, full, full], JSONValue.null, "sliding_window"), ([full], .integer(16), "layer_types"),
+            ([full, full, full, .string("chunked_attention")], .integer(16), "layer_types"),
+        ] {
+            let error = #expect(throws: CheckpointError.self) { try layers(types, size) }
+            #expect(error?.place == place)
+        }
+    }
+
     @Test(arguments: ["Qwen2ForCausalLM", "Qwen3ForCausalLM"])
     func qwensWindowIsOfTheLayersThatAreNamed(architecture: String) throws {
         func windows(_ changes: [String: JSONValue?]) throws -> [Int?] {

@@ -10,7 +10,11 @@ import Testing
         let folder = fixtures.appendingPathComponent("gguf-blocks").path
         let packed = try Checkpoint(path: folder + "/model.gguf")
         let plain = try Checkpoint(path: folder)
-        #expect(Set(packed.elementTypes) == ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q6_K"])
+        #expect(
+            Set(packed.elementTypes) == [
+                "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+                "IQ4_NL", "IQ4_XS",
+            ])
         for tensor in TensorLayout(packed.configuration).tensors {
             let expected = try values(plain, tensor)
             #expect(try values(packed, tensor) == expected, "\(tensor.name)")
@@ -118,7 +122,11 @@ import Testing
         ("llama.context_length", .size(0), "llama.context_length"),
         ("llama.vocab_size", .size(7), "token_embd.weight"),
         ("llama.expert_count", .size(8), "llama.expert_count"),
+        ("llama.rope.scaling.factor", .number(1e-30), "llama.rope.scaling.factor"),
         ("llama.attention.scale", .number(0.1), "llama.attention.scale"),
+        ("llama.attention.sliding_window_pattern", .size(2), "llama.attention.sliding_window_pattern"),
+        ("llama.attention.causal", .flag(false), "llama.attention.causal"),
+        ("tokenizer.ggml.remove_extra_whitespaces", .flag(true), "tokenizer.ggml.remove_extra_whitespaces"),
         ("tokenizer.ggml.eos_token_id", .size(6), "tokenizer.ggml.eos_token_id"),
         ("tokenizer.ggml.bos_token_id", .number(1), "tokenizer.ggml.bos_token_id"),
     ])
@@ -126,6 +134,19 @@ import Testing
         var model = GGUFModel.small()
         model.metadata[key] = value
         #expect(try error(model)?.place == place)
+    }
+
+    @Test func metadataThatNobodyKnowsAreListed() throws {
+        let directory = try TemporaryDirectory()
+        var model = GGUFModel.small()
+        model.metadata["llama.attention.causal"] = .flag(true)
+        model.metadata["llama.expert_count"] = .size(0)
+        model.metadata["general.size_label"] = .text("1B")
+        #expect(try model.open(in: directory).notes == [])
+        model.metadata["llama.attention.shine"] = .number(2)
+        model.metadata["other.key"] = .size(0)
+        let notes = try model.open(in: directory).notes
+        #expect(notes.count == 1 && notes.first?.hasSuffix(": llama.attention.shine, other.key") == true, "\(notes)")
     }
 
     @Test(arguments: [

@@ -78,7 +78,9 @@ import Testing
         bytes[entry.bytes.lowerBound + 33] = 0x7F
         bytes[entry.bytes.lowerBound + 32] = 0xC0
         try bytes.write(to: URL(fileURLWithPath: path))
-        #expect(error(source.path, source.path + "/new")?.place == "model.layers.0.mlp.up_proj.weight, row 1")
+        let damaged = error(source.path, source.path + "/new")
+        #expect(damaged?.place == "model.layers.0.mlp.up_proj.weight" && damaged?.path == path)
+        #expect(damaged?.problem.contains("row 1") == true)
     }
 
     @Test(arguments: [

@@ -16,8 +16,7 @@ final class TemporaryDirectory: Sendable {
 
     /// Reads a JSON object in the directory.
     func json(_ name: String) throws -> [String: JSONValue] {
-        try JSONDecoder().decode(
-            [String: JSONValue].self, from: Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)")))
+        try JSONObject(file: "\(path)/\(name)").fields
     }
 
     /// Writes a JSON object into the directory.

@@ -28,6 +28,8 @@ struct DecodingTests {
             for skip in [true, false] {
                 let parts = stream(ids, tokenizer, skip: skip)
                 let whole = tokenizer.decode(ids, skipSpecialTokens: skip)
+                // A run of single bytes is wrong from its beginning once it is, which a stream learns too late.
+                if name == "llama2", whole.contains("\u{FFFD}") { continue }
                 #expect(Array(parts.joined().utf8) == Array(whole.utf8), "\(ids)")
             }
         }
@@ -57,6 +59,34 @@ struct DecodingTests {
         #expect(stream([ids[0]] + a, tokenizer) == ["", "\u{FFFD}a", ""])
         // A lone continuation byte is wrong at once.
         #expect(stream([ids[3]], tokenizer) == ["\u{FFFD}", ""])
+    }
+
+    /// What `tokenizers` gives for runs of single-byte tokens: all of a run or nothing.
+    @Test func runsOfSingleBytes() throws {
+        let tokenizer = try loadTokenizer("llama2")
+        let a = try #require(tokenizer.encode("a", addSpecialTokens: false).last)
+        let character = tokenizer.decode([a])
+        let spaced = " " + character  // as it is in the midst of a text
+        func bytes(_ bytes: UInt8...) -> [Int32] { bytes.map { 3 + Int32($0) } }
+        let wrong = "\u{FFFD}"
+        let cases: [(ids: [Int32], whole: String, streamed: String)] = [
+            (bytes(0xE2, 0x41), wrong + wrong, wrong + wrong), (bytes(0xE4, 0xB8, 0xAD), "中", "中"),
+            (bytes(0x41, 0x42), "AB", "AB"), (bytes(0xE2, 0x82), wrong + wrong, wrong + wrong),
+            (bytes(0xFF, 0x41) + [a], wrong + wrong + spaced, wrong + wrong + spaced),
+            (bytes(0xE4) + [a] + bytes(0x41), wrong + spaced + "A", wrong + spaced + "A"),
+            // A special token that is left out does not end a run, one that is shown does.
+            (bytes(0xE4, 0xB8) + [1] + bytes(0xAD), "中", "中"),
+            // The one difference: what was right when it came has been given out.
+            (bytes(0xE4, 0xB8, 0xAD, 0xFF, 0x41), wrong + wrong + wrong + wrong + wrong, "中" + wrong + wrong),
+        ]
+        for (ids, whole, streamed) in cases {
+            let ids = [a] + ids  // so that no leading space is dropped
+            #expect(tokenizer.decode(ids) == character + whole, "\(ids)")
+            #expect(stream(ids, tokenizer).joined() == character + streamed, "\(ids)")
+        }
+        let shown = [a] + bytes(0xE4, 0xB8) + [1] + bytes(0xAD)
+        #expect(tokenizer.decode(shown, skipSpecialTokens: false) == character + wrong + wrong + "<s>" + wrong)
+        #expect(stream(shown, tokenizer, skip: false).joined() == character + wrong + wrong + "<s>" + wrong)
     }
 
     @Test func leadingSpaceOfSentencePiece() throws {

@@ -98,3 +98,15 @@ func randomText(_ chance: inout Chance, length: Int = 60) -> String {
     return (0..<Int.random(in: 0...length, using: &chance)).map { _ in parts.randomElement(using: &chance) ?? "" }
         .joined()
 }
+
+/// The character that byte-level vocabularies write for each byte.
+func byteAlphabet() -> [String] {
+    var extra = 0
+    return (0..<256).map { byte in
+        if (33...126).contains(byte) || (161...172).contains(byte) || byte >= 174 {
+            return String(Unicode.Scalar(UInt8(byte)))
+        }
+        defer { extra += 1 }
+        return Unicode.Scalar(UInt32(256 + extra)).map(String.init) ?? ""
+    }
+}

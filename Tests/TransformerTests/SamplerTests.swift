@@ -5,8 +5,14 @@ import Testing
 import Transformer
 
 @Suite struct SamplerTests {
+    /// A token, or what shows in every expectation that there was none.
     private func sample(_ logits: [Float], _ parameters: SamplingParameters, step: Int = 0) -> SampledToken {
-        logits.withUnsafeBufferPointer { Sampler.sample($0, parameters: parameters, step: step) }
+        do {
+            return try logits.withUnsafeBufferPointer { try Sampler.sample($0, parameters: parameters, step: step) }
+        } catch {
+            Issue.record(error)
+            return SampledToken(token: -1, logProbability: .nan)
+        }
     }
 
     /// How often each token comes in `count` steps.
@@ -85,14 +91,18 @@ import Transformer
         SamplingParameters(temperature: 0), SamplingParameters(), SamplingParameters(topK: 2),
         SamplingParameters(topP: 0.9), SamplingParameters(minP: 0.1), SamplingParameters(temperature: 1e-30),
     ])
-    func badLogitsNeverTakePart(parameters: SamplingParameters) {
-        for step in 0..<50 {
-            #expect(sample([.nan, 1, -.infinity, .nan], parameters, step: step).token == 1)
-            #expect(sample([0, .infinity, 5], parameters, step: step).token == 1)
-            #expect((0..<3).contains(sample([.nan, .nan, .nan], parameters, step: step).token))
-            #expect((0..<2).contains(sample([-.infinity, -.infinity], parameters, step: step).token))
-            #expect(!sample([.nan, 1, .infinity], parameters, step: step).logProbability.isNaN)
+    func logitsThatAreNotFiniteAreNeverSampled(parameters: SamplingParameters) {
+        for bad in [Float.nan, .infinity, -.infinity] {
+            for row in [[bad], [bad, 1, 2], [0, bad, 5], [1, 2, bad], [bad, bad, bad]] {
+                let error = #expect(throws: StageError.self) {
+                    try row.withUnsafeBufferPointer { try Sampler.sample($0, parameters: parameters, step: 0) }
+                }
+                #expect(error?.code == .notFinite)
+            }
         }
+        // The largest differences that finite logits can have.
+        let wide = sample([-.greatestFiniteMagnitude, .greatestFiniteMagnitude, 0], parameters)
+        #expect(wide.token == 1 && wide.logProbability == 0 && wide.top.allSatisfy { $0.logProbability.isFinite })
     }
 
     @Test func aLargeVocabularyKeepsItsNucleus() {

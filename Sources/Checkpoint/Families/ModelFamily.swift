@@ -42,6 +42,8 @@ protocol FamilyRules {
     static var hasAttentionBias: Bool { get }
     /// Whether queries and keys are normed head by head.
     static var hasQueryKeyNorm: Bool { get }
+    /// Fields of config.json that this family has beside those that all have.
+    static var ownKeys: Set<String> { get }
     /// Fields of config.json that switch on biases which are not implemented.
     static var refusedBiases: [String] { get }
     /// `num_key_value_heads` where config.json leaves it out; nil: one per query head.
@@ -60,8 +62,42 @@ extension FamilyRules {
     static var ggufInterleavesHeads: Bool { false }
     static var hasAttentionBias: Bool { false }
     static var hasQueryKeyNorm: Bool { false }
+    static var ownKeys: Set<String> { Set(refusedBiases) }
     static var refusedBiases: [String] { [] }
     static var defaultKVHeadCount: Int? { nil }
     static var defaultHeadDim: Int? { nil }
-    static func slidingWindow(_ config: JSONObject, layerCount: Int) throws(CheckpointError) -> SlidingWindow? { nil }
+
+    /// No window; a file that asks for one in some layers is refused.
+    static func slidingWindow(_ config: JSONObject, layerCount: Int) throws(CheckpointError) -> SlidingWindow? {
+        let listed = try slidingLayers(config, layerCount: layerCount)
+        guard listed?.isEmpty ?? true else {
+            throw config.error("layer_types", "\(modelType) models with sliding windows are not supported")
+        }
+        return nil
+    }
+
+    /// The layers that `layer_types` gives a sliding window; nil if it is left out.
+    static func slidingLayers(_ config: JSONObject, layerCount: Int) throws(CheckpointError) -> Set<Int>? {
+        let list: [JSONValue]
+        switch config.fields["layer_types"] {
+        case nil, .null: return nil
+        case .array(let values): list = values
+        case .some(let other): throw config.error("layer_types", "expected a list, found \(other.kind)")
+        }
+        guard list.count == layerCount else {
+            throw config.error("layer_types", "\(list.count) entries for \(layerCount) layers")
+        }
+        var layers: Set<Int> = []
+        for (layer, type) in list.enumerated() {
+            switch type {
+            case .string("full_attention"): continue
+            case .string("sliding_attention"): layers.insert(layer)
+            default:
+                throw config.error(
+                    "layer_types", "unsupported: \(type.kind)",
+                    fix: "supported are full_attention and sliding_attention")
+            }
+        }
+        return layers
+    }
 }

@@ -5,8 +5,12 @@ enum Qwen2Family: FamilyRules {
     static let architecture = "Qwen2ForCausalLM"
     static let modelType = "qwen2"
     static let hasAttentionBias = true
+    static let ownKeys = windowKeys
     static let defaultKVHeadCount: Int? = 32
     static let defaultContextLength = 32_768
+
+    /// The fields that say which layers have a window, in Qwen 3 too.
+    static let windowKeys: Set<String> = ["sliding_window", "use_sliding_window", "max_window_layers"]
 
     static func slidingWindow(_ config: JSONObject, layerCount: Int) throws(CheckpointError) -> SlidingWindow? {
         try qwenSlidingWindow(config, layerCount: layerCount)
@@ -34,30 +38,5 @@ enum Qwen2Family: FamilyRules {
         guard first >= 0 else { throw config.error("max_window_layers", "\(first) is negative") }
         let layers = listed ?? Set(min(first, layerCount)..<layerCount)
         return layers.isEmpty ? nil : SlidingWindow(size: size, layers: layers)
-    }
-
-    /// The layers that `layer_types` gives a window; nil if it is left out.
-    private static func slidingLayers(_ config: JSONObject, layerCount: Int) throws(CheckpointError) -> Set<Int>? {
-        let list: [JSONValue]
-        switch config.fields["layer_types"] {
-        case nil, .null: return nil
-        case .array(let values): list = values
-        case .some(let other): throw config.error("layer_types", "expected a list, found \(other.kind)")
-        }
-        guard list.count == layerCount else {
-            throw config.error("layer_types", "\(list.count) entries for \(layerCount) layers")
-        }
-        var layers: Set<Int> = []
-        for (layer, type) in list.enumerated() {
-            switch type {
-            case .string("full_attention"): continue
-            case .string("sliding_attention"): layers.insert(layer)
-            default:
-                throw config.error(
-                    "layer_types", "unsupported: \(type.kind)",
-                    fix: "supported are full_attention and sliding_attention")
-            }
-        }
-        return layers
     }
 }

@@ -5,6 +5,7 @@ enum Qwen3Family: FamilyRules {
     static let architecture = "Qwen3ForCausalLM"
     static let modelType = "qwen3"
     static let hasQueryKeyNorm = true
+    static let ownKeys = Qwen2Family.windowKeys.union(refusedBiases)
     static let refusedBiases = ["attention_bias"]
     static let defaultKVHeadCount: Int? = 32
     static let defaultHeadDim: Int? = 128

@@ -524,6 +524,7 @@ package nonisolated struct Winnow_Wire_V1_Sample: Sendable {
 
   package var token: UInt32 = 0
 
+  /// NaN: the logits were not finite, no token was drawn, and the request cannot go on.
   package var logProbability: Float = 0
 
   package var topTokens: [UInt32] = []

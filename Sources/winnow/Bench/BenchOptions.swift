@@ -190,9 +190,10 @@ struct BenchModel {
                 hidden, segments: [Segment(cache: cache, positions: Array(positions[rows]))],
                 outputs: isLast ? [rows.count - 1] : [])
             if isLast {
-                next = try stage.logits(hidden, rows: [rows.count - 1]).withUnsafeBufferPointer {
-                    Sampler.sample($0, parameters: SamplingParameters(temperature: 0), step: 0).token
-                }
+                let logits = try stage.logits(hidden, rows: [rows.count - 1])
+                next = try Sampler.sample(
+                    logits, row: 0, parameters: SamplingParameters(temperature: 0), step: 0
+                ).token
             }
         }
         return next

@@ -2,7 +2,7 @@
 
 /// A JSON value. Strings are UTF-8 bytes, because Swift's `String` takes canonically equivalent texts for equal and
 /// vocabularies have entries that differ only in that.
-enum JSON {
+package enum JSON: Sendable {
     case null
     case boolean(Bool)
     case integer(Int)
@@ -13,7 +13,7 @@ enum JSON {
     case object([(key: [UInt8], value: JSON)])
 
     /// The last member called `key`; nil when this is no object, has none, or has `null` there.
-    subscript(key: String) -> JSON? {
+    package subscript(key: String) -> JSON? {
         guard case .object(let members) = self,
             let member = members.last(where: { $0.key.elementsEqual(key.utf8) })
         else { return nil }
@@ -21,29 +21,29 @@ enum JSON {
         return member.value
     }
 
-    var bytes: [UInt8]? {
+    package var bytes: [UInt8]? {
         guard case .string(let value) = self else { return nil }
         return value
     }
 
-    var text: String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
+    package var text: String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
 
-    var boolean: Bool? {
+    package var boolean: Bool? {
         guard case .boolean(let value) = self else { return nil }
         return value
     }
 
-    var integer: Int? {
+    package var integer: Int? {
         guard case .integer(let value) = self else { return nil }
         return value
     }
 
-    var array: [JSON]? {
+    package var array: [JSON]? {
         guard case .array(let value) = self else { return nil }
         return value
     }
 
-    var object: [(key: [UInt8], value: JSON)]? {
+    package var object: [(key: [UInt8], value: JSON)]? {
         guard case .object(let value) = self else { return nil }
         return value
     }

@@ -1,15 +1,17 @@
 // Parses JSON that nobody vouches for.
 
 /// A strict JSON parser (RFC 8259) over UTF-8 bytes, bounded in depth.
-struct JSONParser {
+package struct JSONParser {
     /// What is wrong, and where in the file.
-    struct Fault: Error {
-        var offset: Int
-        var problem: String
+    package struct Fault: Error {
+        /// In bytes from the beginning.
+        package var offset: Int
+        /// What was expected there.
+        package var problem: String
     }
 
     /// Objects and arrays may nest this deep.
-    static let deepestNesting = 128
+    package static let deepestNesting = 128
 
     private let bytes: UnsafeRawBufferPointer
     private var offset = 0
@@ -19,7 +21,7 @@ struct JSONParser {
     }
 
     /// Parses one JSON text that fills `bytes`.
-    static func parse(_ bytes: UnsafeRawBufferPointer) throws(Fault) -> JSON {
+    package static func parse(_ bytes: UnsafeRawBufferPointer) throws(Fault) -> JSON {
         guard String(validating: bytes, as: UTF8.self) != nil else {
             throw Fault(offset: 0, problem: "is not UTF-8")
         }
