@@ -46,11 +46,12 @@ let package = Package(
         .target(name: "OutsideText", dependencies: [log], swiftSettings: swift),
 
         // Floor 1.
+        .target(name: "Jinja", swiftSettings: swift),
         .target(name: "Compute", dependencies: ["COpenBLAS", "COneDNN", "CKernels"], swiftSettings: swift),
 
         // Floor 2: files to values.
         .target(name: "Checkpoint", dependencies: ["Compute", "CSodium"], swiftSettings: swift),
-        .target(name: "Tokenizer", dependencies: ["COniguruma", "Checkpoint"], swiftSettings: swift),
+        .target(name: "Tokenizer", dependencies: ["COniguruma", "Checkpoint", "Jinja"], swiftSettings: swift),
 
         // Floor 3: the model.
         .target(name: "Transformer", dependencies: ["Compute", "Checkpoint"], swiftSettings: swift),
@@ -116,6 +117,7 @@ let package = Package(
         .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels"], swiftSettings: swift),
         .testTarget(
             name: "CheckpointTests", dependencies: ["Checkpoint"], exclude: ["Fixtures"], swiftSettings: swift),
+        .testTarget(name: "JinjaTests", dependencies: ["Jinja"], exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
             name: "TokenizerTests", dependencies: ["Tokenizer", "Checkpoint"], exclude: ["Fixtures"],
             swiftSettings: swift),

@@ -82,7 +82,7 @@ extension Renderer {
             let key = try value(of: entry.key, frame)
             contents.set(try key.key(budget), try value(of: entry.value, frame), as: key)
         }
-        return .mapping(try Mapping(contents))
+        return try makeMapping(contents)
     }
 
     private func concatenation(_ parts: [Expression], _ frame: Frame) throws(TemplateError) -> Value {

@@ -156,7 +156,7 @@ struct FormatSpecification {
     func text(of value: Value, _ budget: Budget) throws(TemplateError) -> Text {
         let isFloatType = type.map { "eEfFgG%".contains($0) } ?? false
         switch value {
-        case .boolean where type == nil, .text, .none, .undefined:
+        case .text, .none, .undefined:
             guard type == nil || type == "s" else {
                 throw .type("Unknown format code '\(type ?? "s")' for object of type '\(value.typeName)'")
             }

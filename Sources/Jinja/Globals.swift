@@ -8,7 +8,12 @@ extension Renderer {
     func global(_ name: String, _ arguments: CallArguments) throws(TemplateError) -> Value {
         switch name {
         case "range": return try range(arguments)
-        case "dict": return .mapping(try Mapping(try dictionary(arguments, "dict")))
+        case "dict":
+            let contents = try dictionary(arguments, "dict")
+            guard case .mapping(let source)? = arguments.positional.first, source.owner != 0 else {
+                return try makeMapping(contents)
+            }
+            return .mapping(try Mapping(contents, owner: source.owner))
         case "namespace":
             let contents = try dictionary(arguments, "namespace")
             for key in contents.keys { try Self.checkAttribute(key.asText?.string ?? "") }

@@ -43,6 +43,9 @@ final class Renderer {
         } catch {
             var located = error
             if located.line == 0 { located.line = line }
+            // A template may put a whole message into its error.
+            let scalars = located.message.unicodeScalars
+            if scalars.count > 300 { located.message = String(scalars.prefix(300)) + "..." }
             throw located
         }
         return output.text
@@ -96,6 +99,12 @@ final class Renderer {
     func makeMacro(_ syntax: MacroSyntax, _ frame: Frame) throws(TemplateError) -> Value {
         captured.append(frame)
         return .function(try Function(.macro(syntax, frame)))
+    }
+
+    /// A mapping that the template makes. While a loop stands at something of an owner's, it is a copy of that or a
+    /// part of it, and the owner's too.
+    func makeMapping(_ contents: MappingContents) throws(TemplateError) -> Value {
+        .mapping(try Mapping(contents, owner: owner))
     }
 
     func keep(_ loop: LoopState) { if loop.lastSeen == nil { loops.append(loop) } }

@@ -44,9 +44,13 @@ extension Renderer {
 
     private func reversed(_ input: Value) throws(TemplateError) -> Value {
         if case .text(let text) = input {
-            try budget.spend(entries: text.count)
             var builder = TextBuilder(budget)
-            for character in text.characters.reversed() { try builder.append(character) }
+            var end = text.bytes.count
+            while end > 0 {
+                let start = text.scalar(before: end).start
+                try builder.append(text, start..<end)
+                end = start
+            }
             return .text(builder.text)
         }
         let items = try input.elements(budget)

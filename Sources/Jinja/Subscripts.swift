@@ -169,7 +169,7 @@ extension Renderer {
             if overflow { break }
             index = next
         }
-        try budget.spend(entries: result.count)
+        try budget.spend(1 + result.count)
         return result
     }
 
@@ -186,9 +186,10 @@ extension Renderer {
         if text.isASCII {
             for index in chosen { try builder.append(text, index..<(index + 1)) }
         } else {
-            try budget.spend(entries: count)
-            let characters = text.characters
-            for index in chosen { try builder.append(characters[index]) }
+            let starts = text.bytes.indices.filter { text.bytes[$0] & 0xC0 != 0x80 }
+            for index in chosen {
+                try builder.append(text, starts[index]..<(starts[index] + Text.width(text.bytes[starts[index]])))
+            }
         }
         return builder.text
     }

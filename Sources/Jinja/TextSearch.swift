@@ -127,10 +127,10 @@ extension Text {
         guard limit >= 0, words.count > limit else { return words.map { slice($0) } }
         if fromRight {
             let kept = words.suffix(limit)
-            let rest = slice(0..<words[words.count - limit - 1].upperBound).stripped(.left)
+            let rest = slice(0..<words[words.count - limit - 1].upperBound)
             return [rest] + kept.map { slice($0) }
         }
-        let rest = slice(words[limit].lowerBound..<bytes.count).stripped(.right)
+        let rest = slice(words[limit].lowerBound..<bytes.count)
         return words.prefix(limit).map { slice($0) } + [rest]
     }
 
