@@ -156,3 +156,15 @@ let package = Package(
         .testTarget(name: "WinnowTests", dependencies: ["winnow"], exclude: ["Fixtures"], swiftSettings: swift),
     ]
 )
+
+// Fuzzers, for scripts/fuzz.sh only: libFuzzer brings their main function. The name is the folder's in Tests/Fuzz.
+let fuzzed: [(name: String, dependencies: [Target.Dependency])] = [
+    ("Templates", ["Jinja"])
+]
+if Context.environment["WINNOW_FUZZ"] != nil {
+    package.targets += fuzzed.map { harness in
+        .executableTarget(
+            name: "Fuzz\(harness.name)", dependencies: harness.dependencies, path: "Tests/Fuzz/\(harness.name)",
+            exclude: ["corpus"], swiftSettings: swift)
+    }
+}
