@@ -46,11 +46,12 @@ let package = Package(
         .target(name: "OutsideText", dependencies: [log], swiftSettings: swift),
 
         // Floor 1.
+        .target(name: "Jinja", swiftSettings: swift),
         .target(name: "Compute", dependencies: ["COpenBLAS", "COneDNN", "CKernels"], swiftSettings: swift),
 
         // Floor 2: files to values.
         .target(name: "Checkpoint", dependencies: ["Compute", "CSodium"], swiftSettings: swift),
-        .target(name: "Tokenizer", dependencies: ["COniguruma", "Checkpoint"], swiftSettings: swift),
+        .target(name: "Tokenizer", dependencies: ["COniguruma", "Checkpoint", "Jinja"], swiftSettings: swift),
 
         // Floor 3: the model.
         .target(name: "Transformer", dependencies: ["Compute", "Checkpoint"], swiftSettings: swift),
@@ -118,6 +119,7 @@ let package = Package(
         .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels"], swiftSettings: swift),
         .testTarget(
             name: "CheckpointTests", dependencies: ["Checkpoint"], exclude: ["Fixtures"], swiftSettings: swift),
+        .testTarget(name: "JinjaTests", dependencies: ["Jinja"], exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
             name: "TokenizerTests", dependencies: ["Tokenizer", "Checkpoint"], exclude: ["Fixtures"],
             swiftSettings: swift),
@@ -156,3 +158,15 @@ let package = Package(
         .testTarget(name: "WinnowTests", dependencies: ["winnow"], exclude: ["Fixtures"], swiftSettings: swift),
     ]
 )
+
+// Fuzzers, for scripts/fuzz.sh only: libFuzzer brings their main function. The name is the folder's in Tests/Fuzz.
+let fuzzed: [(name: String, dependencies: [Target.Dependency])] = [
+    ("Templates", ["Jinja"])
+]
+if Context.environment["WINNOW_FUZZ"] != nil {
+    package.targets += fuzzed.map { harness in
+        .executableTarget(
+            name: "Fuzz\(harness.name)", dependencies: harness.dependencies, path: "Tests/Fuzz/\(harness.name)",
+            exclude: ["corpus"], swiftSettings: swift)
+    }
+}
