@@ -11,6 +11,8 @@ public struct Topology: Equatable, Sendable {
     public var speculator: String?
     /// Number formats of all processes: `auto`, `f32`, `bf16` or `int8`; nil lets each choose.
     public var dtype: String?
+    /// The most instructions that all processes use, one of ``cpuLevels``; nil: what there are.
+    public var cpuLevel: String?
     /// The process that takes requests and owns the speculator.
     public var coordinator: CoordinatorPlace
     /// The pipelines; this version runs exactly one.
@@ -42,6 +44,14 @@ public struct Topology: Equatable, Sendable {
         public var maxQueuedTokens: Int?
         /// The longest a request may take, in seconds; nil keeps the default.
         public var requestTimeout: Int?
+        /// Web pages that may use the API from a browser: their origins, or `*`.
+        public var corsOrigins: [String]
+        /// The largest request body, in bytes; nil keeps the default.
+        public var maxBodyBytes: Int?
+        /// Requests answered at a time; nil keeps the default.
+        public var maxConnections: Int?
+        /// The most of them from one address; nil keeps the default.
+        public var maxConnectionsPerAddress: Int?
         /// How long running requests may go on after the end has been asked for, in seconds; nil keeps the default.
         public var drainTime: Int?
         /// The name other hosts know its host by.
@@ -52,6 +62,8 @@ public struct Topology: Equatable, Sendable {
         public var logLevel: String?
     }
 
+    /// Levels of instructions, from the least to the most.
+    public static let cpuLevels = ["portable", "avx2", "avx512", "avx512vnni", "avx512bf16"]
     /// The levels of logs, from all to little.
     public static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
 

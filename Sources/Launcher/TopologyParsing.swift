@@ -48,7 +48,8 @@ extension Topology {
     public init(yaml: String, path: String, fileExists: (String) -> Bool) throws(TopologyError) {
         let root = try Self.compose(yaml, path: path)
         let top = try root.mapping(allowed: [
-            "name", "model", "speculator", "dtype", "coordinator", "pipelines", "speculation", "hosts", "environment",
+            "name", "model", "speculator", "dtype", "cpu_level", "coordinator", "pipelines", "speculation", "hosts",
+            "environment",
         ])
         let folder = (path as NSString).deletingLastPathComponent
         func modelDirectory(_ entry: TopologyNode) throws(TopologyError) -> String {
@@ -82,6 +83,7 @@ extension Topology {
             self.name = (self.model as NSString).lastPathComponent
         }
         dtype = try top["dtype"]?.choice("number format", ["auto", "f32", "bf16", "int8"])
+        cpuLevel = try top["cpu_level"]?.choice("CPU level", Self.cpuLevels)
         let hosts = try HostTable(top["hosts"])
         coordinator = try CoordinatorPlace(top["coordinator"], hosts: hosts)
         guard let list = top["pipelines"] else {

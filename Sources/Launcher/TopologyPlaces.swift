@@ -41,7 +41,8 @@ extension Topology.CoordinatorPlace {
         let map =
             try entry?.mapping(allowed: [
                 "host", "http", "listen", "advertise", "allow_plaintext", "threads", "cpus", "kv_tokens",
-                "micro_batch_tokens", "max_requests", "max_queued_tokens", "request_timeout", "drain_time", "log_level",
+                "micro_batch_tokens", "max_requests", "max_queued_tokens", "request_timeout", "cors_origin",
+                "max_body_bytes", "max_connections", "max_connections_per_address", "drain_time", "log_level",
             ]) ?? [:]
         host = try hosts.local(map["host"])
         if let node = map["http"] {
@@ -60,6 +61,10 @@ extension Topology.CoordinatorPlace {
         maxRequests = try map["max_requests"]?.integer(1...1_000_000)
         maxQueuedTokens = try map["max_queued_tokens"]?.integer(1...Int(Int32.max))
         requestTimeout = try map["request_timeout"]?.integer(1...86_400)
+        corsOrigins = try map["cors_origin"]?.origins() ?? []
+        maxBodyBytes = try map["max_body_bytes"]?.integer(1024...1 << 30)
+        maxConnections = try map["max_connections"]?.integer(1...1_000_000)
+        maxConnectionsPerAddress = try map["max_connections_per_address"]?.integer(1...1_000_000)
         drainTime = try map["drain_time"]?.integer(Topology.drainTimes)
         advertise = try map["advertise"]?.advertisedHost()
         allowPlaintext = try map["allow_plaintext"]?.boolean() ?? false
@@ -148,6 +153,21 @@ extension TopologyNode {
             throw self.error("must be an endpoint, found \(error)", fix: "Write for example `tcp://127.0.0.1:*`.")
         }
         return text
+    }
+
+    /// One origin of web pages or a list of them; the coordinator looks at them more closely.
+    fileprivate func origins() throws(TopologyError) -> [String] {
+        var origins: [String] = []
+        for entry in isSequence ? try sequence(limit: 256) : [self] {
+            let text = try entry.text()
+            guard ["*", "null"].contains(text) || text.contains("://") && !text.hasPrefix("-") else {
+                throw entry.error(
+                    "must be the origin of web pages, found `\(text)`",
+                    fix: "Write scheme and host, for example `https://app.example.com`.")
+            }
+            origins.append(text)
+        }
+        return origins
     }
 
     /// A name or address that other hosts can connect to.

@@ -31,6 +31,7 @@ struct LaunchCommand: AsyncParsableCommand {
               model: models/needle-main-2m     main model, Hugging Face layout
               speculator: models/needle-speculator-0.4m
               dtype: auto                      number formats of all processes: auto, f32, bf16, int8
+              cpu_level: avx2                  compute as a lesser CPU would: portable, avx2, avx512, avx512vnni, avx512bf16
               coordinator:
                 host: localhost                this version starts processes on this machine only
                 http: 127.0.0.1:8080           where clients connect; port 0 takes any free one
@@ -43,6 +44,10 @@ struct LaunchCommand: AsyncParsableCommand {
                 max_requests: 256              requests served at a time; more get 429
                 max_queued_tokens: 1048576     prompt tokens that wait for their first token; more get 429
                 request_timeout: 600           the longest a request may take, seconds
+                cors_origin: ["https://a.example"]  web pages that may use the API; "*": every page
+                max_body_bytes: 16777216       the largest request body; a larger one gets 413
+                max_connections: 1024          requests answered at a time; more get 503
+                max_connections_per_address: 768
                 drain_time: 10                 for running requests at the end, seconds
                 log_level: info                trace, debug, info, notice, warning, error, critical
                 advertise: NAME                what other hosts call this one
@@ -129,7 +134,10 @@ struct LaunchCommand: AsyncParsableCommand {
             Console.note("winnow launch: \(error)")
             throw ExitCode(65)
         }
-        if let cpuLevel { topology.environment[CPULevel.variable] = cpuLevel.rawValue }
+        if let cpuLevel {
+            topology.cpuLevel = nil
+            topology.environment[CPULevel.variable] = cpuLevel.rawValue
+        }
         let plan = LaunchPlan(
             topology: topology, executable: try program(), http: http, drainTime: drainTime,
             availableCPUs: HostCPUs.available())

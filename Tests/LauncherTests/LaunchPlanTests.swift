@@ -74,8 +74,10 @@ struct LaunchPlanTests {
                 """
                 model: main
                 speculator: small
+                cpu_level: avx2
                 coordinator:
-                  {max_requests: 3, max_queued_tokens: 4, request_timeout: 5, drain_time: 6, advertise: a,
+                  {cors_origin: "*", max_body_bytes: 2048, max_connections: 7, max_connections_per_address: 8,
+                   max_requests: 3, max_queued_tokens: 4, request_timeout: 5, drain_time: 6, advertise: a,
                    allow_plaintext: true, log_level: debug}
                 speculation: {chunk: 64, stride: 16, pool: 5}
                 pipelines: [{stages: 1, advertise: b, allow_plaintext: true, log_level: error}]
@@ -85,11 +87,13 @@ struct LaunchPlanTests {
         }
         for words in [
             "--max-requests 3", "--max-queued-tokens 4", "--request-timeout 5", "--drain-time 6", "--advertise a",
-            "--allow-plaintext", "--log-level debug", "--chunk 64", "--stride 16", "--pool 5",
+            "--allow-plaintext", "--log-level debug", "--cors-origin * --max-body-bytes 2048",
+            "--max-connections 7", "--max-connections-per-address 8", "--cpu-level avx2", "--chunk 64", "--stride 16",
+            "--pool 5",
         ] {
             #expect(has(plan.coordinator, words), "\(words)")
         }
-        for words in ["--advertise b", "--allow-plaintext", "--log-level error"] {
+        for words in ["--cpu-level avx2", "--advertise b", "--allow-plaintext", "--log-level error"] {
             #expect(has(plan.workers[0], words), "\(words)")
         }
         #expect(plan.drainTime == .seconds(6))

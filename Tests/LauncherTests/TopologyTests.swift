@@ -43,10 +43,12 @@ struct TopologyTests {
             name: needle
             model: /models/main
             speculator: ../small
+            cpu_level: avx2
             coordinator:
               {host: here, http: "[::1]:0", listen: "tcp://127.0.0.1:5700", threads: 2, cpus: 0-1, advertise: a,
                allow_plaintext: true, kv_tokens: 9, micro_batch_tokens: 8, max_requests: 7, max_queued_tokens: 6,
-               request_timeout: 5, drain_time: 4, log_level: debug}
+               request_timeout: 5, cors_origin: ["https://a.example", "null"], max_body_bytes: 2048, max_connections: 3,
+               max_connections_per_address: 2, drain_time: 4, log_level: debug}
             speculation:
               {keep_rate: 0.25, selection: grid, look_ahead: 4, chunk: 64, stride: 16, pool: 5, tail: 0, threshold: 100}
             pipelines:
@@ -77,6 +79,11 @@ struct TopologyTests {
         #expect(coordinator.maxRequests == 7)
         #expect(coordinator.maxQueuedTokens == 6)
         #expect(coordinator.requestTimeout == 5)
+        #expect(coordinator.corsOrigins == ["https://a.example", "null"])
+        #expect(coordinator.maxBodyBytes == 2048)
+        #expect(coordinator.maxConnections == 3)
+        #expect(coordinator.maxConnectionsPerAddress == 2)
+        #expect(topology.cpuLevel == "avx2")
         #expect(coordinator.drainTime == 4)
         #expect(coordinator.logLevel == "debug")
         #expect(topology.speculation.keepRate == 0.25)
@@ -187,6 +194,13 @@ struct TopologyTests {
         Mistake(
             yaml: "model: m\nspeculator: s\nspeculation: {selection: best}\n" + tail, line: 3,
             key: "speculation.selection", says: "no selection `best`"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  cors_origin: [\"*\", \"--stages\"]\n" + tail, line: 3,
+            key: "coordinator.cors_origin[1]", says: "must be the origin of web pages"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  max_body_bytes: 1\n" + tail, line: 3, key: "coordinator.max_body_bytes",
+            says: "from 1024 to 1073741824"),
+        Mistake(yaml: "model: m\ncpu_level: avx1\n" + tail, line: 2, key: "cpu_level", says: "no CPU level `avx1`"),
         Mistake(yaml: "model: m\ndtype: fp8\n" + tail, line: 2, key: "dtype", says: "no number format `fp8`"),
         Mistake(
             yaml: "model: m\ncoordinator:\n  max_requests: 0\n" + tail, line: 3, key: "coordinator.max_requests",
