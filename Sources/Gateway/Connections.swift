@@ -1,12 +1,12 @@
 // The open connections of a gateway, each with its channel.
 
 import Glibc
-import Logging
+package import Logging
 import NIOCore
 import Synchronization
 
 /// Counts connections and closes the one that has to make room for another.
-final class Connections: Sendable {
+package final class Connections: Sendable {
     private struct State {
         var table: ConnectionTable
         var channels: [Int: any Channel] = [:]
@@ -19,7 +19,7 @@ final class Connections: Sendable {
     private let state: Mutex<State>
     private let logger: Logger
 
-    init(limits: ConnectionTable.Limits, logger: Logger) {
+    package init(limits: ConnectionTable.Limits, logger: Logger) {
         state = Mutex(State(table: ConnectionTable(limits: limits)))
         self.logger = logger
     }

@@ -1,8 +1,8 @@
 // What stands between a socket and the endpoints.
 
 import HummingbirdCore
-import Logging
-import NIOCore
+package import Logging
+package import NIOCore
 import NIOHTTP1
 
 /// Hummingbird's HTTP/1.1 channel with this gateway's rules around its parser.
@@ -25,17 +25,25 @@ struct GatewayChannel: ServerChildChannel {
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
         http.setup(channel: channel, logger: logger).flatMapThrowing { value in
-            try addHandlers(to: channel.pipeline.syncOperations, logger: logger)
+            try ConnectionRules.add(
+                to: channel.pipeline.syncOperations, limits: limits, connections: connections, logger: logger)
             return value
         }
     }
 
-    func addHandlers(to pipeline: ChannelPipeline.SynchronousOperations, logger: Logger) throws {
+    func handle(value: HTTP1Channel.Value, logger: Logger) async { await http.handle(value: value, logger: logger) }
+}
+
+/// The gateway's own rules on one connection's HTTP.
+package enum ConnectionRules {
+    /// Puts them around the parser of a pipeline. Call it on the channel's event loop.
+    package static func add(
+        to pipeline: ChannelPipeline.SynchronousOperations, limits: GatewayLimits, connections: Connections,
+        logger: Logger
+    ) throws {
         let parser = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
         let connection = ConnectionHandler(limits: limits, connections: connections, logger: logger)
         try pipeline.addHandler(connection, position: .after(parser))
         try pipeline.addHandler(IntakeHandler(connection), position: .first)
     }
-
-    func handle(value: HTTP1Channel.Value, logger: Logger) async { await http.handle(value: value, logger: logger) }
 }

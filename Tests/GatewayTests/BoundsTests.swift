@@ -73,18 +73,9 @@ struct BoundsTests {
         }
         _ = await started.first()
         // The thread is taken: two pieces of work wait, and a third finds no room.
-        let done = Mutex(0)
+        let done = Count()
         await withTaskGroup(of: Int?.self) { group in
-            for _ in 0..<3 {
-                group.addTask {
-                    await threads.run {
-                        done.withLock {
-                            $0 += 1
-                            return $0
-                        }
-                    }
-                }
-            }
+            for _ in 0..<3 { group.addTask { await threads.run { done.next() } } }
             #expect(await group.next() == .some(nil))
             for _ in 0..<3 { gate.signal() }
             #expect(Set([await group.next(), await group.next()].compactMap { $0 ?? nil }) == [1, 2])
@@ -164,4 +155,11 @@ struct BoundsTests {
             {}
         }
     }
+}
+
+/// Counts up.
+private final class Count: Sendable {
+    private let value = Atomic(0)
+
+    func next() -> Int { value.add(1, ordering: .relaxed).newValue }
 }
