@@ -142,6 +142,9 @@ struct GenerateCommand: AsyncParsableCommand {
     private func makeRequest(_ text: String, _ local: LocalModel) throws -> GenerationRequest {
         guard !text.isEmpty else { throw Console.failure(.badData, "the prompt is empty") }
         let tokens = local.tokenizer.encode(text)
+        guard !tokens.isEmpty else {
+            throw Console.failure(.badData, "nothing of the prompt has a token in the model's vocabulary")
+        }
         let context = local.configuration.contextLength
         guard tokens.count + maxTokens <= context else {
             throw Console.failure(
