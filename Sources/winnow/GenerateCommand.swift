@@ -4,6 +4,7 @@ import Compute
 import Coordinator
 import Foundation
 import Launcher
+import OutsideText
 import Speculation
 import Synchronization
 import Tokenizer
@@ -96,7 +97,7 @@ struct GenerateCommand: AsyncParsableCommand {
         } catch {
             throw Console.failure(.badData, "\(error)")
         }
-        for note in local.notes { Console.note("winnow: \(note)") }
+        for note in local.notes { Console.note("winnow: \(note.shown(upTo: 2000))") }
         if let problem = compute.dtype.precision.kernelProblem {
             Console.note("winnow: slow matrix products: \(problem)")
         }
