@@ -161,7 +161,7 @@ let package = Package(
 
 // Fuzzers, for scripts/fuzz.sh only: libFuzzer brings their main function. The name is the folder's in Tests/Fuzz.
 let fuzzed: [(name: String, dependencies: [Target.Dependency])] = [
-    ("Templates", ["Jinja"])
+    ("Templates", ["Jinja"]), ("Tokenizers", ["Tokenizer"]), ("Weights", ["Checkpoint"]),
 ]
 if Context.environment["WINNOW_FUZZ"] != nil {
     package.targets += fuzzed.map { harness in

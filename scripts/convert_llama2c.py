@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Convert a llama2.c checkpoint (.bin) and its SentencePiece model to a Hugging Face model directory.
 
-    pip install numpy safetensors sentencepiece
+    pip install numpy safetensors sentencepiece protobuf
     scripts/convert_llama2c.py stories260K.bin tok512.model OUT_DIRECTORY
 
 Writes config.json, generation_config.json, model.safetensors (float32), tokenizer.json and tokenizer_config.json, in
-the form `transformers` writes for Llama 2: SentencePiece BPE with byte fallback. Needs no network.
+the form `transformers` writes for Llama 2: SentencePiece BPE with byte fallback. What the model's own normalizer does to
+white space is written down, too: a model that drops needless spaces gets a tokenizer that does. Needs no network.
 
 llama2.c rotates neighbouring pairs of a head (2i, 2i+1), Hugging Face rotates halves (i, i + headDim/2). The rows of the
 query and key projections are therefore reordered within each head, so that both give the same attention scores.
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from safetensors.numpy import save_file
 
 HEADER = struct.Struct("<7i")
@@ -89,6 +91,25 @@ def halves(weight, heads):
     return weight.reshape(heads, rows // heads // 2, 2, columns).transpose(0, 2, 1, 3).reshape(rows, columns)
 
 
+def normalizer(path):
+    """What the SentencePiece model does to a text first, in the words of tokenizer.json."""
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(Path(path).read_bytes())
+    spec = proto.normalizer_spec
+    if proto.trainer_spec.model_type != proto.trainer_spec.BPE:
+        raise SystemExit(f"{path}: not a BPE model")
+    if spec.precompiled_charsmap or not (spec.add_dummy_prefix and spec.escape_whitespaces):
+        raise SystemExit(f"{path}: a normalizer ({spec.name}) that is not supported: only white space may be changed")
+    steps = []
+    if spec.remove_extra_whitespaces:
+        # Spaces at both ends go, and of several only one stays.
+        for pattern, content in ((r"\A +| +\z", ""), (" {2,}", " ")):
+            steps.append({"type": "Replace", "pattern": {"Regex": pattern}, "content": content})
+    steps.append({"type": "Prepend", "prepend": SPACE})
+    steps.append({"type": "Replace", "pattern": {"String": " "}, "content": SPACE})
+    return {"type": "Sequence", "normalizers": steps}
+
+
 def tokenizer(path, vocabulary_size):
     """tokenizer.json of a SentencePiece BPE model, as `transformers` converts Llama 2's, and the special tokens' text."""
     model = sentencepiece.SentencePieceProcessor(model_file=str(path))
@@ -122,13 +143,7 @@ def tokenizer(path, vocabulary_size):
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "normalizer": {
-            "type": "Sequence",
-            "normalizers": [
-                {"type": "Prepend", "prepend": SPACE},
-                {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
-            ],
-        },
+        "normalizer": normalizer(path),
         "pre_tokenizer": None,
         "post_processor": {
             "type": "TemplateProcessing",

@@ -26,9 +26,11 @@ extension Checkpoint {
         let unused = tensors.keys.filter { !known.contains($0) && !$0.hasSuffix(".rotary_emb.inv_freq") }.sorted()
         guard let first = unused.first else { return [] }
         let most = 8
-        let names = unused.prefix(most).joined(separator: ", ") + (unused.count > most ? " and so on" : "")
+        let names =
+            unused.prefix(most).map { String($0.unicodeScalars.prefix(120)) }.joined(separator: ", ")
+            + (unused.count > most ? " and so on" : "")
         return unused.count == 1
-            ? ["the tensor \(first) is not used by \(shape.family.rawValue) models"]
+            ? ["the tensor \(String(first.unicodeScalars.prefix(120))) is not used by \(shape.family.rawValue) models"]
             : ["\(unused.count) tensors are not used by \(shape.family.rawValue) models: \(names)"]
     }
 }

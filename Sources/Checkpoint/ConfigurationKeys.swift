@@ -91,7 +91,10 @@ enum ConfigurationKeys {
     static func unknownNote(_ keys: [String], in place: String, _ family: ModelFamily) -> String? {
         guard !keys.isEmpty else { return nil }
         let most = 16
-        let names = keys.sorted().prefix(most).map { $0.count > 64 ? $0.prefix(64) + "..." : $0 }
+        let names = keys.sorted().prefix(most).map { key in
+            // Scalars, not characters: one character may be megabytes of marks.
+            key.unicodeScalars.count > 64 ? String(key.unicodeScalars.prefix(64)) + "..." : key
+        }
         return "\(place) has keys that are not known for \(family.rawValue) models and not honoured: "
             + names.joined(separator: ", ") + (keys.count > most ? " and \(keys.count - most) more" : "")
     }

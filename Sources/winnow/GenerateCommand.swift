@@ -4,6 +4,7 @@ import Compute
 import Coordinator
 import Foundation
 import Launcher
+import OutsideText
 import Speculation
 import Synchronization
 import Tokenizer
@@ -96,7 +97,7 @@ struct GenerateCommand: AsyncParsableCommand {
         } catch {
             throw Console.failure(.badData, "\(error)")
         }
-        for note in local.notes { Console.note("winnow: \(note)") }
+        for note in local.notes { Console.note("winnow: \(note.shown(upTo: 2000))") }
         if let problem = compute.dtype.precision.kernelProblem {
             Console.note("winnow: slow matrix products: \(problem)")
         }
@@ -142,6 +143,9 @@ struct GenerateCommand: AsyncParsableCommand {
     private func makeRequest(_ text: String, _ local: LocalModel) throws -> GenerationRequest {
         guard !text.isEmpty else { throw Console.failure(.badData, "the prompt is empty") }
         let tokens = local.tokenizer.encode(text)
+        guard !tokens.isEmpty else {
+            throw Console.failure(.badData, "nothing of the prompt has a token in the model's vocabulary")
+        }
         let context = local.configuration.contextLength
         guard tokens.count + maxTokens <= context else {
             throw Console.failure(

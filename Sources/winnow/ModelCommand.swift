@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import Checkpoint
 import Foundation
+import OutsideText
 
 /// `winnow model`: what a model is, and models of random weights.
 struct ModelCommand: AsyncParsableCommand {
@@ -37,7 +38,7 @@ struct ModelCommand: AsyncParsableCommand {
             do {
                 report = try ModelReport(path: path)
             } catch {
-                throw Console.failure(.badData, "\(error)")
+                throw Console.failure(.badData, "\(error)".shown(upTo: 1000))
             }
             Console.say(json ? try report.json() : report.text())
         }

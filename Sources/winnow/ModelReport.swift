@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import OutsideText
 import Tokenizer
 import Transformer
 
@@ -140,7 +141,7 @@ struct ModelReport: Encodable {
             ("tokenizer", tokenizer.text),
             ("begin, end", "\(bosToken.map(String.init) ?? "none"), \(eosTokens.isEmpty ? "none" : "\(eosTokens)")"),
             ("synthetic", synthetic ? "yes: random weights, its text means nothing" : "no"),
-            ("fingerprint", fingerprint ?? ""), ("note", notes.joined(separator: "; ")),
+            ("fingerprint", fingerprint ?? ""), ("note", notes.joined(separator: "; ").shown(upTo: 4000)),
             (
                 "this host",
                 ["\(hostKernels), \(hostCPULevel)", Precision.automatic.kernelProblem].compactMap(\.self)

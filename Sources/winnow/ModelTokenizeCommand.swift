@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import OutsideText
 import Tokenizer
 
 /// `winnow model tokenize`: a model's tokenizer by hand.
@@ -49,7 +50,7 @@ struct ModelTokenizeCommand: AsyncParsableCommand {
         do {
             tokenizer = try Tokenizer(modelPath: path)
         } catch {
-            throw Console.failure(.badData, "\(error)")
+            throw Console.failure(.badData, "\(error)".shown(upTo: 1000))
         }
         let text = try readInput()
         let ids =
@@ -61,7 +62,7 @@ struct ModelTokenizeCommand: AsyncParsableCommand {
         } else if pieces {
             for id in ids { Console.say("\(id)\t\(Self.piece(id, tokenizer))") }
         } else if decode {
-            FileHandle.standardOutput.write(Data(tokenizer.decode(ids, skipSpecialTokens: noSpecial).utf8))
+            Console.write(tokenizer.decode(ids, skipSpecialTokens: noSpecial))
         } else {
             Console.say(ids.map(String.init).joined(separator: " "))
         }
@@ -90,8 +91,7 @@ struct ModelTokenizeCommand: AsyncParsableCommand {
             guard let id = Int32(word), id >= 0, Int(id) < tokenizer.vocabularySize else {
                 throw Console.failure(
                     .badData,
-                    "expected token ids from 0 to \(tokenizer.vocabularySize - 1), found "
-                        + String(word.unicodeScalars.prefix(40).map(Character.init)).debugDescription)
+                    "expected token ids from 0 to \(tokenizer.vocabularySize - 1), found \"\(word.shown)\"")
             }
             return id
         }

@@ -49,6 +49,24 @@ struct EncodingTests {
         #expect(time < .seconds(10))
     }
 
+    /// Unbroken runs of one kind of character, as pasted dumps have them: linear time, and the text comes back.
+    @Test(
+        arguments: lossless,
+        ["Z", "a", " ", "\n", "7", "\u{6F22}", "#", "e\u{301}", "\u{1F9D1}\u{200D}\u{1F4BB}", "\0", "\u{FFFD}"])
+    func longRunsComeBack(name: String, unit: String) throws {
+        let tokenizer = try loadTokenizer(name)
+        func time(_ bytes: Int) -> Duration {
+            let text = String(repeating: unit, count: bytes / unit.utf8.count)
+            var ids: [Int32] = []
+            let time = ContinuousClock().measure { ids = tokenizer.encode(text, addSpecialTokens: false) }
+            #expect(Array(tokenizer.decode(ids).utf8) == Array(text.utf8))
+            return time
+        }
+        // Eight times the text; twice the share for the machine's other work.
+        let short = time(32_768)
+        #expect(time(262_144) < short * 16 + .seconds(2))
+    }
+
     @Test func threadsShareATokenizer() async throws {
         let tokenizer = try loadTokenizer("llama3")
         var chance = Chance(state: 11)
