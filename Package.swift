@@ -90,6 +90,7 @@ let package = Package(
         .target(
             name: "LoadGenerator",
             dependencies: [
+                "OutsideText",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

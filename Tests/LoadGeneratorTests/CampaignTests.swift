@@ -128,7 +128,7 @@ struct CampaignTests {
         let (one, _) = try await campaign(plan) { _, index in
             Answer.whole(after: (1...2).contains(index) ? .milliseconds(2200) : .zero)
         }
-        #expect(!one[0].runs.isEmpty && one[0].finding.highest == 50)
+        #expect(!one[0].runs.isEmpty && one[0].finding.passed == 50)
         let (all, _) = try await campaign(plan) { _, index in
             Answer.whole(after: .milliseconds(index == 0 ? 0 : 2200))
         }
@@ -143,7 +143,8 @@ struct CampaignTests {
             levels: [try ServiceLevel(parsing: "ttft:p99:15s")], timeout: .seconds(20), drainLimit: .seconds(20),
             maximumLateness: .seconds(20))
         let (modes, _) = try await campaign(plan) { _, _ in Answer.whole() }
-        #expect(modes[0].finding.highest == 80 && modes[0].finding.lowestBroken == nil)
+        #expect(modes[0].finding.passed == 80 && modes[0].finding.lowestBroken == nil)
+        #expect(modes[0].finding.highest == nil)
         #expect(modes[0].finding.verdict == .inconclusive)
         #expect(modes[0].runs.map(\.judgement.verdict) == [.inconclusive, .inconclusive])
     }
@@ -157,7 +158,16 @@ struct CampaignTests {
             budget: .seconds(2), maximumLateness: .seconds(20))
         let (modes, _) = try await campaign(plan) { _, _ in Answer.whole() }
         #expect(!modes[0].runs.isEmpty && modes[0].runs.count < 10)
-        #expect(modes[0].finding.verdict == .inconclusive && modes[0].finding.highest != nil)
+        #expect(modes[0].finding.verdict == .inconclusive && modes[0].finding.highest == nil)
+        #expect(modes[0].finding.passed != nil)
+        // What is shown is a run at a rate that passed, not the one that was cut.
+        let mode = ModeSummary(modes[0], kind: .search)
+        #expect(mode.maxQps == nil && mode.passedQps == modes[0].finding.passed)
+        let shown = try #require(mode.headlineRun)
+        #expect(shown.offeredRate == mode.passedQps && shown.ending == .complete)
+        let measurement = Measurement(settings: Self.settings(.search, plan), results: modes)
+        let text = SummaryText(usesColor: false).text(of: measurement)
+        #expect(text.contains("no maximal QPS (") && text.contains("passed unproved"), "\(text)")
     }
 
     @Test("a run that is too long for the time given can still break a promise, and leaves time for the others")
@@ -195,6 +205,15 @@ struct CampaignTests {
             timeout: .seconds(20), drainLimit: .seconds(20), maximumLateness: .seconds(20))
         let (modes, _) = try await campaign(plan) { _, _ in Answer.json(500, "") }
         #expect(modes[0].finding.verdict == .missed && modes[0].finding.highest == nil && modes[0].runs.isEmpty)
+        #expect(modes[0].unanswered?.contains("500") == true)
+        let single = CampaignPlan(
+            way: .single(rate: 100), shape: .timed(.constant, .milliseconds(50)), timeout: .seconds(20),
+            drainLimit: .seconds(20), maximumLateness: .seconds(20))
+        let (refused, _) = try await campaign(single) { _, _ in Answer.json(503, "") }
+        #expect(refused[0].unanswered?.contains("503") == true)
+        #expect(refused[0].runs[0].judgement.verdict == .missed)
+        let (answered, _) = try await campaign(single) { _, _ in Answer.whole() }
+        #expect(answered[0].unanswered == nil && answered[0].runs[0].judgement.verdict == .measured)
         let address = try await TestServer.run(Answer.nothing) { $0.address }
         let error = await #expect(throws: LoadGeneratorError.self) {
             try await OpenAIClient.withClient(address: address, connectionLimit: 10) { client in

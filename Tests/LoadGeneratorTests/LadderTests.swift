@@ -40,4 +40,19 @@ struct LadderTests {
         #expect(climb.finding.highest == 0.125 && climb.finding.lowestBroken == 0.25)
         #expect(climb.finding.verdict == .valid)
     }
+
+    @Test("a rate that passed without proof is no maximum")
+    func unproved() throws {
+        var climb = LadderClimb(try LadderRates(parsing: "1,2,4"), seed: 1)
+        climb.record(.holds, [])
+        #expect(climb.finding.highest == nil && climb.finding.passed == 1 && climb.finding.deciding == [0])
+        climb.record(.holds, [])
+        climb.record(.broken, [])
+        let finding = climb.finding
+        #expect(finding.verdict == .inconclusive && finding.highest == nil && finding.passed == 2)
+        #expect(finding.lowestBroken == 4 && finding.deciding == [1])
+        var low = LadderClimb(try LadderRates(parsing: "1,2"), seed: 1)
+        low.record(.broken, [])
+        #expect(low.finding.deciding == [0] && low.finding.passed == nil)
+    }
 }

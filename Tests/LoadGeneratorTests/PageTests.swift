@@ -36,7 +36,7 @@ struct PageTests {
             title: "Report of \(name)", facts: [PageFact(label: "target", value: "http://example.test/\(name)")],
             objectives: [
                 PageObjective(metric: "ttft", percentile: 99, boundMilliseconds: 2000),
-                PageObjective(metric: "e2e", percentile: 95, boundMilliseconds: 9000),
+                PageObjective(metric: "e2e", percentile: 97, boundMilliseconds: 9000),
             ],
             modes: ["dense", name].map { mode in
                 PageMode(
@@ -72,7 +72,7 @@ struct PageTests {
         #expect(counts["table"] == 3)
         for part in [
             "maximal QPS", ">VALID<", ">MISSED<", "2.5\u{D7}", "(at least 2)", "bound 2 s", "dense: 2/s",
-            "TTFT p99 against offered rate", "E2E p99 against offered rate", "The promise is for p95",
+            "TTFT p99 against offered rate", "E2E p99 against offered rate", "The promise is for p97",
             "Distribution of TTFT",
             "time since start (s)", "in flight", "keep 0.1 limits the rate", "busy share of the run (%)",
             "Accuracy against offered rate", "Maximal QPS against accuracy", "http status", "To repeat it",
@@ -107,13 +107,42 @@ struct PageTests {
 
     @Test("every verdict is a word and a colour of its own")
     func verdicts() throws {
-        let words = ["VALID", "MISSED", "INCONCLUSIVE", "INVALID", "INTERRUPTED", "<odd>"]
+        let words = ["VALID", "MISSED", "INCONCLUSIVE", "INVALID", "INTERRUPTED", "MEASURED", "<odd>"]
         let modes = words.map { PageMode(name: "m", verdict: $0, runs: [run(1, verdict: $0)]) }
         let html = ReportPage(PageContent(modes: modes)).html()
         _ = try elements(html)
         for word in words { #expect(html.contains(">\(PageText.escaped(word))</span>")) }
         #expect(html.contains("passed (VALID)") && html.contains("failed (MISSED)"))
         #expect(html.contains("requests/s offered"))
+    }
+
+    @Test("lines join what counts, once for each rate")
+    func lines() throws {
+        // At 3/s the generator was late; at 4/s there are two runs.
+        var runs = [
+            run(1), run(2), run(3, verdict: "INVALID"), run(4), run(4, verdict: "MISSED"),
+            run(5, verdict: "INTERRUPTED"),
+        ]
+        for index in runs.indices { runs[index].latencies["ttft"]?.p99 = Double(100 * (index + 1)) }
+        runs[3].requests = 10
+        let html = ReportPage(PageContent(modes: [PageMode(name: "m", runs: runs)])).html()
+        _ = try elements(html)
+        let solid = try #require(html.firstMatch(of: /<polyline class="solid" points="([^"]*)"/)?.output.1)
+        #expect(solid.split(separator: " ").count == 3)
+        let median = try #require(html.firstMatch(of: /<polyline class="median" points="([^"]*)"/)?.output.1)
+        #expect(median.split(separator: " ").count == 3)
+        // The runs that do not count are still to be seen.
+        #expect(html.contains("not counted (INVALID, INTERRUPTED)"))
+    }
+
+    @Test("steps of several seconds show means")
+    func steps() {
+        var long = run(3)
+        long.timeline = (0..<600).map { PageTick(second: $0 * 2, offered: 3, completed: 3, inFlight: Double($0 % 2)) }
+        let html = ReportPage(PageContent(modes: [PageMode(name: "m", runs: [long])])).html()
+        #expect(html.contains("offered 3/s, completed 3/s"))
+        #expect(html.contains("0.5 in flight on average") || html.contains("0.6 in flight on average"))
+        #expect(html.contains("Means over steps of"))
     }
 
     @Test("nothing measured is a page as well")

@@ -108,9 +108,75 @@ struct ScheduleTests {
 
     @Test(
         "arrivals that are none are refused",
-        arguments: ["", "normal", "gamma", "gamma:0", "gamma:x", "ramp:1", "ramp:1-2", "ramp:-1-3", "poisson:2"])
+        arguments: [
+            "", "normal", "gamma", "gamma:0", "gamma:x", "ramp:1", "ramp:1-2", "ramp:-1-3", "poisson:2",
+            "ramp:0.5--1.5", "ramp:-0.5-1.5", "ramp:x-0.5-1.5", "ramp:0.5-x-1.5", "ramp:nan-2", "ramp:inf-0",
+            "ramp:0.5-1.5-", "ramp:", "gamma:nan", "gamma:inf", "gamma:",
+        ])
     func badNames(text: String) {
         #expect(throws: LoadGeneratorError.self) { _ = try ArrivalProcess(parsing: text) }
+    }
+
+    @Test(
+        "ramps whose mean is a hair beside 1 are evened out, whatever the end",
+        arguments: [
+            "ramp:1.995-0", "ramp:2-0", "ramp:0-2", "ramp:0-1.995", "ramp:0.67-1.33", "ramp:1-1.009", "ramp:2.005-0",
+        ])
+    func crookedRamps(text: String) throws {
+        let process = try ArrivalProcess(parsing: text)
+        let timed = try ArrivalSchedule(process, rate: 1000, duration: .seconds(10), seed: 3)
+        let counted = try ArrivalSchedule(process, rate: 1000, count: 10_000, seed: 3)
+        #expect(abs(timed.offsets.count - 10_000) < 500 && counted.offsets.count == 10_000)
+        for schedule in [timed, counted] {
+            #expect(schedule.offsets == schedule.offsets.sorted())
+            #expect(schedule.offsets.allSatisfy { $0 >= .zero && $0 <= .seconds(10) })
+        }
+    }
+
+    @Test("any text in the manner of arrivals is refused or drawn, at any rate")
+    func fuzz() throws {
+        var random = SplitMix64(seed: 11)
+        let words = ["poisson", "constant", "gamma", "ramp", "trace", ""]
+        let numbers = [
+            "0", "1", "2", "1.995", "0.005", "1e-320", "1e308", "-0", "0.01", "1000", "nan", "inf", "0x1p-1", "-1", "x",
+            "",
+            "1.9999999999999999", "2.0000000000000004",
+        ]
+        let rates = [1e-300, .leastNonzeroMagnitude, 1e-9, 0.3, 7, 50_000]
+        var drawn = 0
+        for _ in 0..<4000 {
+            var text = words.randomElement(using: &random) ?? ""
+            for _ in 0..<Int.random(in: 0...3, using: &random) {
+                text +=
+                    ([":", "-", ","].randomElement(using: &random) ?? "")
+                    + (numbers.randomElement(using: &random) ?? "")
+            }
+            guard let process = try? ArrivalProcess(parsing: text) else { continue }
+            let rate = rates.randomElement(using: &random) ?? 1
+            let span = Duration.milliseconds(Int.random(in: 1...40, using: &random))
+            let timed = try? ArrivalSchedule(process, rate: rate, duration: span, seed: random.next())
+            let counted = try? ArrivalSchedule(process, rate: rate, count: 9, seed: random.next())
+            for schedule in [timed, counted].compactMap(\.self) {
+                drawn += 1
+                #expect(schedule.offsets == schedule.offsets.sorted() && schedule.span > .zero, "\(text) at \(rate)")
+                #expect(schedule.offsets.first.map { $0 >= .zero } ?? true, "\(text) at \(rate)")
+            }
+            #expect(timed?.offsets.last.map { $0 < span } ?? true, "\(text) at \(rate)")
+        }
+        #expect(drawn > 500)
+    }
+
+    @Test(
+        "processes that no text could make are refused as well",
+        arguments: [
+            ArrivalProcess.gamma(shape: -1), .gamma(shape: .nan), .ramp(from: .nan, to: 1), .ramp(from: -1, to: 3),
+            .ramp(from: 0, to: 0), .ramp(from: .infinity, to: 0),
+        ])
+    func badProcesses(process: ArrivalProcess) {
+        #expect(throws: LoadGeneratorError.self) { _ = try ArrivalSchedule(process, rate: 1, count: 3, seed: 1) }
+        #expect(throws: LoadGeneratorError.self) {
+            _ = try ArrivalSchedule(process, rate: 1, duration: .seconds(3), seed: 1)
+        }
     }
 
     @Test("the same seed draws the same times, another seed others, a longer window the same beginning")

@@ -86,7 +86,7 @@ struct SearchTests {
         let late = search(server: 500, generator: 50).finding
         #expect(late.verdict == .invalid && late.highest.map { $0 <= 50 } == true && late.lowestBroken == nil)
         let short = search(server: 63, isProvable: false).finding
-        #expect(short.verdict == .inconclusive && short.highest != nil)
+        #expect(short.verdict == .inconclusive && short.highest == nil && short.passed.map { $0 <= 63 } == true)
         #expect(search(server: 5, generator: 0).finding.verdict == .invalid)
     }
 
@@ -111,6 +111,37 @@ struct SearchTests {
         #expect(confirmations == 4 && above == 1)
         let broken = try #require(finding.lowestBroken)
         #expect(broken > 63 && broken < 63 * 1.06)
+    }
+
+    @Test("a search that is cut short names no rate but what it has proved, and the runs that tell")
+    func cutShort() {
+        // Cut after each number of runs, and once more by the run that was under way.
+        let whole = search(server: 63)
+        for count in 0...whole.steps.count {
+            var search = MaximalRateSearch(.init(start: 10, ceiling: 1000, confirmations: 2, seed: 1))
+            var rates: [Double] = []
+            while let step = search.next, rates.count < count {
+                rates.append(step.rate)
+                let holds = step.rate <= 63
+                search.record(holds ? .proved : .broken, [Evidence(.p99, samples: 1000, misses: holds ? 0 : 500)])
+            }
+            if search.next != nil { search.record(.ended) }
+            let confirmations = whole.steps.prefix(count).indices.filter { whole.steps[$0].purpose == .confirm }
+            let finding = search.finding
+            #expect(finding.deciding.allSatisfy { $0 < count })
+            if confirmations.count < 2 {
+                #expect(finding.highest == nil)
+                #expect(finding.deciding.count == min(count, 1))
+            } else {
+                #expect(finding.highest == whole.finding.highest)
+                #expect(finding.deciding == Array(confirmations.prefix(2)))
+            }
+            // The runs that decide are all at one rate: that which was proved, or the last that passed.
+            let deciding = Set(finding.deciding.map { rates[$0] })
+            #expect(deciding.count == min(count, 1))
+            if let rate = finding.highest ?? finding.passed { #expect(deciding == [rate]) }
+            if let broken = finding.lowestBroken { #expect(rates.contains(broken) && broken > 63) }
+        }
     }
 
     @Test("a busy moment of the generator is tried again, not taken for its limit")

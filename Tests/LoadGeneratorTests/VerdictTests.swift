@@ -144,8 +144,48 @@ struct VerdictTests {
             let two = try judge(clean.dropLast(2) + [148, 149].map { record($0, outcome) })
             #expect(two.verdict == .missed)
         }
-        #expect(try judge([record(0, ttft: .seconds(2))], levels: []).verdict == .valid)
+    }
+
+    @Test("VALID is for kept promises: a run without any is MEASURED, and MISSED where requests fail")
+    func noPromise() throws {
+        let refused = Outcome.failed(.refused, detail: "status 503")
+        #expect(try judge([record(0, ttft: .seconds(2))], levels: []).verdict == .measured)
         #expect(try judge([], levels: []).verdict == .inconclusive)
+        let none = try judge((0..<10).map { record($0, refused) }, levels: [])
+        #expect(none.verdict == .missed && none.reasons == ["none of 10 requests was answered"])
+        let one = try judge([record(0)] + (1..<6632).map { record($0, refused) }, levels: [])
+        #expect(one.verdict == .missed && one.reasons == ["6631 of 6632 requests failed"] && !one.isPassing)
+        // 1 in 100 is forgiven, two are not.
+        for failures in 1...2 {
+            let run = try judge((0..<100).map { record($0, $0 < failures ? refused : .completed) }, levels: [])
+            #expect(run.verdict == (failures == 1 ? .measured : .missed))
+        }
+    }
+
+    @Test("a promise that applies to no request is neither kept nor broken")
+    func notApplicable() throws {
+        let single = (0..<500).map { index in
+            RequestRecord(
+                index: index, scheduled: .seconds(index), sent: .seconds(index), firstToken: .seconds(index),
+                end: .seconds(index), tokens: 1, outcome: .completed)
+        }
+        let run = try judge(single, levels: ["tpot:p99:1s"])
+        #expect(run.verdict == .inconclusive && run.objectives[0].samples == 0)
+        #expect(run.reasons.first?.contains("all at once") == true)
+    }
+
+    @Test("a promise is held against several runs as against one")
+    func pooled() throws {
+        let objective = Objective(metric: .ttft, percentile: .p99, bound: .seconds(1))
+        let halves = [(0..<300), (300..<662)].map { range in
+            RunResult(
+                records: range.map { record($0, ttft: .milliseconds($0 == 400 ? 1500 : 900)) }, ending: .complete,
+                planned: range.count, span: .seconds(range.count))
+        }
+        let together = ObjectiveResult(objective, halves)
+        #expect(together.samples == 662 && together.misses == 1 && together.confidence >= 0.99)
+        #expect(together.observed == .milliseconds(900))
+        #expect(halves.allSatisfy { ObjectiveResult(objective, [$0]).confidence < 0.99 })
     }
 
     @Test("several promises hold together, and goodput counts requests that keep all")
@@ -185,6 +225,10 @@ struct VerdictTests {
         }
         #expect(Judgement(paper: run(4)).verdict == .valid)
         #expect(Judgement(paper: run(5)).verdict == .missed)
+        // Fewer requests than the rule forgives, and none of them answered.
+        let few = (0..<3).map { record($0, .failed(.timeout, detail: "")) }
+        let dead = RunResult(records: few, ending: .complete, planned: 3, span: .seconds(3))
+        #expect(Judgement(paper: dead).verdict == .missed)
         #expect(
             PaperRule.regimes([(.seconds(1), true), (.seconds(1.2), true), (.seconds(4), true), (nil, false)])
                 == [.constant, .constant, .rising, .timeout])

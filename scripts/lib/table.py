@@ -41,7 +41,7 @@ class Ladder:
         # ttft:p99:BOUNDms, as the report writes it.
         self.bound = float(report["slo"][0].split(":")[2].removesuffix("ms"))
         # What the true rate is at least and under; a climb that no broken promise ended has no ceiling.
-        self.floor = mode["max_qps"]
+        self.floor = mode["max_qps"] or mode["passed_qps"]
         broken = [rung["offered_rate"] for rung in mode["runs"] if rung["verdict"] == "MISSED"]
         self.ceiling = min(broken, default=None)
         # One after the other, where no rate could be tried in the time given.

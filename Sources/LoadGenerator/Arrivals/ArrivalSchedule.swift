@@ -2,60 +2,6 @@
 
 import Foundation
 
-/// How the arrivals of an open loop are distributed over time.
-public enum ArrivalProcess: Sendable, Equatable {
-    /// Independent exponential gaps: many users who do not know of each other.
-    case poisson
-    /// Equal gaps.
-    case constant
-    /// Independent gamma-distributed gaps of this shape: below 1 they come in bursts, 1 is Poisson, above 1 they even out.
-    case gamma(shape: Double)
-    /// A Poisson process whose rate goes linearly from the one share of the mean rate to the other, over the window.
-    case ramp(from: Double, to: Double)
-    /// The times of a recorded trace.
-    case trace(String)
-
-    /// Reads `poisson`, `constant`, `gamma:SHAPE` or `ramp` (from nothing to twice the rate) or `ramp:FROM-TO` (shares
-    /// of the rate).
-    ///
-    /// - Throws: a usage error that lists the names, or the fix.
-    public init(parsing text: String) throws(LoadGeneratorError) {
-        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        switch (parts.first ?? "", parts.count) {
-        case ("poisson", 1): self = .poisson
-        case ("constant", 1): self = .constant
-        case ("gamma", 2):
-            guard let shape = Double(parts[1]), shape >= 0.01, shape <= 1000 else {
-                throw LoadGeneratorError(.usage, "'\(text)'", "a gamma shape is 0.01 to 1000, such as gamma:0.5")
-            }
-            self = .gamma(shape: shape)
-        case ("ramp", 1): self = .ramp(from: 0, to: 2)
-        case ("ramp", 2):
-            let ends = parts[1].split(separator: "-").compactMap { Double($0) }
-            guard ends.count == 2, ends.allSatisfy({ $0.isFinite && $0 >= 0 }), abs(ends[0] + ends[1] - 2) < 0.01 else {
-                throw LoadGeneratorError(
-                    .usage, "'\(text)'",
-                    "a ramp is FROM-TO in shares of the rate, whose mean is 1, such as ramp:0.5-1.5")
-            }
-            self = .ramp(from: ends[0], to: ends[1])
-        default:
-            throw LoadGeneratorError(
-                .usage, "'\(text)'", "not a kind of arrivals: write poisson, constant, gamma:SHAPE or ramp:FROM-TO")
-        }
-    }
-
-    /// As it is written on the command line.
-    public var name: String {
-        switch self {
-        case .poisson: "poisson"
-        case .constant: "constant"
-        case .gamma(let shape): "gamma:\(shape)"
-        case .ramp(let from, let to): "ramp:\(from)-\(to)"
-        case .trace(let name): "trace:\(name)"
-        }
-    }
-}
-
 /// The absolute times, counted from the start of the measured window, at which requests are due.
 ///
 /// It is a pure function of process, rate, length and seed, and nothing that happens during the run moves it:
@@ -86,6 +32,7 @@ public struct ArrivalSchedule: Sendable, Equatable {
     public init(
         _ process: ArrivalProcess, rate: Double, duration: Duration, seed: UInt64
     ) throws(LoadGeneratorError) {
+        try process.check()
         try Self.check(rate: rate, expected: rate * duration.seconds)
         guard duration > .zero else {
             throw LoadGeneratorError(.usage, "duration", "\(duration) is not more than 0 s")
@@ -104,6 +51,7 @@ public struct ArrivalSchedule: Sendable, Equatable {
     /// their window ends with the last of them.
     /// - Throws: a usage error for a rate that is not finite and positive, or a count outside 1...``maximumCount``.
     public init(_ process: ArrivalProcess, rate: Double, count: Int, seed: UInt64) throws(LoadGeneratorError) {
+        try process.check()
         try Self.check(rate: rate, expected: Double(count))
         guard count > 0 else {
             throw LoadGeneratorError(.usage, "request count", "\(count) is not at least 1")
@@ -117,14 +65,13 @@ public struct ArrivalSchedule: Sendable, Equatable {
             span = max(span, offsets.last?.seconds ?? 0)
         case .poisson, .ramp:
             var generator = SplitMix64(seed: seed)
-            let ramp = Ramp(process, rate: rate, span: span)
+            let ramp = Ramp(process, span: span)
             offsets = (0..<count).map { _ in
-                .nanoseconds(Int64((ramp.time(ofShare: generator.unit()) * 1e9).rounded()))
+                Self.instant(ramp.time(ofShare: generator.unit()))
             }.sorted()
         }
         self.init(
-            process: process, rate: rate, seed: seed, span: .nanoseconds(Int64((span * 1e9).rounded())),
-            offsets: offsets)
+            process: process, rate: rate, seed: seed, span: Self.instant(span), offsets: offsets)
     }
 
     /// Recorded times.
@@ -167,6 +114,11 @@ public struct ArrivalSchedule: Sendable, Equatable {
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
+    /// Seconds as a time in whole nanoseconds, at most some 285 years: a gap may be longer than can be counted.
+    fileprivate static func instant(_ seconds: Double) -> Duration {
+        .nanoseconds(Int64(min(seconds * 1e9, 9e18).rounded()))
+    }
+
     private static func check(rate: Double, expected: Double) throws(LoadGeneratorError) {
         guard rate.isFinite, rate > 0, rate <= maximumRate else {
             throw LoadGeneratorError(
@@ -192,7 +144,7 @@ private struct Arrivals {
     init(_ process: ArrivalProcess, rate: Double, span: Double, seed: UInt64) {
         self.process = process
         self.rate = rate
-        ramp = Ramp(process, rate: rate, span: span)
+        ramp = Ramp(process, span: span)
         generator = SplitMix64(seed: seed)
     }
 
@@ -202,7 +154,7 @@ private struct Arrivals {
         case .constant, .trace:
             // A product, not a running sum: no rounding error piles up over a long run.
             defer { index += 1 }
-            return .nanoseconds(Int64((Double(index) / rate * 1e9).rounded()))
+            return ArrivalSchedule.instant(Double(index) / rate)
         case .poisson:
             elapsed += -log(generator.unit())
         case .gamma(let shape):
@@ -211,51 +163,8 @@ private struct Arrivals {
             elapsed += -log(generator.unit())
             let share = elapsed / (rate * ramp.span)
             guard share < 1 else { return nil }
-            return .nanoseconds(Int64((ramp.time(ofShare: share) * 1e9).rounded()))
+            return ArrivalSchedule.instant(ramp.time(ofShare: share))
         }
-        return .nanoseconds(Int64(min(elapsed / rate * 1e9, 9e18).rounded()))
-    }
-}
-
-/// Where in a window a share of its arrivals has come.
-private struct Ramp {
-    /// The window, in seconds.
-    let span: Double
-    private let first: Double
-    private let slope: Double
-
-    init(_ process: ArrivalProcess, rate: Double, span: Double) {
-        self.span = span
-        if case .ramp(let from, let to) = process {
-            (first, slope) = (from, (to - from) / 2)
-        } else {
-            (first, slope) = (1, 0)
-        }
-    }
-
-    /// Solves `first * x + slope * x^2 = share` for the part x of the window, and gives seconds.
-    func time(ofShare share: Double) -> Double {
-        guard slope != 0 else { return share * span }
-        let root = (first * first + 4 * slope * share).squareRoot()
-        // The form without cancellation, also for a ramp that falls to nothing.
-        return 2 * share / (first + root) * span
-    }
-}
-
-extension SplitMix64 {
-    /// A gamma-distributed number of this shape and scale 1 (Marsaglia and Tsang, "A simple method for generating gamma
-    /// variables", 2000; shapes below 1 by their boost).
-    mutating func gamma(shape: Double) -> Double {
-        guard shape >= 1 else { return gamma(shape: shape + 1) * pow(unit(), 1 / shape) }
-        let depth = shape - 1.0 / 3
-        let scale = 1 / (9 * depth).squareRoot()
-        while true {
-            // Box and Muller's normal.
-            let normal = (-2 * log(unit())).squareRoot() * cos(2 * .pi * unit())
-            let base = 1 + scale * normal
-            guard base > 0 else { continue }
-            let cube = base * base * base
-            if log(unit()) < normal * normal / 2 + depth - depth * cube + depth * log(cube) { return depth * cube }
-        }
+        return ArrivalSchedule.instant(elapsed / rate)
     }
 }

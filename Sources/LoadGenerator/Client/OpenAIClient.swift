@@ -4,39 +4,13 @@ import AsyncHTTPClient
 import Foundation
 import NIOCore
 import NIOHTTP1
-import NIOSSL
-
-/// Whose certificates are taken for `https` addresses.
-public struct ServerTrust: Sendable, Equatable {
-    private let caFile: String?
-    private let isInsecure: Bool
-
-    /// - Parameters:
-    ///   - caFile: a PEM file with certificates to trust beside the system's.
-    ///   - isInsecure: takes any certificate.
-    public init(caFile: String? = nil, isInsecure: Bool = false) {
-        self.caFile = caFile
-        self.isInsecure = isInsecure
-    }
-
-    fileprivate func configuration() throws(LoadGeneratorError) -> TLSConfiguration {
-        var configuration = TLSConfiguration.makeClientConfiguration()
-        if isInsecure { configuration.certificateVerification = .none }
-        guard let caFile else { return configuration }
-        do {
-            configuration.additionalTrustRoots = [.certificates(try NIOSSLCertificate.fromPEMFile(caFile))]
-        } catch {
-            throw LoadGeneratorError(.usage, caFile, "not a PEM file with certificates")
-        }
-        return configuration
-    }
-}
+import OutsideText
 
 /// An OpenAI-compatible server, over HTTP/1.1 with a connection per open stream.
 public struct OpenAIClient: LoadTarget {
     /// The server's address without a trailing slash or `/v1`.
     public let address: String
-    fileprivate let client: HTTPClient
+    private let client: HTTPClient
     private let apiKey: String?
 
     /// Bodies of error responses and model lists are read up to this many bytes.
@@ -114,6 +88,18 @@ public struct OpenAIClient: LoadTarget {
         return model.id
     }
 
+    /// Asks for anything at all: whatever the server answers, it is there.
+    ///
+    /// - Throws: an unreachable error when there is no connection.
+    public func checkConnection(timeout: Duration = .seconds(10)) async throws(LoadGeneratorError) {
+        do {
+            let deadline = NIODeadline.now() + .nanoseconds(Int64(timeout.seconds * 1e9))
+            _ = try await client.execute(head(of: address + "/v1/models", method: .GET), deadline: deadline)
+        } catch {
+            throw LoadGeneratorError(.unreachable, address, ConnectionProblem.text(of: error))
+        }
+    }
+
     /// Sends a request and reads the event stream of its answer. See ``LoadTarget``.
     public func send(
         _ request: PreparedRequest, timeout: Duration,
@@ -143,7 +129,7 @@ public struct OpenAIClient: LoadTarget {
         }
     }
 
-    fileprivate func head(of url: String, method: HTTPMethod) -> HTTPClientRequest {
+    func head(of url: String, method: HTTPMethod) -> HTTPClientRequest {
         var request = HTTPClientRequest(url: url)
         request.method = method
         if let apiKey { request.headers.add(name: "Authorization", value: "Bearer \(apiKey)") }
@@ -155,6 +141,7 @@ public struct OpenAIClient: LoadTarget {
     ) async -> Response {
         var stream = CompletionStream()
         var failure: (kind: FailureKind, detail: String)?
+        var retryAfter: Duration?
         do {
             var message = head(of: address + request.endpoint, method: .POST)
             message.headers.add(name: "Content-Type", value: "application/json")
@@ -164,6 +151,9 @@ public struct OpenAIClient: LoadTarget {
             if response.status == .ok {
                 failure = await Self.read(response.body, into: &stream, onFirstToken: onFirstToken)
             } else {
+                retryAfter = RetryAfter.delay(
+                    seconds: response.headers.first(name: "Retry-After"),
+                    milliseconds: response.headers.first(name: "Retry-After-Ms"))
                 let body = try? await response.body.collect(upTo: Self.bodyLimit)
                 failure = Self.refusal(status: response.status.code, body: body ?? ByteBuffer())
             }
@@ -178,7 +168,8 @@ public struct OpenAIClient: LoadTarget {
         }
         return Response(
             outcome: outcome, firstToken: stream.firstToken, end: stream.end ?? .now, tokens: stream.tokens,
-            text: stream.text, promptTokens: stream.promptTokens, report: stream.report)
+            firstTokens: stream.firstTokens, text: stream.text, promptTokens: stream.promptTokens,
+            report: stream.report, retryAfter: retryAfter)
     }
 
     /// Reads to `[DONE]` and on to the end of the body, so that the connection can be used again.
@@ -210,7 +201,8 @@ public struct OpenAIClient: LoadTarget {
             var error: Detail
         }
         let problem = try? JSONDecoder().decode(Problem.self, from: Data(body.readableBytesView))
-        let text = problem?.error.message ?? String(decoding: body.readableBytesView.prefix(120), as: UTF8.self)
+        let said = problem?.error.message ?? String(decoding: body.readableBytesView.prefix(400), as: UTF8.self)
+        let text = said.shown(upTo: 200)
         let detail = text.isEmpty ? "status \(status)" : "status \(status): \(text)"
         return ([429, 503, 529].contains(status) ? .refused : .httpError, detail)
     }
@@ -236,50 +228,10 @@ extension OpenAIClient {
     }
 
     /// One small request outside of any measurement.
-    fileprivate func exchange(
+    func exchange(
         _ request: HTTPClientRequest, within timeout: TimeAmount = .seconds(30)
     ) async throws -> (status: UInt, body: ByteBuffer) {
         let response = try await client.execute(request, deadline: .now() + timeout)
         return (response.status.code, try await response.body.collect(upTo: 64 << 20))
-    }
-}
-
-/// Counts tokens by asking the server.
-struct ServerTokenCounter: TokenCounter {
-    /// The endpoints servers have for it.
-    enum Dialect: CaseIterable {
-        /// `POST /tokenize` of vLLM, and of winnow.
-        case tokenize
-        /// `POST /extras/tokenize/count` of llama-cpp-python.
-        case extras
-    }
-
-    let client: OpenAIClient
-    let model: String
-    let dialect: Dialect
-
-    func count(_ text: String) async throws(LoadGeneratorError) -> Int {
-        struct Answer: Decodable { var count: Int }
-        let (path, fields): (String, [String: JSONValue]) =
-            switch dialect {
-            case .tokenize: ("/tokenize", ["model": .string(model), "prompt": .string(text)])
-            case .extras: ("/extras/tokenize/count", ["model": .string(model), "input": .string(text)])
-            }
-        var request = client.head(of: client.address + path, method: .POST)
-        request.headers.add(name: "Content-Type", value: "application/json")
-        let status: UInt
-        let body: ByteBuffer
-        do {
-            request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(JSONValue.object(fields))))
-            (status, body) = try await client.exchange(request)
-        } catch {
-            throw LoadGeneratorError(.unreachable, client.address + path, ConnectionProblem.text(of: error))
-        }
-        guard status == 200, let answer = try? JSONDecoder().decode(Answer.self, from: Data(body.readableBytesView)),
-            answer.count >= 0
-        else {
-            throw LoadGeneratorError(.unreachable, client.address + path, "answers with no count (status \(status))")
-        }
-        return answer.count
     }
 }

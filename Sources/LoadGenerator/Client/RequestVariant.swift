@@ -61,14 +61,16 @@ public struct RequestTemplate: Sendable, Equatable {
     private let model: String
     private let maxTokens: Int?
     private let extraBody: [String: JSONValue]
+    private let continuousUsage: Bool
 
     /// - Parameters:
     ///   - model: the model id to ask for.
     ///   - maxTokens: tokens to generate at most, before what a prompt says; nil leaves it to the prompt.
     ///   - extraBody: fields laid over every body.
+    ///   - continuousUsage: asks for the count of tokens in every chunk, which not every server takes.
     /// - Throws: a usage error for a token count below 1, or an extra field that belongs to the load generator.
     public init(
-        model: String, maxTokens: Int? = nil, extraBody: [String: JSONValue] = [:]
+        model: String, maxTokens: Int? = nil, extraBody: [String: JSONValue] = [:], continuousUsage: Bool = false
     ) throws(LoadGeneratorError) {
         if let maxTokens, maxTokens < 1 {
             throw LoadGeneratorError(.usage, "max tokens", "\(maxTokens) is not at least 1")
@@ -79,6 +81,7 @@ public struct RequestTemplate: Sendable, Equatable {
         self.model = model
         self.maxTokens = maxTokens
         self.extraBody = extraBody
+        self.continuousUsage = continuousUsage
     }
 
     /// The request for one prompt in one mode. Greedy sampling unless the extra fields say otherwise.
@@ -88,7 +91,10 @@ public struct RequestTemplate: Sendable, Equatable {
             "max_tokens": .integer(Int64(maxTokens ?? prompt.maxTokens ?? Self.defaultMaxTokens)),
             "temperature": .integer(0),
             "stream": .bool(true),
-            "stream_options": .object(["include_usage": .bool(true)]),
+            "stream_options": .object(
+                continuousUsage
+                    ? ["include_usage": .bool(true), "continuous_usage_stats": .bool(true)]
+                    : ["include_usage": .bool(true)]),
         ]
         let endpoint: String
         switch prompt.content {

@@ -88,6 +88,8 @@ struct LatencyPlot {
         }
         if !hasNoMaximum { sentences.append("A vertical line marks the maximal QPS of its mode.") }
         if percentile != 50 { sentences.append("The dashed lines are medians.") }
+        let hasOthers = modes.contains { $0.runs.contains { !PageVerdict($0.verdict).counts } }
+        if hasOthers { sentences.append("Lines leave out runs that do not count.") }
         return sentences.joined(separator: " ")
     }
 
@@ -118,7 +120,7 @@ struct LatencyPlot {
     ) {
         plot.add("<g class=\"\(Plot.series(series))\">")
         // A point beyond the edge has no place to draw a line to.
-        for part in points.split(whereSeparator: { $0.milliseconds == nil }) {
+        for part in Self.joined(points).split(whereSeparator: { $0.milliseconds == nil }) {
             plot.line(styleClass, part.map { (plot.x($0.run.offeredRate), height($0, in: plot)) })
         }
         for point in points {
@@ -136,6 +138,18 @@ struct LatencyPlot {
             plot.add(mark.drawing(x: x, y: y, tooltip: tooltip(point, mode, isMain: isMain)))
         }
         plot.add("</g>")
+    }
+
+    /// The points a line goes through: those that say something of the server, one for each rate. Of several runs at a
+    /// rate the one with the most requests stands for it, of equals the last.
+    private static func joined(_ points: [Point]) -> [Point] {
+        points.filter { PageVerdict($0.run.verdict).counts }.reduce(into: []) { line, point in
+            guard let last = line.last, last.run.offeredRate == point.run.offeredRate else {
+                line.append(point)
+                return
+            }
+            if point.run.requests >= last.run.requests { line[line.count - 1] = point }
+        }
     }
 
     private func tooltip(_ point: Point, _ mode: String, isMain: Bool) -> String {

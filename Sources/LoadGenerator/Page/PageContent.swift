@@ -92,14 +92,18 @@ public struct PageComparison: Sendable, Equatable {
 public struct PageMode: Sendable, Equatable {
     /// As the legend prints it, such as `dense` or `keep 0.1`.
     public var name: String
-    /// `VALID`, `MISSED`, `INCONCLUSIVE`, `INVALID` or `INTERRUPTED`.
+    /// `VALID`, `MISSED`, `INCONCLUSIVE`, `INVALID`, `INTERRUPTED` or `MEASURED`.
     public var verdict: String
     /// The verdict in a sentence.
     public var verdictReason: String
-    /// The highest rate that kept the promises, in requests/s; nil when none did or none was searched for.
+    /// The highest rate that is proved to keep the promises, in requests/s; nil when none is or none was searched for.
     public var maximalRate: Double?
+    /// The highest rate that kept the promises as measured, in requests/s.
+    public var passedRate: Double?
     /// The lowest rate above it that failed, in requests/s; nil when none did.
     public var maximalRateHigh: Double?
+    /// How the promises stood in the runs that decided, a sentence each.
+    public var promises: [String]
     /// The median TTFT without load, in milliseconds.
     public var unloadedTTFTMilliseconds: Double?
     /// The runs in the order they were made.
@@ -110,13 +114,16 @@ public struct PageMode: Sendable, Equatable {
     /// Makes a mode.
     public init(
         name: String, verdict: String = "INCONCLUSIVE", verdictReason: String = "", maximalRate: Double? = nil,
-        maximalRateHigh: Double? = nil, unloadedTTFTMilliseconds: Double? = nil, runs: [PageRun] = [],
+        passedRate: Double? = nil, maximalRateHigh: Double? = nil, promises: [String] = [],
+        unloadedTTFTMilliseconds: Double? = nil, runs: [PageRun] = [],
         focus: Int? = nil
     ) {
         self.name = name
         self.verdict = verdict
         self.verdictReason = verdictReason
         self.maximalRate = maximalRate
+        self.passedRate = passedRate
+        self.promises = promises
         self.maximalRateHigh = maximalRateHigh
         self.unloadedTTFTMilliseconds = unloadedTTFTMilliseconds
         self.runs = runs

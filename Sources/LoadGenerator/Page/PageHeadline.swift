@@ -29,7 +29,10 @@ struct PageHeadline {
             details.append(
                 PageText.finite(mode.maximalRateHigh).map { "The lowest rate that failed: \(PageText.rate($0))." }
                     ?? "No higher rate failed.")
+        } else if let passed = PageText.finite(mode.passedRate) {
+            details.append("\(PageText.rate(passed)) passed, unproved.")
         }
+        details += mode.promises
         if let unloaded = PageText.finite(mode.unloadedTTFTMilliseconds) {
             details.append("TTFT without load: \(PageText.latency(unloaded)).")
         }
@@ -46,6 +49,7 @@ struct PageHeadline {
     /// The number to remember, and what it is.
     private func figure(_ mode: PageMode) -> (number: String, meaning: String) {
         if let rate = PageText.finite(mode.maximalRate) { return (PageText.number(rate), "maximal QPS") }
+        if PageText.finite(mode.passedRate) != nil { return (PageText.absent, "no rate proved") }
         guard let only = mode.runs.first else { return (PageText.absent, "no run") }
         if mode.runs.count == 1 { return (PageText.number(only.offeredRate), "requests/s offered") }
         return (PageText.absent, "no rate passed")

@@ -8,7 +8,7 @@ public struct PageRun: Sendable, Equatable {
     public var achievedRate: Double
     /// Why it was made: `bracket`, `bisect`, `confirm`, `rung` or `run`.
     public var purpose: String
-    /// `VALID`, `MISSED`, `INCONCLUSIVE`, `INVALID` or `INTERRUPTED`.
+    /// `VALID`, `MISSED`, `INCONCLUSIVE`, `INVALID`, `INTERRUPTED` or `MEASURED`.
     public var verdict: String
     /// The verdict in a sentence.
     public var verdictReason: String
@@ -16,6 +16,8 @@ public struct PageRun: Sendable, Equatable {
     public var requests: Int
     /// Those with a whole answer.
     public var completed: Int
+    /// Tokens of the whole answers, per second.
+    public var outputTokensPerSecond: Double?
     /// Those without, by what went wrong.
     public var failedByKind: [String: Int]
     /// By metric: `ttft`, `tpot` and `e2e`.
@@ -43,7 +45,8 @@ public struct PageRun: Sendable, Equatable {
     /// Makes a run.
     public init(
         offeredRate: Double, achievedRate: Double = 0, purpose: String = "run", verdict: String = "INCONCLUSIVE",
-        verdictReason: String = "", requests: Int = 0, completed: Int = 0, failedByKind: [String: Int] = [:],
+        verdictReason: String = "", requests: Int = 0, completed: Int = 0,
+        outputTokensPerSecond: Double? = nil, failedByKind: [String: Int] = [:],
         latencies: [String: PageLatency] = [:], missShares: [Double?] = [], accuracy: Double? = nil,
         judged: Int = 0, keepRate: Double? = nil, ttftQuantiles: [Double] = [], ttftFailures: Double = 0,
         timeline: [PageTick] = [], stages: [PageStage] = [], bottleneck: String? = nil
@@ -55,6 +58,7 @@ public struct PageRun: Sendable, Equatable {
         self.verdictReason = verdictReason
         self.requests = requests
         self.completed = completed
+        self.outputTokensPerSecond = outputTokensPerSecond
         self.failedByKind = failedByKind
         self.latencies = latencies
         self.missShares = missShares
@@ -78,6 +82,8 @@ public struct PageLatency: Sendable, Equatable {
     public var p50: Double?
     /// 90 of 100 requests are no slower.
     public var p90: Double?
+    /// 95 of 100 requests are no slower.
+    public var p95: Double?
     /// 99 of 100 requests are no slower.
     public var p99: Double?
     /// The slowest request.
@@ -91,11 +97,13 @@ public struct PageLatency: Sendable, Equatable {
 
     /// Makes percentiles.
     public init(
-        p50: Double? = nil, p90: Double? = nil, p99: Double? = nil, max: Double? = nil, mean: Double? = nil,
+        p50: Double? = nil, p90: Double? = nil, p95: Double? = nil, p99: Double? = nil, max: Double? = nil,
+        mean: Double? = nil,
         p99Interval: PageInterval? = nil, others: [PagePercentile] = []
     ) {
         self.p50 = p50
         self.p90 = p90
+        self.p95 = p95
         self.p99 = p99
         self.max = max
         self.mean = mean
@@ -111,6 +119,7 @@ public struct PageLatency: Sendable, Equatable {
         switch percentile {
         case 50: PagePercentile(percentile, milliseconds: p50)
         case 90: PagePercentile(percentile, milliseconds: p90)
+        case 95: PagePercentile(percentile, milliseconds: p95)
         case 99: PagePercentile(percentile, milliseconds: p99)
         default: others.first { abs($0.percentile - percentile) < 1e-6 }
         }
@@ -153,7 +162,7 @@ public struct PageTick: Sendable, Equatable {
     public var offered: Double
     /// Requests completed in this second.
     public var completed: Double
-    /// Open requests at its end.
+    /// Requests that were open, on average over this second.
     public var inFlight: Double
     /// Requests failed in this second.
     public var failed: Double

@@ -40,6 +40,7 @@ package enum PageStyle {
         (styleClass: "valid", ink: "#ffffff", background: "#00684c"),
         (styleClass: "missed", ink: "#ffffff", background: "#b3261e"),
         (styleClass: "inconclusive", ink: "#1b1f24", background: "#f0c04a"),
+        (styleClass: "measured", ink: "#ffffff", background: "#0b5cad"),
         (styleClass: "void", ink: "#ffffff", background: "#57606a"),
     ]
 
@@ -131,7 +132,9 @@ package enum PageStyle {
         dl{display:grid;grid-template-columns:minmax(7em,max-content) 1fr;gap:2px 16px;margin:0;font-size:.95rem}
         dt{color:var(--muted)}
         dd{margin:0}
-        @media(max-width:600px){main{padding:12px 8px 32px}.card,figure{padding:10px}}
+        @media screen and (max-width:1000px){td:last-child:not(.number){min-width:52em}}
+        @media(max-width:600px){main{padding:12px 8px 32px}.card,figure{padding:10px}
+        td:first-child{min-width:5em}th,td{padding:3px 6px}}
         @media print{:root{font-size:11px}body{background:none;font-size:1rem}main{max-width:none;padding:0}
         figure,.card,dl,tr{break-inside:avoid}h2,h3{break-after:avoid}
         .plot,.wide{overflow:visible}.plot svg{min-width:0}

@@ -2,7 +2,7 @@
 
 /// A verdict as the page shows it; the words are the reports' own.
 enum PageVerdict: CaseIterable {
-    case valid, missed, inconclusive, invalid, interrupted
+    case valid, missed, inconclusive, measured, invalid, interrupted
     /// A word this page does not know; it is printed as it is.
     case unknown
 
@@ -12,6 +12,7 @@ enum PageVerdict: CaseIterable {
             case "VALID": .valid
             case "MISSED": .missed
             case "INCONCLUSIVE": .inconclusive
+            case "MEASURED": .measured
             case "INVALID": .invalid
             case "INTERRUPTED": .interrupted
             default: .unknown
@@ -24,14 +25,23 @@ enum PageVerdict: CaseIterable {
         case .valid: "valid"
         case .missed: "missed"
         case .inconclusive: "inconclusive"
+        case .measured: "measured"
         case .invalid, .interrupted, .unknown: "void"
+        }
+    }
+
+    /// Whether the run says anything about the server: lines join what counts.
+    var counts: Bool {
+        switch self {
+        case .valid, .missed, .inconclusive, .measured: true
+        case .invalid, .interrupted, .unknown: false
         }
     }
 
     /// Its mark in plots.
     var mark: PlotMark {
         switch self {
-        case .valid: .disc
+        case .valid, .measured: .disc
         case .missed: .cross
         case .inconclusive: .diamond
         case .invalid, .interrupted, .unknown: .square
@@ -44,6 +54,7 @@ enum PageVerdict: CaseIterable {
         case .valid: "passed (VALID)"
         case .missed: "failed (MISSED)"
         case .inconclusive: "not proved (INCONCLUSIVE)"
+        case .measured: "measured"
         case .invalid, .interrupted, .unknown: "not counted (INVALID, INTERRUPTED)"
         }
     }

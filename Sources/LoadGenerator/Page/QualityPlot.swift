@@ -68,7 +68,11 @@ struct QualityPlot {
             vertical: accuracyAxis(all))
         for ((index, mode), points) in zip(modes, lines) {
             plot.add("<g class=\"\(Plot.series(index))\">")
-            plot.line("solid", points.map { (plot.x($0.run.offeredRate), plot.y($0.accuracy)) })
+            plot.line(
+                "solid",
+                points.filter { PageVerdict($0.run.verdict).counts }.map {
+                    (plot.x($0.run.offeredRate), plot.y($0.accuracy))
+                })
             for point in points {
                 let x = plot.x(point.run.offeredRate)
                 if let interval = point.interval {

@@ -66,7 +66,7 @@ struct RunTables {
         let promises = content.objectives.enumerated().filter { index, _ in
             rows.contains { index < $0.run.missShares.count }
         }
-        var figures = ["achieved /s", "requests", "completed", "failed"]
+        var figures = ["achieved /s", "tokens /s", "requests", "completed", "failed"]
         figures += promises.map { "missed \(PageText.promise($0.element))" }
         if hasAccuracy { figures += ["accuracy", "judged"] }
         if hasKeepRate { figures.append("kept") }
@@ -76,8 +76,10 @@ struct RunTables {
         let body = rows.map { row -> (cells: [Cell], isFocus: Bool) in
             let run = row.run
             var cells = row.key + [.text(run.purpose)]
-            cells += [PageText.number(run.achievedRate), "\(run.requests)", "\(run.completed)", "\(run.failed)"]
-                .map { .number($0) }
+            cells += [
+                PageText.number(run.achievedRate), PageText.number(run.outputTokensPerSecond), "\(run.requests)",
+                "\(run.completed)", "\(run.failed)",
+            ].map { .number($0) }
             cells += promises.map { index, _ in
                 .number(PageText.percent(index < run.missShares.count ? run.missShares[index] : nil))
             }
@@ -92,13 +94,14 @@ struct RunTables {
 
     private func latencies(_ rows: [Row]) -> String {
         let known = Set(rows.flatMap { $0.run.latencies.keys })
-        let usual = ["ttft", "tpot", "e2e"]
-        let metrics = usual.filter(known.contains) + known.subtracting(usual).sorted()
+        let first = ["ttft", "tpot", "e2e"]
+        let metrics = first.filter(known.contains) + known.subtracting(first).sorted()
         guard !metrics.isEmpty else { return "" }
         // Promised percentiles beside the usual ones have columns only where a run tells them.
         let percentiles = metrics.map { metric in
             let others = rows.flatMap { $0.run.latencies[metric]?.others ?? [] }.map(\.percentile)
-            return [50, 90, 99] + Set(others.filter { 0 < $0 && $0 < 100 }).subtracting([50, 90, 99]).sorted()
+            let usual: [Double] = [50, 90, 95, 99]
+            return usual + Set(others.filter { 0 < $0 && $0 < 100 }).subtracting(usual).sorted()
         }
         let groups =
             [Head(text: "", span: Self.key.count)]

@@ -13,7 +13,7 @@ struct TimelinePlot {
         var offered = 0.0
         var completed = 0.0
         var failed = 0.0
-        /// The greatest.
+        /// Open requests, the mean.
         var inFlight = 0.0
     }
 
@@ -46,13 +46,14 @@ struct TimelinePlot {
             let begin = first + key * width
             let seconds = min(width, last + 1 - begin)
             var step = Step(second: Double(begin), seconds: Double(seconds))
+            // A tick may stand for more than a second, so they are counted, not the seconds.
             let mean = { (value: (PageTick) -> Double) in
-                ticks.reduce(0) { $0 + max(PageText.finite(value($1)) ?? 0, 0) } / Double(seconds)
+                ticks.reduce(0) { $0 + max(PageText.finite(value($1)) ?? 0, 0) } / Double(ticks.count)
             }
             step.offered = mean(\.offered)
             step.completed = mean(\.completed)
             step.failed = mean(\.failed)
-            step.inFlight = ticks.reduce(0) { max($0, PageText.finite($1.inFlight) ?? 0) }
+            step.inFlight = mean(\.inFlight)
             return step
         }
     }
@@ -77,7 +78,8 @@ struct TimelinePlot {
         let width = Int(steps.map(\.seconds).max() ?? 1)
         return PlotFigure(
             title: title,
-            caption: width > 1 ? "Each step takes \(width) s together: mean rates, the most requests in flight." : "",
+            caption: "Means over "
+                + (width > 1 ? "steps of \(width) s." : "each second."),
             legend: legend,
             picture: Plot.picture(
                 height: 372, description: "\(title): requests per second and requests in flight",
@@ -124,7 +126,7 @@ struct TimelinePlot {
         }
         plot.add("</g>")
         for step in steps {
-            let text = "\(place(step)): \(PageText.number(step.inFlight)) in flight"
+            let text = "\(place(step)): \(PageText.number(step.inFlight)) in flight on average"
             plot.add(rectangle("touch", step, plot.top, plot, text))
         }
     }

@@ -1,17 +1,13 @@
 // Ratios between two modes or two reports, with how far they can be trusted.
 
-import Foundation
-
 /// Compares measurements.
 public enum Comparison {
-    /// Resamplings behind an interval.
-    static let resamplings = 1000
     /// The confidence of an interval, 0...1.
     public static let confidence = 0.95
 
-    /// The ratios of one mode over another: the maximal rate, then the median and p99 of each latency at the headline runs.
+    /// The ratios of one mode over another: the maximal rate, then the median and p99 of each latency in the runs that decided.
     ///
-    /// The interval of the maximal rate spans from the confirmed rates to the lowest broken ones; where the base has only
+    /// Only what was proved is compared. The interval of the maximal rate spans from the confirmed rates to the lowest broken ones; where the base has only
     /// rates that are too much, the ratio to the lowest that was proved to be, at the `proof` asked for, is what it is at
     /// least. Those of latencies are
     /// bootstrapped over blocks of neighbouring requests (Künsch 1989), because a queue makes neighbours alike.
@@ -22,12 +18,13 @@ public enum Comparison {
     ) -> [ComparisonSummary] {
         let (of, against) = names ?? (mode.name, base.name)
         var comparisons: [ComparisonSummary] = []
-        if let rate = mode.maxQps, let baseRate = base.maxQps, baseRate > 0 {
+        if let rate = mode.provedMaximum, let baseRate = base.provedMaximum, baseRate > 0 {
             comparisons.append(
                 ComparisonSummary(
                     what: "maximal QPS", of: of, against: against, ratio: rate / baseRate,
                     low: base.maxQpsBroken.map { rate / $0 }, high: mode.maxQpsBroken.map { $0 / baseRate }))
-        } else if let rate = mode.maxQps, let broken = base.lowestRateProvedBroken(confidence: proof), broken > 0 {
+        } else if let rate = mode.provedMaximum, let broken = base.lowestRateProvedBroken(confidence: proof), broken > 0
+        {
             comparisons.append(
                 ComparisonSummary(
                     what: "maximal QPS, at least", of: of, against: against, ratio: rate / broken, low: rate / broken,
@@ -38,18 +35,21 @@ public enum Comparison {
                 ComparisonSummary(
                     what: "unloaded TTFT", of: of, against: against, ratio: unloaded / other, low: nil, high: nil))
         }
-        guard let run = mode.headlineRun, let other = base.headlineRun, isSameLoad(run, other) else {
+        guard let run = mode.headlineRun, let other = base.headlineRun, isSameLoad(run, other),
+            mode.isComparable, base.isComparable
+        else {
             return comparisons
         }
+        let (series, baseSeries) = (mode.decidingSeries, base.decidingSeries)
         let latencies = [
-            ("TTFT", run.series.ttftMs, other.series.ttftMs), ("TPOT", run.series.tpotMs, other.series.tpotMs),
-            ("E2E", run.series.e2eMs, other.series.e2eMs),
+            ("TTFT", series.ttftMs, baseSeries.ttftMs), ("TPOT", series.tpotMs, baseSeries.tpotMs),
+            ("E2E", series.e2eMs, baseSeries.e2eMs),
         ]
-        for (name, series, otherSeries) in latencies {
-            for percentile in [Percentile.p50, .p99] {
-                guard
-                    let ratio = ratio(series, otherSeries, percentile, seed: seed)
-                else { continue }
+        let percentiles = [Percentile.p50, .p99]
+        for (name, one, two) in latencies {
+            let ratios = BlockBootstrap.ratios(one, two, percentiles, confidence: confidence, seed: seed)
+            for (percentile, ratio) in zip(percentiles, ratios) {
+                guard let ratio else { continue }
                 comparisons.append(
                     ComparisonSummary(
                         what: "\(name) \(percentile.name)", of: of, against: against, ratio: ratio.value,
@@ -75,7 +75,8 @@ public enum Comparison {
             let same = base.modes.first { $0.name == mode.name }
             guard let partner = same ?? (isLone || base.modes.count == 1 ? base.modes.first : nil) else { continue }
             hasPair = true
-            if mode.maxQps != nil, partner.maxQps != nil || partner.lowestRateProvedBroken(confidence: 0) != nil,
+            if mode.provedMaximum != nil,
+                partner.provedMaximum != nil || partner.lowestRateProvedBroken(confidence: 0) != nil,
                 !isSamePromise(mode, partner)
             {
                 throw LoadGeneratorError(
@@ -112,43 +113,5 @@ public enum Comparison {
 
     private static func isSameLoad(_ run: RunSummary, _ other: RunSummary) -> Bool {
         run.offeredRate > 0 && abs(run.offeredRate / max(other.offeredRate, 1e-12) - 1) < 0.02
-    }
-
-    /// The ratio of a percentile in two series, and its bootstrap interval; nil where one lies among the misses.
-    static func ratio(
-        _ series: [Double?], _ base: [Double?], _ percentile: Percentile, seed: UInt64
-    ) -> (value: Double, low: Double?, high: Double?)? {
-        guard let value = quantile(series, percentile), let other = quantile(base, percentile), other > 0 else {
-            return nil
-        }
-        guard series.count >= 40, base.count >= 40 else { return (value / other, nil, nil) }
-        var generator = SplitMix64(seed: seed)
-        let ratios = (0..<resamplings).map { _ in
-            let one = quantile(resampled(series, &generator), percentile) ?? .infinity
-            let two = quantile(resampled(base, &generator), percentile) ?? .infinity
-            return two.isInfinite ? (one.isInfinite ? value / other : 0) : one / max(two, 1e-9)
-        }.sorted()
-        let tail = Int(Double(resamplings) * (1 - confidence) / 2)
-        let high = ratios[resamplings - 1 - tail]
-        return (value / other, ratios[tail], high.isFinite ? high : nil)
-    }
-
-    private static func quantile(_ series: [Double?], _ percentile: Percentile) -> Double? {
-        let values = series.compactMap(\.self).sorted()
-        guard !series.isEmpty else { return nil }
-        let rank = percentile.rank(of: series.count)
-        return rank <= values.count ? values[rank - 1] : nil
-    }
-
-    /// As many values, in blocks of the square root of their number, each begun at a place drawn by chance.
-    private static func resampled(_ series: [Double?], _ generator: inout SplitMix64) -> [Double?] {
-        let length = max(1, Int(Double(series.count).squareRoot()))
-        var values: [Double?] = []
-        values.reserveCapacity(series.count + length)
-        while values.count < series.count {
-            let start = Int(generator.next() % UInt64(series.count - length + 1))
-            values += series[start..<(start + length)]
-        }
-        return Array(values.prefix(series.count))
     }
 }

@@ -44,6 +44,8 @@ public struct LatencySummary: Codable, Sendable, Equatable {
     @OrNull public var p50: Double?
     /// 90 % of the requests took no longer.
     @OrNull public var p90: Double?
+    /// 95 % of the requests took no longer.
+    @OrNull public var p95: Double?
     /// 99 % of the requests took no longer.
     @OrNull public var p99: Double?
     /// None took longer; `null` once a single request failed.
@@ -64,6 +66,7 @@ public struct LatencySummary: Codable, Sendable, Equatable {
         let distribution = LatencyDistribution(samples: series.compactMap(\.self), misses: series.count { $0 == nil })
         p50 = Self.milliseconds(distribution.quantile(.p50))
         p90 = Self.milliseconds(distribution.quantile(.p90))
+        p95 = Self.milliseconds(distribution.quantile(.p95))
         p99 = Self.milliseconds(distribution.quantile(.p99))
         max = Self.milliseconds(distribution.quantile(.maximum))
         maxMeasured = Self.milliseconds(distribution.maximumMeasured)

@@ -73,71 +73,6 @@ public struct LoadSettings: Codable, Sendable, Equatable {
     }
 }
 
-/// One mode of a report.
-public struct ModeSummary: Codable, Sendable, Equatable {
-    /// Its name.
-    public var name: String
-    /// The server's address.
-    public var target: String
-    /// The model asked for.
-    public var model: String
-    /// The verdict on ``maxQps``, or on the one run.
-    public var verdict: Verdict
-    /// Why it is not better.
-    public var reasons: [String]
-    /// The highest rate that keeps every promise, requests per second; `null` without a search, or when none does.
-    @OrNull public var maxQps: Double?
-    /// The lowest rate above it that was found to break one.
-    @OrNull public var maxQpsBroken: Double?
-    /// The median TTFT without load.
-    @OrNull public var unloadedTtftMs: Double?
-    /// The median E2E without load.
-    @OrNull public var unloadedEndToEndMs: Double?
-    /// The regime of each run by the paper's method; absent otherwise.
-    public var regimes: [PaperRule.Regime]?
-    /// The index of the run that shows the mode at its maximum.
-    @OrNull public var headline: Int?
-    /// Its runs, in the order they were made.
-    public var runs: [RunSummary]
-
-    /// The run that shows the mode at its maximum.
-    public var headlineRun: RunSummary? { headline.flatMap { runs.indices.contains($0) ? runs[$0] : nil } }
-
-    /// The lowest rate whose run proves that it breaks a promise; a run may break one by chance.
-    func lowestRateProvedBroken(confidence: Double) -> Double? {
-        runs.filter { run in run.objectives.contains { !$0.holds && ($0.confidenceOfBreach ?? 0) >= confidence } }
-            .map(\.offeredRate).min()
-    }
-
-    /// Takes a mode's result.
-    public init(_ result: CampaignModeResult, kind: MeasurementKind) {
-        name = result.name
-        target = result.address
-        model = result.model
-        verdict = result.finding.verdict
-        reasons = result.finding.reasons
-        maxQps = result.finding.highest
-        maxQpsBroken = result.finding.lowestBroken
-        unloadedTtftMs = LatencySummary.milliseconds(result.unloaded?.median(.ttft))
-        unloadedEndToEndMs = LatencySummary.milliseconds(result.unloaded?.median(.e2e))
-        runs = result.runs.map { run in
-            RunSummary(run.result, load: run.load, step: run.step, judgement: run.judgement, server: run.server)
-        }
-        if kind == .run, let run = runs.first {
-            verdict = run.verdict
-            reasons = run.reasons
-        }
-        if kind == .paper {
-            regimes = PaperRule.regimes(
-                result.runs.map { ($0.result.distribution(of: .e2e).meanMeasured, $0.judgement.verdict == .valid) })
-        }
-        let highest = maxQps
-        headline =
-            runs.indices.last { runs[$0].offeredRate == highest && runs[$0].purpose == .confirm }
-            ?? runs.indices.last { runs[$0].offeredRate == highest } ?? runs.indices.last
-    }
-}
-
 /// How two modes compare.
 public struct ComparisonSummary: Codable, Sendable, Equatable {
     /// What is compared, such as `maximal QPS`.
@@ -177,8 +112,8 @@ public struct Measurement: Encodable, Sendable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case schemaVersion, target, model, verdict, reasons, maxQps, maxQpsBroken, unloadedTtftMs, unloadedEndToEndMs
-        case offeredRate, achievedRate, modes, comparisons
+        case schemaVersion, target, model, verdict, reasons, maxQps, passedQps, maxQpsBroken, objectives
+        case unloadedTtftMs, unloadedEndToEndMs, modes, comparisons
     }
 
     /// Writes all of it into one object.
@@ -193,7 +128,9 @@ public struct Measurement: Encodable, Sendable {
         try container.encode(mode?.verdict ?? .interrupted, forKey: .verdict)
         try container.encode(mode?.reasons ?? [], forKey: .reasons)
         try container.encode(mode?.maxQps, forKey: .maxQps)
+        try container.encode(mode?.passedQps, forKey: .passedQps)
         try container.encode(mode?.maxQpsBroken, forKey: .maxQpsBroken)
+        try container.encode(mode?.objectives ?? [], forKey: .objectives)
         try container.encode(mode?.unloadedTtftMs, forKey: .unloadedTtftMs)
         try container.encode(mode?.unloadedEndToEndMs, forKey: .unloadedEndToEndMs)
         try container.encode(modes, forKey: .modes)
@@ -213,6 +150,7 @@ private struct Headline: Encodable {
     var requests: Int
     var completed: Int
     var failed: [String: Int]
+    var outputTokensPerS: Double
     var ttftMs: LatencySummary
     var tpotMs: LatencySummary
     var e2eMs: LatencySummary
@@ -230,6 +168,7 @@ private struct Headline: Encodable {
         requests = run.requests
         completed = run.completed
         failed = run.failed
+        outputTokensPerS = run.outputTokensPerS
         ttftMs = run.ttftMs
         tpotMs = run.tpotMs
         e2eMs = run.e2eMs

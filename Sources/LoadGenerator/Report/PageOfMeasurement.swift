@@ -80,11 +80,23 @@ extension PageMode {
     fileprivate init(_ mode: ModeSummary) {
         self.init(
             name: mode.name, verdict: mode.verdict.rawValue, verdictReason: mode.reasons.joined(separator: "; "),
-            maximalRate: mode.maxQps, maximalRateHigh: mode.maxQpsBroken,
+            maximalRate: mode.verdict == .valid ? mode.maxQps : nil, passedRate: mode.passedQps,
+            maximalRateHigh: mode.maxQpsBroken,
+            promises: mode.objectives.map { PageMode.promise($0, runs: mode.decidedBy.count) },
             unloadedTTFTMilliseconds: mode.unloadedTtftMs,
             runs: mode.runs.enumerated().map { index, run in
                 PageRun(run, regime: mode.regimes.flatMap { $0.indices.contains(index) ? $0[index] : nil })
             }, focus: mode.headline)
+    }
+}
+
+extension PageMode {
+    /// `TTFT p99 <= 2 s holds: 3 of 1400 requests of 2 runs missed it, 99.2 % sure.`
+    fileprivate static func promise(_ objective: ObjectiveSummary, runs: Int) -> String {
+        let sure = objective.holds ? objective.confidence : objective.confidenceOfBreach ?? 0
+        return "\(objective.metric.name) \(objective.percentile) \u{2264} \(PageText.latency(objective.boundMs)) "
+            + "\(objective.holds ? "holds" : "is broken"): \(objective.misses) of \(objective.samples) requests"
+            + (runs > 1 ? " of \(runs) runs" : "") + " missed it, \(Share.percent(sure)) sure."
     }
 }
 
@@ -97,7 +109,8 @@ extension PageRun {
             offeredRate: run.offeredRate, achievedRate: run.achievedRate,
             purpose: regime.map { "\(run.purpose.rawValue), \($0.rawValue)" } ?? run.purpose.rawValue,
             verdict: run.verdict.rawValue, verdictReason: run.reasons.joined(separator: "; "), requests: run.requests,
-            completed: run.completed, failedByKind: run.failed.filter { $0.value > 0 },
+            completed: run.completed, outputTokensPerSecond: run.outputTokensPerS,
+            failedByKind: run.failed.filter { $0.value > 0 },
             latencies: [
                 "ttft": PageLatency(run.ttftMs, run, .ttft), "tpot": PageLatency(run.tpotMs, run, .tpot),
                 "e2e": PageLatency(run.e2eMs, run, .e2e),
@@ -111,7 +124,7 @@ extension PageRun {
                 return PageTick(
                     second: index * run.timeline.stepS, offered: Double(run.timeline.offered[index]) / width,
                     completed: Double(run.timeline.completed[index]) / width,
-                    inFlight: Double(run.timeline.open[index]), failed: Double(run.timeline.failed[index]) / width)
+                    inFlight: run.timeline.inFlight[index], failed: Double(run.timeline.failed[index]) / width)
             },
             stages: run.server?.parts.map { PageStage(name: $0.name, busyShare: $0.busyShare, detail: $0.detail) }
                 ?? [],
@@ -129,7 +142,8 @@ extension PageLatency {
             }
         }
         self.init(
-            p50: latency.p50, p90: latency.p90, p99: latency.p99, max: latency.max, mean: latency.mean,
+            p50: latency.p50, p90: latency.p90, p95: latency.p95, p99: latency.p99, max: latency.max,
+            mean: latency.mean,
             p99Interval: latency.p99Interval.map { PageInterval(low: $0.low, high: $0.high) }, others: others)
     }
 }

@@ -20,6 +20,7 @@ public enum RequestRows {
         var promptTokens: Int?
         var keptTokens: Int?
         var tokens: Int
+        var firstTokens: Int
         var outcome: String
         var detail: String?
         var correct: Bool?
@@ -55,7 +56,8 @@ public enum RequestRows {
             endS: record.end.seconds, ttftMs: LatencySummary.milliseconds(record.timeToFirstToken),
             tpotMs: LatencySummary.milliseconds(record.timePerOutputToken),
             e2eMs: LatencySummary.rounded(record.endToEnd.milliseconds), promptTokens: record.promptTokens,
-            keptTokens: record.report?.keptTokens, tokens: record.tokens, outcome: outcome, detail: detail,
+            keptTokens: record.report?.keptTokens, tokens: record.tokens, firstTokens: record.firstTokens,
+            outcome: outcome, detail: detail,
             correct: record.isCorrect)
     }
 

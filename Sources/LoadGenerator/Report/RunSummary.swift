@@ -37,7 +37,7 @@ public struct ObjectiveSummary: Codable, Sendable, Equatable {
 /// The numbers of one run.
 public struct RunSummary: Codable, Sendable, Equatable {
     /// The version of the fields; it grows when one changes its meaning.
-    public static let schemaVersion = 2
+    public static let schemaVersion = 3
 
     /// Why the run was made.
     public var purpose: RunPurpose
@@ -87,6 +87,8 @@ public struct RunSummary: Codable, Sendable, Equatable {
     @OrNull public var promptTokens: Int?
     /// Tokens of all whole answers.
     public var outputTokens: Int
+    /// The same per second, over the time of ``achievedRate``.
+    public var outputTokensPerS: Double
     /// The share of right answers among the whole ones whose right answer is known.
     @OrNull public var accuracy: Double?
     /// How many answers that share stands on.
@@ -97,7 +99,7 @@ public struct RunSummary: Codable, Sendable, Equatable {
     @OrNull public var server: ServerWork?
     /// Rates second by second.
     public var timeline: Timeline
-    /// Latencies in schedule order, thinned: what a comparison stands on.
+    /// Latencies in schedule order: what a comparison stands on.
     public var series: SeriesSummary
     /// Why the run ended.
     public var ending: RunResult.Ending
@@ -106,8 +108,11 @@ public struct RunSummary: Codable, Sendable, Equatable {
     public var failedTotal: Int { failed.values.reduce(0, +) }
 
     /// Counts and sorts the records of a run.
+    ///
+    /// - Parameter keepsSeries: whether the latencies are kept one by one; those of the runs on a search's way tell nothing.
     public init(
-        _ result: RunResult, load: Load, step: RateStep, judgement: Judgement, server: ServerWork? = nil
+        _ result: RunResult, load: Load, step: RateStep, judgement: Judgement, server: ServerWork? = nil,
+        keepsSeries: Bool = true
     ) {
         let measured = result.measured
         let whole = measured.filter { $0.outcome == .completed }
@@ -152,6 +157,7 @@ public struct RunSummary: Codable, Sendable, Equatable {
         sendLatenessMs = LatencySummary(result.records.map(\.lateness))
         promptTokens = PrefillSummary.median(whole.compactMap(\.promptTokens))
         outputTokens = whole.reduce(0) { $0 + $1.tokens }
+        outputTokensPerS = last > 0 ? LatencySummary.rounded(Double(outputTokens) / last) : 0
         let judgements = whole.compactMap(\.isCorrect)
         judged = judgements.count
         let right = Double(judgements.count { $0 })
@@ -159,77 +165,7 @@ public struct RunSummary: Codable, Sendable, Equatable {
         speculativePrefill = PrefillSummary(whole.compactMap(\.report))
         self.server = server
         timeline = Timeline(result)
-        series = SeriesSummary(result, isKept: step.purpose != .bracket && step.purpose != .bisect)
+        series = SeriesSummary(keepsSeries ? result : nil)
         ending = result.ending
-    }
-}
-
-/// Latencies in schedule order, in milliseconds; `null` is a miss. At most ``limit`` of them, evenly chosen.
-public struct SeriesSummary: Codable, Sendable, Equatable {
-    /// The most values that are kept.
-    public static let limit = 1000
-
-    /// TTFT.
-    public var ttftMs: [Double?]
-    /// TPOT.
-    public var tpotMs: [Double?]
-    /// E2E.
-    public var e2eMs: [Double?]
-
-    /// The runs on a search's way keep none.
-    init(_ result: RunResult, isKept: Bool) {
-        guard isKept else {
-            (ttftMs, tpotMs, e2eMs) = ([], [], [])
-            return
-        }
-        ttftMs = Self.thinned(result.series(of: .ttft))
-        tpotMs = Self.thinned(result.series(of: .tpot))
-        e2eMs = Self.thinned(result.series(of: .e2e))
-    }
-
-    private static func thinned(_ series: [Duration?]) -> [Double?] {
-        let count = min(series.count, limit)
-        return (0..<count).map { index in LatencySummary.milliseconds(series[index * series.count / count]) }
-    }
-}
-
-/// What was offered and answered, second by second (or in wider steps in long runs).
-public struct Timeline: Codable, Sendable, Equatable {
-    /// The most steps.
-    public static let maximumSteps = 600
-
-    /// The width of a step, in seconds.
-    public var stepS: Int
-    /// Requests due in each step.
-    public var offered: [Int]
-    /// Whole answers in each step.
-    public var completed: [Int]
-    /// Failures in each step.
-    public var failed: [Int]
-    /// Requests that were open at each step's end.
-    public var open: [Int]
-
-    init(_ result: RunResult) {
-        let end = max(result.span, result.records.map(\.end).max() ?? .zero).seconds
-        // A clock that jumps must not make a million steps.
-        let step = max(1, Int((min(end, 1e9) / Double(Self.maximumSteps)).rounded(.up)))
-        let steps = max(1, min(Self.maximumSteps, Int((end / Double(step)).rounded(.up))))
-        let empty = Array(repeating: 0, count: steps)
-        (stepS, offered, completed, failed, open) = (step, empty, empty, empty, empty)
-        for record in result.records {
-            let first = Self.index(record.scheduled, step, steps)
-            let last = Self.index(record.end, step, steps)
-            offered[first] += 1
-            switch record.outcome {
-            case .completed: completed[last] += 1
-            case .failed: failed[last] += 1
-            case .interrupted: break
-            }
-            for index in first..<max(first, last) { open[index] += 1 }
-        }
-    }
-
-    private static func index(_ time: Duration, _ step: Int, _ steps: Int) -> Int {
-        min(max(Int(time.seconds / Double(step)), 0), steps - 1)
     }
 }

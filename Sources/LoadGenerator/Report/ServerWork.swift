@@ -77,11 +77,14 @@ public struct ServerWork: Codable, Sendable, Equatable {
     private static func sentence(_ parts: [PartWork]) -> String {
         guard let busiest = parts.max(by: { $0.busyShare < $1.busyShare }) else { return "" }
         let share = Share.percent(busiest.busyShare)
-        if busiest.busyShare >= full { return "the \(busiest.name) is the bottleneck: busy \(share) of the time" }
+        if busiest.busyShare >= full { return "\(title(busiest)) is the bottleneck: busy \(share) of the time" }
         let all = parts.reduce(0) { $0 + $1.busyShare }
-        return "no part is busy all the time: the \(busiest.name) is the busiest with \(share), all together "
+        return "no part is busy all the time: \(title(busiest)) is the busiest with \(share), all together "
             + "\(RateText.number(all)) of \(parts.count)"
     }
+
+    /// There is one speculator; a stage has a number.
+    private static func title(_ part: PartWork) -> String { part.name == "speculator" ? "the speculator" : part.name }
 
     private static func share(_ busy: Double, _ seconds: Double) -> Double {
         (min(1, busy / seconds) * 1e4).rounded() / 1e4

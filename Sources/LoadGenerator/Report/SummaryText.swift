@@ -1,6 +1,7 @@
 // Reports as small aligned tables for people.
 
 import Foundation
+import OutsideText
 
 /// Puts reports into words.
 public struct SummaryText: Sendable {
@@ -39,16 +40,18 @@ public struct SummaryText: Sendable {
 
     private func single(_ run: RunSummary, of mode: ModeSummary) -> [String] {
         var lines = [
-            "\(mode.target)  \(mode.model)  \(mode.name)",
+            "\(mode.target)  \(mode.model.shown)  \(mode.name)",
             "\(run.arrivals) arrivals at \(RateText.perSecond(run.offeredRate)) "
                 + "for \(Duration.seconds(run.windowS).shortText), seed \(run.seed)",
             "",
         ]
         let rows = [("TTFT", run.ttftMs), ("TPOT", run.tpotMs), ("E2E", run.e2eMs)]
         lines += Self.aligned(
-            [["ms", "p50", "p90", "p99", "max"]]
+            [["ms", "p50", "p90", "p95", "p99", "max"]]
                 + rows.map { name, latency in
-                    [name] + [latency.p50, latency.p90, latency.p99, latency.max].map { latencyText($0, latency) }
+                    [name]
+                        + [latency.p50, latency.p90, latency.p95, latency.p99, latency.max]
+                        .map { latencyText($0, latency) }
                 })
         lines.append("")
         lines.append(counts(run))
@@ -64,15 +67,16 @@ public struct SummaryText: Sendable {
     private func table(_ measurement: Measurement) -> [String] {
         let settings = measurement.settings
         var lines: [String] = []
-        for mode in measurement.modes where !lines.contains("\(mode.target)  \(mode.model)") {
-            lines.append("\(mode.target)  \(mode.model)")
+        for mode in measurement.modes {
+            let server = "\(mode.target)  \(mode.model.shown)"
+            if !lines.contains(server) { lines.append(server) }
         }
         let promises = settings.slo.isEmpty ? "" : ", \(settings.slo.joined(separator: ", "))"
         lines += ["seed \(settings.seed)\(promises), latencies in ms", ""]
         var table = [
             [
-                "mode", "run", "req/s", "sent", "done", "failed", "achieved", "TTFT p50", "p90", "p99", "E2E p50",
-                "mean", "", "",
+                "mode", "run", "req/s", "sent", "done", "failed", "achieved", "tok/s", "TTFT p50", "p90", "p95", "p99",
+                "E2E p50", "mean", "", "",
             ]
         ]
         for mode in measurement.modes {
@@ -84,8 +88,9 @@ public struct SummaryText: Sendable {
         if table.count > 1 { lines += Self.aligned(table) + [""] }
         for mode in measurement.modes { lines.append(conclusion(mode, settings.kind)) }
         for mode in measurement.modes {
+            let pooled = mode.decidedBy.count > 1 ? " (\(mode.decidedBy.count) runs)" : ""
+            for objective in mode.objectives { lines.append("\(mode.name): \(text(of: objective))\(pooled)") }
             if let run = mode.headlineRun {
-                for objective in run.objectives { lines.append("\(mode.name): \(text(of: objective))") }
                 if let server = run.server { lines.append("\(mode.name): \(server.bottleneck)") }
             }
             for run in mode.runs { lines += failures(run).map { "\(mode.name): \($0)" } }
@@ -106,25 +111,33 @@ public struct SummaryText: Sendable {
         if run.ending == .lost { notes.append("ended early" + (givenUp > 0 ? " with \(givenUp) open" : "")) }
         return [
             mode, run.purpose.rawValue, RateText.number(run.offeredRate), "\(run.requests)", "\(run.completed)",
-            "\(run.failedTotal - givenUp)", RateText.number(run.achievedRate), latencyText(ttft.p50, ttft),
-            latencyText(ttft.p90, ttft), latencyText(ttft.p99, ttft), latencyText(run.e2eMs.p50, run.e2eMs),
-            latencyText(run.e2eMs.mean, run.e2eMs), regime ?? colored(run.verdict), notes.joined(separator: ", "),
+            "\(run.failedTotal - givenUp)", RateText.number(run.achievedRate), RateText.number(run.outputTokensPerS),
+            latencyText(ttft.p50, ttft), latencyText(ttft.p90, ttft), latencyText(ttft.p95, ttft),
+            latencyText(ttft.p99, ttft), latencyText(run.e2eMs.p50, run.e2eMs), latencyText(run.e2eMs.mean, run.e2eMs),
+            regime ?? colored(run.verdict), notes.joined(separator: ", "),
         ]
     }
 
     private func conclusion(_ mode: ModeSummary, _ kind: MeasurementKind) -> String {
         var text = "\(mode.name): "
         if let unloaded = mode.unloadedTtftMs { text += "unloaded TTFT \(Self.latency(unloaded)) ms; " }
-        if kind != .run {
-            if let rate = mode.maxQps {
-                text += "maximal QPS \(RateText.number(rate))"
-                if let broken = mode.maxQpsBroken { text += " (\(RateText.number(broken)) is too much)" }
-            } else {
-                text += "no maximal QPS"
-            }
-            text += ", "
-        }
+        if kind != .run { text += maximum(mode) + ", " }
         return text + verdict(mode.verdict, mode.reasons)
+    }
+
+    /// What is proved, or that nothing is, and what there is instead.
+    private func maximum(_ mode: ModeSummary) -> String {
+        let broken = mode.maxQpsBroken.map { RateText.number($0) }
+        if let rate = mode.maxQps {
+            let isMaximum = mode.verdict == .valid
+            return "\(isMaximum ? "maximal QPS" : "proved at") \(RateText.number(rate))"
+                + (broken.map { " (\($0) is too much)" } ?? "")
+        }
+        let known = [
+            mode.passedQps.map { "\(RateText.number($0)) passed unproved" }, broken.map { "\($0) is too much" },
+        ]
+        let details = known.compactMap(\.self).joined(separator: ", ")
+        return "no maximal QPS" + (details.isEmpty ? "" : " (\(details))")
     }
 
     private func verdict(_ verdict: Verdict, _ reasons: [String]) -> String {
@@ -157,7 +170,7 @@ public struct SummaryText: Sendable {
         let drawn = run.scheduledRate.map { ", drawn \(RateText.perSecond($0))" } ?? ""
         return "completed \(run.completed) of \(run.requests), failed \(run.failedTotal)\(open); "
             + "achieved \(RateText.perSecond(run.achievedRate))\(drawn), asked \(RateText.perSecond(run.offeredRate)); "
-            + "\(run.outputTokens) tokens"
+            + "\(run.outputTokens) tokens, \(RateText.number(run.outputTokensPerS)) tokens/s"
     }
 
     private func details(_ run: RunSummary) -> [String] {
@@ -198,6 +211,7 @@ public struct SummaryText: Sendable {
             case .valid: "32"
             case .missed, .invalid: "31"
             case .inconclusive, .interrupted: "33"
+            case .measured: "36"
             }
         return "\u{1B}[\(code)m\(verdict.rawValue)\u{1B}[0m"
     }
@@ -215,7 +229,7 @@ public struct SummaryText: Sendable {
         return rows.map { row in
             row.enumerated().map { column, cell in
                 let padding = String(repeating: " ", count: widths[column] - visibleCount(cell))
-                let isLeft = column == 0 || (row.count > 5 && (column == 1 || column >= row.count - 2))
+                let isLeft = column == 0 || (row.count > 8 && (column == 1 || column >= row.count - 2))
                 return isLeft ? cell + padding : padding + cell
             }.joined(separator: "  ").replacing(#/\s+$/#, with: "")
         }

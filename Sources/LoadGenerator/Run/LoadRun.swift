@@ -4,7 +4,8 @@
 public enum Load: Sendable, Equatable {
     /// At times that are known before: users who do not wait for each other.
     case open(ArrivalSchedule)
-    /// By so many users for so long, each of whom sends as soon as the last answer has come: the server sets the rate.
+    /// By so many users for so long, each of whom sends as soon as the last answer has come (after a failure, see
+    /// ``BackOff``): the server sets the rate.
     case closed(concurrency: Int, duration: Duration)
 }
 
@@ -157,15 +158,21 @@ public struct LoadRun: Sendable {
         in group: inout DiscardingTaskGroup
     ) async {
         await withDiscardingTaskGroup { users in
-            for _ in 0..<concurrency {
+            for user in 0..<concurrency {
                 users.addTask {
+                    var backOff = BackOff(seed: UInt64(user))
                     while ContinuousClock.now < end, goesOn {
                         let index = recorder.nextIndex()
                         let request = source.request(index)
                         // A user who waited for the last answer sends at once: no schedule could be late.
                         let due = ContinuousClock.now
                         recorder.sent(index, due: due)
-                        await perform(index, due - start, request, start: start)
+                        let response = await perform(index, due - start, request, start: start)
+                        let pause = backOff.pause(after: response.outcome, retryAfter: response.retryAfter)
+                        guard pause > .zero else { continue }
+                        let next = min(.now + pause, end)
+                        try? await Task.sleep(
+                            until: plan.deadline.map { min($0, next) } ?? next, clock: .continuous)
                     }
                 }
             }
@@ -179,9 +186,10 @@ public struct LoadRun: Sendable {
         recorder.ended(record(index, offset, request, sent: now - start, response, start: start), wasOpen: false)
     }
 
+    @discardableResult
     private func perform(
         _ index: Int, _ offset: Duration, _ request: PreparedRequest, start: ContinuousClock.Instant
-    ) async {
+    ) async -> Response {
         let sent = ContinuousClock.now
         var response = await target.send(request, timeout: plan.timeout) { instant in
             recorder.firstToken(index, at: instant)
@@ -190,6 +198,7 @@ public struct LoadRun: Sendable {
             response.outcome = .failed(.unfinished, detail: "still open when the run's drain limit passed")
         }
         recorder.ended(record(index, offset, request, sent: sent - start, response, start: start))
+        return response
     }
 
     private func record(
@@ -198,7 +207,8 @@ public struct LoadRun: Sendable {
     ) -> RequestRecord {
         RequestRecord(
             index: index, scheduled: offset, sent: sent, firstToken: response.firstToken.map { $0 - start },
-            end: response.end - start, tokens: response.tokens, outcome: response.outcome,
+            end: response.end - start, tokens: response.tokens, firstTokens: response.firstTokens,
+            outcome: response.outcome,
             isCorrect: response.outcome == .completed
                 ? request.expected.map { RequestRecord.isCorrect(response.text, expected: $0) } : nil,
             promptTokens: response.promptTokens ?? response.report?.promptTokens, report: response.report)

@@ -42,25 +42,32 @@ public struct Response: Sendable, Equatable {
     public var end: ContinuousClock.Instant
     /// Tokens generated.
     public var tokens = 0
+    /// Those of them that came with the first.
+    public var firstTokens = 1
     /// The answer's text.
     public var text = ""
     /// Tokens of the prompt, where the server counts them.
     public var promptTokens: Int?
     /// What the server says it did to the prompt.
     public var report: PrefillReport?
+    /// How long a server that refused wants to be left alone.
+    public var retryAfter: Duration?
 
     /// Makes a response.
     public init(
         outcome: Outcome, firstToken: ContinuousClock.Instant? = nil, end: ContinuousClock.Instant, tokens: Int = 0,
-        text: String = "", promptTokens: Int? = nil, report: PrefillReport? = nil
+        firstTokens: Int = 1, text: String = "", promptTokens: Int? = nil, report: PrefillReport? = nil,
+        retryAfter: Duration? = nil
     ) {
         self.outcome = outcome
         self.firstToken = firstToken
         self.end = end
         self.tokens = tokens
+        self.firstTokens = firstTokens
         self.text = text
         self.promptTokens = promptTokens
         self.report = report
+        self.retryAfter = retryAfter
     }
 }
 
@@ -78,6 +85,8 @@ public struct RequestRecord: Sendable, Equatable {
     public let end: Duration
     /// Tokens generated.
     public let tokens: Int
+    /// Those of them that came with the first.
+    public let firstTokens: Int
     /// How it ended.
     public let outcome: Outcome
     /// Whether the answer holds what was expected; nil where nothing was, or there is no whole answer.
@@ -90,7 +99,8 @@ public struct RequestRecord: Sendable, Equatable {
     /// Makes a record.
     public init(
         index: Int, scheduled: Duration, sent: Duration, firstToken: Duration?, end: Duration, tokens: Int,
-        outcome: Outcome, isCorrect: Bool? = nil, promptTokens: Int? = nil, report: PrefillReport? = nil
+        firstTokens: Int = 1, outcome: Outcome, isCorrect: Bool? = nil, promptTokens: Int? = nil,
+        report: PrefillReport? = nil
     ) {
         self.index = index
         self.scheduled = scheduled
@@ -98,6 +108,7 @@ public struct RequestRecord: Sendable, Equatable {
         self.firstToken = firstToken
         self.end = end
         self.tokens = tokens
+        self.firstTokens = firstTokens
         self.outcome = outcome
         self.isCorrect = isCorrect
         self.promptTokens = promptTokens
@@ -108,10 +119,11 @@ public struct RequestRecord: Sendable, Equatable {
     public var timeToFirstToken: Duration? { firstToken.map { $0 - scheduled } }
     /// End-to-end latency, from the scheduled time.
     public var endToEnd: Duration { end - scheduled }
-    /// Time per output token after the first; nil below two tokens.
+    /// Time per output token after those that came first; nil where none came after them.
     public var timePerOutputToken: Duration? {
-        guard let firstToken, tokens > 1 else { return nil }
-        return (end - firstToken) / (tokens - 1)
+        let later = tokens - max(firstTokens, 1)
+        guard let firstToken, later > 0 else { return nil }
+        return (end - firstToken) / later
     }
     /// Whether it was given up at the end of the drain.
     var isUnfinished: Bool {

@@ -28,6 +28,8 @@ public struct UnloadedMeasurement: Sendable, Equatable {
 
     /// Sends `count` requests, each after the end of the one before, and stops when the task is cancelled.
     ///
+    /// After a failure it waits as a user of a closed loop does (``BackOff``). A server that wants to be left alone for longer
+    /// than a request may take is asked no more.
     /// - Parameters:
     ///   - first: the index of the first request; those of a run begin at 0.
     ///   - timeout: for each request.
@@ -37,17 +39,26 @@ public struct UnloadedMeasurement: Sendable, Equatable {
         deadline: ContinuousClock.Instant? = nil
     ) async -> UnloadedMeasurement {
         var records: [RequestRecord] = []
+        var backOff = BackOff(seed: 0)
+        var pause = Duration.zero
         for index in first..<(first + count) {
+            guard pause <= timeout else { break }
+            if pause > .zero {
+                let next = ContinuousClock.now + pause
+                try? await Task.sleep(until: deadline.map { min($0, next) } ?? next, clock: .continuous)
+            }
             let request = source.request(index)
             let start = ContinuousClock.now
             let left = deadline.map { min($0 - start, timeout) } ?? timeout
             guard left > .zero, !Task.isCancelled else { break }
             let response = await target.send(request, timeout: left) { _ in }
             guard response.outcome != .interrupted else { break }
+            pause = backOff.pause(after: response.outcome, retryAfter: response.retryAfter)
             records.append(
                 RequestRecord(
                     index: index, scheduled: .zero, sent: .zero, firstToken: response.firstToken.map { $0 - start },
-                    end: response.end - start, tokens: response.tokens, outcome: response.outcome,
+                    end: response.end - start, tokens: response.tokens, firstTokens: response.firstTokens,
+                    outcome: response.outcome,
                     promptTokens: response.promptTokens ?? response.report?.promptTokens, report: response.report))
         }
         return UnloadedMeasurement(records: records)

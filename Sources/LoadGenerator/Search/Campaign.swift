@@ -92,10 +92,7 @@ public final class Campaign: Sendable {
         }
         for index in modes.indices {
             results[index].finding = policies[index].finding
-            if outOfTime.contains(index) {
-                results[index].finding.verdict = .inconclusive
-                results[index].finding.reasons = ["the time given ended it before it had found its answer"]
-            }
+            if outOfTime.contains(index) { results[index].finding.endInTime() }
         }
         state.withLock { $0.run = nil }
         return (results, objectives)

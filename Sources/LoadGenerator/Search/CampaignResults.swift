@@ -78,6 +78,15 @@ public struct CampaignModeResult: Sendable {
         self.finding = finding
     }
 
+    /// The first failure of a mode none of whose requests was answered; nil where one was, or none was sent.
+    public var unanswered: String? {
+        let records = (unloaded?.records ?? []) + runs.flatMap(\.result.records)
+        guard !records.contains(where: { $0.outcome == .completed }) else { return nil }
+        return records.lazy.compactMap { record in
+            if case .failed(_, let detail) = record.outcome { detail } else { nil }
+        }.first
+    }
+
     init(_ mode: CampaignMode) {
         self.init(name: mode.name, address: mode.address, model: mode.model)
     }

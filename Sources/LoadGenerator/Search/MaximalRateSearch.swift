@@ -9,44 +9,17 @@ import Foundation
 /// search steps down, a little further each time. Where they succeed, the rate above is tried once more at full length: an
 /// unlucky run on the way must not lower the result.
 public struct MaximalRateSearch: RatePolicy, Equatable {
-    /// What is asked of a search.
-    public struct Settings: Sendable, Equatable {
-        /// The first rate to try, requests per second.
-        public var start: Double
-        /// The highest rate to try.
-        public var ceiling: Double
-        /// The bracket is narrow enough when its ends differ by less than this share.
-        public var precision: Double
-        /// Runs with fresh seeds that, taken together, must prove the result.
-        public var confirmations: Int
-        /// How sure the proof must be, 0...1.
-        public var confidence: Double
-        /// The seed all others are drawn from.
-        public var seed: UInt64
-        /// Runs after which the search gives up.
-        public var maximumRuns: Int
-
-        /// Makes settings.
-        public init(
-            start: Double, ceiling: Double = ArrivalSchedule.maximumRate, precision: Double = 0.05,
-            confirmations: Int = 2, confidence: Double = 0.99, seed: UInt64 = 1, maximumRuns: Int = 40
-        ) {
-            self.start = start
-            self.ceiling = ceiling
-            self.precision = precision
-            self.confirmations = confirmations
-            self.confidence = confidence
-            self.seed = seed
-            self.maximumRuns = maximumRuns
-        }
-    }
-
     private enum Phase: Equatable {
         case bracket
         case bisect
         case confirm
         case recheck
         case over
+    }
+
+    private struct Proof: Equatable {
+        var rate: Double
+        var runs: [Int]
     }
 
     /// A rate this far below the first that still breaks a promise ends the search: the server can't keep it at all.
@@ -69,8 +42,15 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
     /// Confirmations of the present rate, and what they counted together.
     private var confirmed = 0
     private var pooled: [Evidence] = []
+    /// The confirmations themselves, by their number among all runs.
+    private var confirming: [Int] = []
     /// The highest rate whose confirmations proved it: what a failed step up comes back to.
-    private var proved: Double?
+    private var proved: Proof?
+    /// The lowest rate that broke a promise as measured; ``high`` may only lack a proof, or be still to be tried.
+    private var broken: Double?
+    /// The last runs at ``low`` and ``high``.
+    private var lowRun: Int?
+    private var highRun: Int?
     private var stepsDown = 0
     private var stepsUp = 0
     private var reasons: [String] = []
@@ -117,15 +97,17 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
 
     /// What is known.
     public var finding: RateFinding {
-        let broken = isHighInvalid ? nil : high
-        guard phase == .over else {
-            return RateFinding(
-                highest: low, lowestBroken: broken, verdict: .interrupted,
-                reasons: [
-                    "the search was ended after \(runs) runs; \(low == nil ? "no rate" : "the rate") passed unconfirmed"
-                ])
-        }
-        return RateFinding(highest: low, lowestBroken: broken, verdict: end, reasons: reasons)
+        RateFinding(
+            highest: proved?.rate, passed: low, lowestBroken: broken,
+            verdict: phase == .over ? end : .interrupted,
+            reasons: phase == .over ? reasons : ["the search was ended after \(runs) runs"], deciding: deciding)
+    }
+
+    /// The runs that proved the result; before that the confirmations so far, or the run that tells most.
+    private var deciding: [Int] {
+        if let proved { return proved.runs }
+        if !confirming.isEmpty { return confirming }
+        return [lowRun ?? (isHighInvalid ? nil : highRun)].compactMap(\.self)
     }
 
     /// Takes what the run said.
@@ -169,12 +151,16 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
 
     private mutating func take(_ outcome: StepOutcome) {
         switch outcome {
-        case .proved, .holds: low = rate
-        case .broken: (high, isHighInvalid) = (rate, false)
+        case .proved, .holds: (low, lowRun) = (rate, runs - 1)
+        case .broken:
+            (high, isHighInvalid, highRun) = (rate, false, runs - 1)
+            noteBroken()
         case .invalid: (high, isHighInvalid) = (rate, true)
         case .ended: break
         }
     }
+
+    private mutating func noteBroken() { broken = min(broken ?? rate, rate) }
 
     private mutating func narrow() {
         guard let low, let high else { return }
@@ -191,6 +177,7 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
         rate = found
         confirmed = 0
         pooled = []
+        confirming = []
     }
 
     /// A confirmation is of use until all of them together can no longer prove a promise.
@@ -207,6 +194,7 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
 
     private mutating func pool(_ evidence: [Evidence]) {
         confirmed += 1
+        confirming.append(runs - 1)
         guard pooled.count == evidence.count else {
             pooled = evidence
             return
@@ -240,7 +228,7 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
         guard confirmed >= settings.confirmations || isHopeless else { return }
         switch together {
         case .proved:
-            (low, proved) = (rate, rate)
+            (low, proved) = (rate, Proof(rate: rate, runs: confirming))
             if isHighInvalid {
                 finish(
                     .invalid,
@@ -259,6 +247,9 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
             finish(
                 .inconclusive,
                 "the promises hold at this rate, but \(pooled.first?.samples ?? 0) requests are too few to prove it")
+        case .broken:
+            noteBroken()
+            stepDown(isInvalid: false)
         default: stepDown(isInvalid: false)
         }
     }
@@ -272,7 +263,7 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
 
     private mutating func stepDown(isInvalid: Bool) {
         (high, isHighInvalid) = (rate, isInvalid)
-        low = proved
+        low = proved?.rate
         guard proved == nil else { return finish(.valid, nil) }
         stepsDown += 1
         guard stepsDown <= Self.maximumStepsDown else {
@@ -283,15 +274,17 @@ public struct MaximalRateSearch: RatePolicy, Equatable {
 
     private mutating func recheck(_ outcome: StepOutcome, _ evidence: [Evidence]) {
         guard outcome == .proved, stepsUp < Self.maximumStepsUp else {
-            if outcome == .invalid { isHighInvalid = true }
+            if outcome == .broken { noteBroken() }
+            if outcome == .proved { broken = nil }
             return finish(.valid, outcome == .holds ? "the next rate up was neither proved nor refuted" : nil)
         }
         stepsUp += 1
+        broken = nil
         high = min(rate * (1 + settings.precision), settings.ceiling)
         startConfirming(at: rate)
         pool(evidence)
         guard settings.confirmations == 1 else { return }
-        (low, proved) = (rate, rate)
+        (low, proved) = (rate, Proof(rate: rate, runs: confirming))
         recheckAbove()
     }
 

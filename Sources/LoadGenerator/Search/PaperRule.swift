@@ -26,6 +26,7 @@ public enum PaperRule {
     /// Whether a run fails by the rule, and why; a failure of another kind counts as a time-out.
     public static func problem(_ result: RunResult) -> String? {
         let failures = result.measured.count { $0.outcome != .completed }
+        if failures > 0, failures == result.measured.count { return "none of \(failures) requests was answered" }
         guard failures > allowedTimeouts else { return nil }
         return
             "\(failures) of \(result.measured.count) requests timed out or failed: the rule allows \(allowedTimeouts)"

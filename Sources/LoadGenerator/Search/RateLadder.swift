@@ -89,6 +89,9 @@ public struct LadderClimb: RatePolicy, Equatable {
     private let rates: [Double]
     private let seed: UInt64
     private var step = 0
+    /// Runs so far, and the one that says most: the highest that passed, or the lowest that did not.
+    private var runs = 0
+    private var deciding: Int?
     private var highest: Double?
     private var isProved = true
     private var lowestBroken: Double?
@@ -114,7 +117,9 @@ public struct LadderClimb: RatePolicy, Equatable {
 
     /// What is known.
     public var finding: RateFinding {
-        var finding = RateFinding(highest: highest, lowestBroken: lowestBroken, verdict: .inconclusive)
+        var finding = RateFinding(
+            highest: isProved ? highest : nil, passed: highest, lowestBroken: lowestBroken, verdict: .inconclusive,
+            deciding: deciding.map { [$0] } ?? [])
         if isInvalid {
             finding.verdict = .invalid
             finding.reasons = ["the load generator could not send more"]
@@ -135,46 +140,18 @@ public struct LadderClimb: RatePolicy, Equatable {
     /// Takes what the rung said.
     public mutating func record(_ outcome: StepOutcome, _ evidence: [Evidence] = []) {
         guard step < rates.count else { return }
+        defer { runs += 1 }
         switch outcome {
         case .proved, .holds:
+            deciding = runs
             highest = rates[step]
             isProved = outcome == .proved
             step += 1
-        case .broken: lowestBroken = rates[step]
+        case .broken:
+            lowestBroken = rates[step]
+            deciding = deciding ?? runs
         case .invalid: isInvalid = true
         case .ended: isEnded = true
         }
     }
-}
-
-/// One run at one rate.
-public struct SingleRate: RatePolicy, Equatable {
-    private let step: RateStep
-    private var outcome: StepOutcome?
-
-    /// - Parameter rate: requests per second; of a trace or a closed loop, what it comes to.
-    public init(rate: Double, seed: UInt64) {
-        step = RateStep(rate: rate, seed: seed, purpose: .run)
-    }
-
-    /// The run, until it has been made.
-    public var next: RateStep? { outcome == nil ? step : nil }
-    /// The run, until it has been made.
-    public var ahead: [RateStep] { next.map { [$0] } ?? [] }
-
-    /// One run finds no maximum.
-    public var finding: RateFinding {
-        let verdict: Verdict =
-            switch outcome {
-            case .proved: .valid
-            case .holds: .inconclusive
-            case .broken: .missed
-            case .invalid: .invalid
-            case .ended, nil: .interrupted
-            }
-        return RateFinding(verdict: verdict)
-    }
-
-    /// Takes what the run said.
-    public mutating func record(_ outcome: StepOutcome, _ evidence: [Evidence] = []) { self.outcome = outcome }
 }

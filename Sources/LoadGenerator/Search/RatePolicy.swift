@@ -49,6 +49,7 @@ public enum StepOutcome: Sendable, Equatable {
         self =
             switch judgement.verdict {
             case .valid: .proved
+            case .measured: .holds
             case .inconclusive: judgement.isPassing ? .holds : .broken
             case .missed: .broken
             case .invalid: .invalid
@@ -81,21 +82,44 @@ public struct Evidence: Sendable, Equatable {
 
 /// What a policy found, at any time.
 public struct RateFinding: Sendable, Equatable {
-    /// The highest rate that keeps every promise; nil while none is known.
+    /// The highest rate that is proved to keep every promise; nil while none is.
     public var highest: Double?
+    /// The highest rate that kept every promise as measured, proved or not.
+    public var passed: Double?
     /// The lowest rate above it that does not.
     public var lowestBroken: Double?
     /// VALID when `highest` is proved, and found by a search that went to its end.
     public var verdict: Verdict
     /// Why the verdict is not better, or what `highest` is worth.
     public var reasons: [String]
+    /// The runs all of this stands on, by their place among those recorded: those that proved `highest`, or else those that
+    /// tell most. Together they say how sure it is.
+    public var deciding: [Int]
 
     /// Makes a finding.
-    public init(highest: Double? = nil, lowestBroken: Double? = nil, verdict: Verdict, reasons: [String] = []) {
+    ///
+    /// - Parameter passed: nil takes `highest`.
+    public init(
+        highest: Double? = nil, passed: Double? = nil, lowestBroken: Double? = nil, verdict: Verdict,
+        reasons: [String] = [], deciding: [Int] = []
+    ) {
         self.highest = highest
+        self.passed = passed ?? highest
         self.lowestBroken = lowestBroken
         self.verdict = verdict
         self.reasons = reasons
+        self.deciding = deciding
+    }
+
+    /// What is known when the time given is over. What is proved stays proved, but more may have been found.
+    mutating func endInTime() {
+        guard verdict == .interrupted else { return }
+        verdict = highest == nil ? .inconclusive : .valid
+        reasons = [
+            highest == nil
+                ? "the time given ended it before a rate was proved"
+                : "the time given ended it: the server may sustain more"
+        ]
     }
 }
 

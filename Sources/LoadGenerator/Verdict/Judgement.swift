@@ -1,7 +1,5 @@
 // What one run says about its promises, and whether it may say anything.
 
-import Foundation
-
 /// The verdict on a run or a search.
 public enum Verdict: String, Sendable, Codable {
     /// The measurement stands, and every promise is proved at the stated confidence.
@@ -14,11 +12,13 @@ public enum Verdict: String, Sendable, Codable {
     case invalid = "INVALID"
     /// The user ended the run before it could say anything.
     case interrupted = "INTERRUPTED"
+    /// The measurement stands, and nothing was promised that could be kept.
+    case measured = "MEASURED"
 }
 
 /// What a verdict asks of a run.
 public struct VerdictRules: Sendable, Equatable {
-    /// The promises; none makes every sound run VALID.
+    /// The promises; none makes a sound run MEASURED, if its requests were answered.
     public var objectives: [Objective]
     /// How sure the verdict must be, above 0 and below 1.
     public var confidence: Double
@@ -65,17 +65,22 @@ public struct ObjectiveResult: Sendable, Equatable {
         BinomialTest.confidenceOfBreach(misses: misses, of: samples, objective.percentile)
     }
 
-    /// Holds a promise against the records of a run.
-    init(_ objective: Objective, _ result: RunResult) {
+    /// Holds a promise against the records of runs at the same load, taken together.
+    public init(_ objective: Objective, _ results: [RunResult]) {
         self.objective = objective
-        let kept = result.measured.compactMap { record in
-            // A lost run gives its open requests up: what they would have come to is not known.
-            result.ending == .lost && record.isUnfinished
-                ? objective.isBroken(by: record) ? false : nil : objective.isKept(by: record)
+        let kept = results.flatMap { result in
+            result.measured.compactMap { record in
+                // A lost run gives its open requests up: what they would have come to is not known.
+                result.ending == .lost && record.isUnfinished
+                    ? objective.isBroken(by: record) ? false : nil : objective.isKept(by: record)
+            }
         }
         samples = kept.count
         misses = kept.count { !$0 }
-        observed = result.distribution(of: objective.metric).quantile(objective.percentile)
+        let distributions = results.map { $0.distribution(of: objective.metric) }
+        observed = LatencyDistribution(
+            samples: distributions.flatMap(\.sorted), misses: distributions.reduce(0) { $0 + $1.misses }
+        ).quantile(objective.percentile)
     }
 }
 
@@ -97,15 +102,16 @@ public struct Judgement: Sendable, Equatable {
 
     /// Judges a run.
     public init(_ result: RunResult, _ rules: VerdictRules) {
-        let results = rules.objectives.map { ObjectiveResult($0, result) }
+        let results = rules.objectives.map { ObjectiveResult($0, [result]) }
         objectives = results
         let span = max(result.span, .nanoseconds(1))
         let good = result.measured.count { record in
             record.outcome == .completed && rules.objectives.allSatisfy { $0.isKept(by: record) ?? true }
         }
         goodput = Double(good) / span.seconds
-        // A run that is broken for certain stays so, whoever ended it; a late generator is to blame before the server.
-        let broken = results.filter { !$0.isObserved }
+        // A run that is broken for certain stays so, whoever ended it; a late generator is to blame before the server. A
+        // promise that applies to no request is not broken.
+        let broken = results.filter { !$0.isObserved && $0.samples > 0 }
         let certain = broken.filter { broken in
             broken.misses > LatencyDistribution.allowedMisses(broken.objective.percentile, of: result.planned)
         }
@@ -119,6 +125,10 @@ public struct Judgement: Sendable, Equatable {
             (verdict, reasons) = (.interrupted, ["ended after \(result.records.count) of \(result.planned) requests"])
         } else if result.measured.isEmpty {
             (verdict, reasons) = (.inconclusive, ["no request was due"])
+        } else if let unanswered = Self.unanswered(result, hasPromises: !results.isEmpty) {
+            (verdict, reasons) = (.missed, [unanswered])
+        } else if results.isEmpty {
+            (verdict, reasons) = (.measured, ["nothing was promised"])
         } else {
             let doubts = Self.doubts(results, rules, span: result.span)
             (verdict, reasons) = (doubts.isEmpty ? .valid : .inconclusive, doubts)
@@ -132,8 +142,23 @@ public struct Judgement: Sendable, Equatable {
             + "\(Share.percent(result.confidenceOfBreach)) sure"
     }
 
+    /// What a server owes that nobody has to ask for: an answer, but for 1 request in 100; with promises of its own, a
+    /// run owes what they say, and one answer at least.
+    private static func unanswered(_ result: RunResult, hasPromises: Bool) -> String? {
+        let measured = result.measured
+        let failures = measured.count { $0.outcome != .completed }
+        let allowed =
+            hasPromises ? measured.count - 1 : LatencyDistribution.allowedMisses(.p99, of: measured.count)
+        guard failures > allowed else { return nil }
+        return failures == measured.count
+            ? "none of \(failures) requests was answered" : "\(failures) of \(measured.count) requests failed"
+    }
+
     private static func doubts(_ results: [ObjectiveResult], _ rules: VerdictRules, span: Duration) -> [String] {
         var doubts = results.filter { $0.confidence < rules.confidence }.map { result in
+            guard result.samples > 0 else {
+                return "\(result.objective.name) says nothing about answers whose tokens come all at once"
+            }
             let needed = BinomialTest.samplesNeeded(
                 misses: result.misses, result.objective.percentile, confidence: rules.confidence)
             return
@@ -144,54 +169,5 @@ public struct Judgement: Sendable, Equatable {
             doubts.append("it lasted \(span.shortText), and a verdict needs \(rules.minimumDuration.shortText)")
         }
         return doubts
-    }
-}
-
-/// Whether the load generator kept up with its own schedule.
-public struct GeneratorHealth: Sendable, Equatable {
-    /// A request sent later than this after its time counts as a late send.
-    public static let lateThreshold = Duration.milliseconds(5)
-    /// The part of the median latency that lateness may be before the generator, not the server, is being measured.
-    static let lateShare = 0.05
-
-    /// How late the 99th of 100 requests was sent.
-    public let lateness: Duration
-    /// A sentence that blames the generator; nil while it kept up.
-    public let bottleneck: String?
-
-    /// Looks at a run.
-    ///
-    /// Latencies count from the scheduled time, so lateness can only make a server look slower: it disqualifies a run
-    /// when it is a visible part of the latency. Beyond the generator's reach the whole latency is lateness.
-    public init(_ result: RunResult, maximumLateness: Duration? = nil) {
-        lateness = LatencyDistribution(samples: result.records.map(\.lateness)).quantile(.p99) ?? .zero
-        let unsent = result.records.count { record in
-            if case .failed(.unsent, _) = record.outcome { true } else { false }
-        }
-        let latency = result.distribution(of: .e2e)
-        let median = latency.quantile(.p50) ?? latency.maximumMeasured ?? .zero
-        let limit = maximumLateness ?? max(Self.lateThreshold, median * Self.lateShare)
-        // A single one is chance, however few there are.
-        let late = result.records.count { $0.lateness > limit }
-        if unsent > 0 {
-            bottleneck =
-                "the load generator was the bottleneck: \(unsent) requests were not sent, because as many as it can hold were open"
-        } else if late > max(1, result.records.count / 100) {
-            bottleneck =
-                "the load generator was the bottleneck: \(late) of \(result.records.count) requests were sent over \(limit.shortText) late, 1 in 100 over \(lateness.shortText)"
-        } else {
-            bottleneck = nil
-        }
-    }
-}
-
-/// Shares in words.
-enum Share {
-    /// `18 %`, `98.9 %`, `99.87 %`: finer the closer it comes to certainty, which is never quite reached.
-    static func percent(_ share: Double) -> String {
-        if share < 1, share > 0.9999 { return "over 99.99 %" }
-        let percent = share * 100
-        let text = String(format: percent < 90 ? "%.0f" : percent < 99 ? "%.1f" : "%.2f", percent)
-        return (text.contains(".") ? text.replacing(#/\.?0+$/#, with: "") : text) + " %"
     }
 }

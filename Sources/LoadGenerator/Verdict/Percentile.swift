@@ -9,6 +9,8 @@ public struct Percentile: Sendable, Equatable, Hashable {
     public static let p50 = Percentile(unchecked: 500_000)
     /// 90 of 100 requests are no slower.
     public static let p90 = Percentile(unchecked: 900_000)
+    /// 95 of 100 requests are no slower.
+    public static let p95 = Percentile(unchecked: 950_000)
     /// 99 of 100 requests are no slower.
     public static let p99 = Percentile(unchecked: 990_000)
     /// No request is slower.

@@ -11,55 +11,18 @@ struct LoadgenModes {
     let trace: Trace?
     let seed: UInt64
 
-    /// What is wrong with the request options alone.
-    func check() throws {
-        guard !requests.dense || requests.keepRate == nil else {
-            throw ValidationError("Give either --dense or --keep-rate.")
-        }
-        guard requests.compare == nil || (requests.keepRate == nil && !requests.dense) else {
-            throw ValidationError("--compare names the modes: leave out --dense and --keep-rate.")
-        }
-        let sources = [requests.prompts != nil, requests.promptTokens != nil].count { $0 }
-        guard sources == 1 || (sources == 0 && trace != nil) else {
-            throw ValidationError(
-                sources == 0
-                    ? "Say what to send: --prompts FILE, --prompt-tokens LENGTH, or a --trace."
-                    : "Give either --prompts or --prompt-tokens.")
-        }
-        guard requests.exactLengths == nil || requests.prompts == nil else {
-            throw ValidationError("--exact-lengths belongs to --prompt-tokens and --trace.")
-        }
-        if let count = requests.exactLengths, !(1...SyntheticRequests.maximumCounted).contains(count) {
-            throw ValidationError("--exact-lengths must be 1 to \(SyntheticRequests.maximumCounted), found \(count).")
-        }
-        guard requests.maxPromptTokens == nil || trace != nil else {
-            throw ValidationError("--max-prompt-tokens belongs to --trace.")
-        }
-        if let limit = requests.maxPromptTokens, limit < 1 {
-            throw ValidationError("--max-prompt-tokens must be at least 1.")
-        }
-        let shapesText = requests.outputTokens != nil || requests.sharedPrefix != 0 || requests.prefixGroups != 1
-        guard !shapesText || requests.promptTokens != nil else {
-            throw ValidationError("--output-tokens, --shared-prefix and --prefix-groups belong to --prompt-tokens.")
-        }
-    }
+    /// The prompts of the file.
+    private let promptSet: PromptSet?
+    private let variants: [RequestVariant]
 
-    /// The ways of asking.
-    func variants() throws(LoadGeneratorError) -> [RequestVariant] {
-        guard let compare = requests.compare else {
-            if let keepRate = requests.keepRate { return [try .keep(keepRate)] }
-            return [requests.dense ? .dense : .asIs]
-        }
-        var variants: [RequestVariant] = []
-        for text in compare.split(separator: ",") {
-            let variant = try RequestVariant(parsing: text.trimmingCharacters(in: .whitespaces))
-            guard !variants.contains(variant) else {
-                throw LoadGeneratorError(.usage, "--compare", "'\(variant.name)' is named twice")
-            }
-            variants.append(variant)
-        }
-        guard !variants.isEmpty else { throw LoadGeneratorError(.usage, "--compare", "names no mode") }
-        return variants
+    /// Reads what the options name: all that can be wrong without a server is found here.
+    init(requests: LoadgenRequestOptions, trace: Trace?, seed: UInt64) throws(LoadGeneratorError) {
+        self.requests = requests
+        self.trace = trace
+        self.seed = seed
+        variants = try requests.variants
+        _ = try requests.template(model: "")
+        if let file = requests.prompts { promptSet = try PromptSet(file: file) } else { promptSet = nil }
     }
 
     /// What reports say the prompts are.
@@ -72,7 +35,7 @@ struct LoadgenModes {
 
     /// The prompts, measured with the server's own tokenizer where it lends it.
     private func prompts(_ counter: (any TokenCounter)?, address: String) async throws -> any PromptSource {
-        if let file = requests.prompts { return try PromptSet(file: file) }
+        if let promptSet { return promptSet }
         var gauge = TokenGauge.assumed
         if let counter {
             gauge = try await TokenGauge.calibrated(by: counter, seed: seed)
@@ -127,11 +90,8 @@ struct LoadgenModes {
     private func modes(
         _ target: any LoadTarget, address: String, model: String, counter: (any TokenCounter)?, name: String?
     ) async throws -> [CampaignMode] {
-        let extraFields =
-            try requests.extraBody.map { text in try JSONValue.object(parsing: text, place: "--extra-body") } ?? [:]
-        let template = try RequestTemplate(model: model, maxTokens: requests.maxTokens, extraBody: extraFields)
+        let template = try requests.template(model: model)
         let prompts = try await prompts(counter, address: address)
-        let variants = try variants()
         return variants.map { variant in
             let title = [name, variants.count > 1 || name == nil ? variant.name : nil].compactMap(\.self)
             return CampaignMode(

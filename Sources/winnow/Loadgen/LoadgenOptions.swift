@@ -52,6 +52,12 @@ struct LoadgenRequestOptions: ParsableArguments {
 
     @Option(help: ArgumentHelp("Fields for every request body, such as '{\"top_p\": 0.9}'.", valueName: "json"))
     var extraBody: String?
+
+    @Flag(
+        help:
+            "Ask for the count of tokens in every chunk (vLLM's and winnow's continuous_usage_stats), which makes TPOT exact where chunks hold several tokens."
+    )
+    var continuousUsage = false
 }
 
 /// When the requests are sent.
@@ -203,4 +209,7 @@ struct LoadgenConnectionOptions: ParsableArguments {
 
     @Flag(help: "Do not check the server's certificate.")
     var insecure = false
+
+    /// Whose certificates are taken.
+    var trust: ServerTrust { ServerTrust(caFile: caFile, isInsecure: insecure) }
 }

@@ -20,7 +20,6 @@ struct LoadgenPlan {
     init(
         arrivals: LoadgenArrivalOptions, verdict: LoadgenVerdictOptions, requests: LoadgenRequestOptions
     ) throws {
-        try Self.check(arrivals, verdict)
         trace = try Self.trace(arrivals, requests)
         let isPaper = verdict.policy == .paper
         kind = isPaper ? .paper : verdict.findsMaximum ? .search : verdict.ladder != nil ? .ladder : .run
@@ -77,7 +76,8 @@ struct LoadgenPlan {
         }.max() ?? 100
     }
 
-    private static func check(_ arrivals: LoadgenArrivalOptions, _ verdict: LoadgenVerdictOptions) throws {
+    /// What is contradictory or missing.
+    static func check(_ arrivals: LoadgenArrivalOptions, _ verdict: LoadgenVerdictOptions) throws {
         let isSearch = verdict.findsMaximum || verdict.ladder != nil || verdict.policy == .paper
         let loads = [
             arrivals.rate != nil && !isSearch, arrivals.trace != nil, arrivals.concurrency != nil, isSearch,
@@ -100,7 +100,7 @@ struct LoadgenPlan {
             throw ValidationError("--policy paper has a rule of its own (time-outs, --timeout): leave out --slo.")
         }
         if let rate = arrivals.rate, !rate.isFinite || rate <= 0 {
-            throw ValidationError("--rate must be above 0, found \(rate).")
+            throw ValidationError("--rate must be above 0, found \(Self.plain(rate)).")
         }
         if let duration = arrivals.duration, duration <= .zero {
             throw ValidationError("--duration must be more than 0.")
@@ -117,10 +117,11 @@ struct LoadgenPlan {
             throw ValidationError("--trace has its own arrivals: leave out --arrivals.")
         }
         guard verdict.confidence > 0.5, verdict.confidence < 1 else {
-            throw ValidationError("--confidence must be above 0.5 and below 1, found \(verdict.confidence).")
+            throw ValidationError(
+                "--confidence must be above 0.5 and below 1, found \(Self.plain(verdict.confidence)).")
         }
         if let precision = verdict.precision, !(0.001...1).contains(precision) {
-            throw ValidationError("--precision must be 0.001 to 1, found \(precision).")
+            throw ValidationError("--precision must be 0.001 to 1, found \(Self.plain(precision)).")
         }
         if let confirmations = verdict.confirmations, !(1...20).contains(confirmations) {
             throw ValidationError("--confirmations must be 1 to 20, found \(confirmations).")
@@ -143,9 +144,12 @@ struct LoadgenPlan {
             throw ValidationError("--samples and --pause belong to --find-max-qps, --ladder and --policy paper.")
         }
         if let rate = verdict.maxRate, !rate.isFinite || rate <= 0 {
-            throw ValidationError("--max-rate must be above 0, found \(rate).")
+            throw ValidationError("--max-rate must be above 0, found \(Self.plain(rate)).")
         }
     }
+
+    /// A number as it was typed.
+    private static func plain(_ value: Double) -> String { String(format: "%.15g", value) }
 
     private static func trace(
         _ arrivals: LoadgenArrivalOptions, _ requests: LoadgenRequestOptions

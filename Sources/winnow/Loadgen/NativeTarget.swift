@@ -26,7 +26,8 @@ struct NativeTarget: LoadTarget {
         } catch let refusal as InProcessRefusal {
             return Response(outcome: .failed(.httpError, detail: refusal.description), end: .now)
         } catch let error as RequestError {
-            return Response(outcome: .failed(Self.kind(of: error), detail: error.message), end: .now)
+            return Response(
+                outcome: .failed(Self.kind(of: error), detail: error.message), end: .now, retryAfter: error.retryAfter)
         } catch {
             return Response(outcome: .failed(.serverError, detail: "\(error)"), end: .now)
         }
@@ -59,6 +60,7 @@ struct NativeTarget: LoadTarget {
         } catch {
             response.outcome =
                 Task.isCancelled ? .interrupted : .failed(Self.kind(of: error), detail: error.message)
+            response.retryAfter = error.retryAfter
         }
         if Task.isCancelled, response.outcome == .completed { response.outcome = .interrupted }
         response.end = .now
