@@ -136,8 +136,10 @@ let package = Package(
         .testTarget(name: "WorkerTests", dependencies: ["Worker", "Wire", "Checkpoint", log], swiftSettings: swift),
         .testTarget(
             name: "CoordinatorTests",
-            dependencies: ["Coordinator", "Worker", "Wire", "Speculation", "Transformer", "Tokenizer", log],
-            swiftSettings: swift),
+            dependencies: [
+                "Coordinator", "Worker", "Wire", "Speculation", "Transformer", "Tokenizer", "Checkpoint", "Compute",
+                log,
+            ], swiftSettings: swift),
         .testTarget(
             name: "GatewayTests",
             dependencies: [

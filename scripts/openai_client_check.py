@@ -159,6 +159,71 @@ class Checks:
         """takes a prompt of token ids"""
         expect(self.complete(prompt=[1, 2, 3, 4]).usage.prompt_tokens == 4, "the prompt's length differs")
 
+    def check_prompts(self):
+        """answers several prompts in one request, in order"""
+        prompts = [PROMPT, "Tim had a ball.", PROMPT]
+        answer = self.complete(prompt=prompts)
+        alone = [self.complete(prompt=prompt) for prompt in prompts]
+        expect([choice.index for choice in answer.choices] == [0, 1, 2], "the choices are out of order")
+        expect([choice.text for choice in answer.choices] == [one.choices[0].text for one in alone], "texts differ")
+        expect(answer.usage.prompt_tokens == sum(one.usage.prompt_tokens for one in alone), f"usage is {answer.usage}")
+        texts = ["", "", ""]
+        for chunk in self.complete(prompt=prompts, stream=True):
+            for choice in chunk.choices:
+                texts[choice.index] += choice.text
+        expect(texts == [choice.text for choice in answer.choices], f"streamed {texts}")
+
+    def check_answers(self):
+        """gives several answers to one prompt, each as its seed would alone"""
+        answers = self.complete(n=3, temperature=1.0, seed=7).choices
+        alone = [self.complete(temperature=1.0, seed=seed).choices[0].text for seed in (7, 8, 9)]
+        expect([answer.text for answer in answers] == alone, "an answer differs from its seed's own")
+        expect(len(self.chat(n=2).choices) == 2, "there are not two chats")
+
+    def check_echo(self):
+        """echoes a prompt with its log-probabilities, and nothing else where nothing is asked"""
+        answer = self.complete(echo=True, logprobs=1, max_tokens=0)
+        logprobs = answer.choices[0].logprobs
+        expect(answer.choices[0].text == PROMPT, f"echoed {answer.choices[0].text!r}")
+        expect(len(logprobs.tokens) == answer.usage.prompt_tokens, f"{len(logprobs.tokens)} tokens")
+        expect(logprobs.token_logprobs[0] is None and logprobs.top_logprobs[0] is None, "the first token has one")
+        for token, value, top, offset in list(
+                zip(logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, logprobs.text_offset))[1:]:
+            expect(value <= 0 and top[token] == value and max(top.values()) >= value, f"{token!r}: {value} {top}")
+            expect(PROMPT[offset:].startswith(token), f"{token!r} is not at {offset}")
+        more = self.complete(echo=True, logprobs=1, max_tokens=4).choices[0]
+        expect(more.text == PROMPT + self.complete(max_tokens=4).choices[0].text, f"echoed {more.text!r}")
+        expect(more.logprobs.token_logprobs[1:len(logprobs.tokens)] == logprobs.token_logprobs[1:], "values differ")
+
+    def check_sampled_logprob(self):
+        """the sampled token is among its alternatives, the likeliest first"""
+        for wanted in (0, 1):
+            logprobs = self.complete(temperature=2.0, logprobs=wanted, seed=3).choices[0].logprobs
+            for token, value, top in zip(logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs):
+                expect(top[token] == value, f"{token!r} is missing in {top}")
+                expect(list(top.values()) == sorted(top.values(), reverse=True), f"{top} is out of order")
+                expect(wanted <= len(top) <= wanted + 1, f"{len(top)} alternatives, asked for {wanted}")
+
+    def check_fields_of_others(self):
+        """takes what other servers' clients send"""
+        self.complete(stop=[f"<{number}>" for number in range(32)], top_p=0)
+        chunks = list(self.complete(
+            stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True}))
+        counts = [chunk.usage.completion_tokens for chunk in chunks]
+        expect(counts == sorted(counts) and counts[-1] > 0, f"completion_tokens go {counts}")
+        expect(self.chat(max_tokens=3, max_completion_tokens=5).usage.completion_tokens <= 5, "more than 5 tokens")
+        expect(self.complete().system_fingerprint, "there is no system_fingerprint")
+
+    def check_bos(self):
+        """a prompt has one BOS, and none where none is wanted"""
+        usual = self.complete().usage.prompt_tokens
+        bare = self.complete(extra_body={"add_special_tokens": False}).usage.prompt_tokens
+        if bare == usual:
+            return
+        first = self.complete(echo=True, logprobs=0, max_tokens=0).choices[0].logprobs.tokens[0]
+        expect(self.complete(prompt=first + PROMPT).usage.prompt_tokens == usual, f"{first!r} is doubled")
+        expect(bare == usual - 1, f"{bare} tokens without special ones, {usual} with them")
+
     def check_left_stream(self):
         """a stream that is left early hurts nobody"""
         with self.complete(stream=True, max_tokens=200, extra_body={"ignore_eos": True}) as stream:
@@ -181,7 +246,7 @@ class Checks:
         refusal(bad, lambda: self.complete(prompt=""), "prompt")
         refusal(bad, lambda: self.complete(temperature=5), "temperature")
         refusal(bad, lambda: self.complete(max_tokens=-1), "max_tokens")
-        refusal(bad, lambda: self.complete(n=3), "n")
+        refusal(bad, lambda: self.complete(n=1000), "n")
         refusal(bad, lambda: self.complete(prompt=[-1]), "prompt[0]")
         refusal(bad, lambda: self.complete(prompt=[5] * 200_000), "prompt", "context_length_exceeded")
         refusal(bad, lambda: self.chat(messages=[]), "messages")

@@ -8,10 +8,11 @@ if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
 Usage: scripts/test.sh [SWIFT-TEST-OPTION...]
 
 Sets up what is missing (Debian packages through apt-get, with sudo where not root; a Python environment with the
-`openai` package for one test), checks the format of all Swift files, builds everything in the release configuration
-and runs all tests; those of the kernels and models also at every lesser CPU level (winnow bench levels). Options go to
-`swift test`, which then runs once: scripts/test.sh --filter LauncherTests
-Exit status: 0 when the format is clean and all tests pass, 1 otherwise.
+`openai` package for one test), checks the format of all Swift files, builds everything in the release configuration,
+tries clients that install in under two minutes (scripts/try_clients.sh) and runs all tests; those of the kernels and
+models also at every lesser CPU level (winnow bench levels). Options go to `swift test`, which then runs once, and no
+clients are tried: scripts/test.sh --filter LauncherTests
+Exit status: 0 when the format is clean, the clients that could be installed pass and all tests pass, 1 otherwise.
 TEXT
     exit 0
 fi
@@ -50,6 +51,18 @@ fi
 headline "Building"
 build "swift build" --build-tests
 
+# The openai client has a test of its own, and guidellm brings 6 GB of PyTorch.
+client_failed=
+if [ $# = 0 ]; then
+    clients=0
+    scripts/try_clients.sh --winnow "$(products)/winnow" litellm langchain-openai lm-eval || clients=$?
+    case $clients in
+    0) ;;
+    69) say "${red}Not every client can be installed: the run of those that failed above IS SKIPPED.${plain}" ;;
+    *) client_failed=yes ;;
+    esac
+fi
+
 headline "Testing"
 # Swift Testing's summary is to be the last line.
 tells_logs=
@@ -72,5 +85,5 @@ if [ -n "$failed" ]; then
     done
     exit 1
 fi
-if [ -n "$unclean" ]; then exit 1; fi
+if [ -n "$unclean$client_failed" ]; then exit 1; fi
 exit "$status"

@@ -80,11 +80,15 @@ final class Admission: Sendable {
     private func check(_ request: GenerationRequest) throws(RequestError) {
         let count = request.prompt.count
         guard count > 0 else { throw RequestError(.invalidRequest, "the prompt is empty", field: "prompt") }
-        guard request.maxTokens >= 1 else {
+        guard request.maxTokens >= 0 else {
             throw RequestError(
-                .invalidRequest, "max_tokens must be at least 1, found \(request.maxTokens)", field: "max_tokens")
+                .invalidRequest, "max_tokens must be at least 0, found \(request.maxTokens)", field: "max_tokens")
         }
-        guard count < limits.contextLength, request.maxTokens <= limits.contextLength - count else {
+        if let top = request.promptLogProbabilities, !(0...20).contains(top) {
+            throw RequestError(
+                .invalidRequest, "prompt_logprobs must be 0 to 20, found \(top)", field: "prompt_logprobs")
+        }
+        guard count <= limits.contextLength, request.maxTokens <= limits.contextLength - count else {
             throw RequestError(
                 .promptTooLong,
                 "the prompt's \(count) tokens and max_tokens \(request.maxTokens) exceed the model's context of "

@@ -14,6 +14,7 @@ public final class Coordinator: GenerationService {
     public let modelName: String
     public let contextLength: Int
     public let tokenizer: Tokenizer
+    public let modelFingerprint: String
     public let hasSpeculator: Bool
     public let defaultSpeculation: SpeculationParameters
     /// Where workers say hello, with the port that was bound.
@@ -43,6 +44,7 @@ public final class Coordinator: GenerationService {
         for note in models.notes { logger.notice("\(note.text)", metadata: ["model": "\(note.model)"]) }
         try Self.check(configuration, models: models)
         tokenizer = models.tokenizer
+        modelFingerprint = "\(models.fingerprint)"
         contextLength = models.configuration.contextLength
         hasSpeculator = models.speculator != nil
         defaultSpeculation = configuration.speculation
@@ -73,7 +75,7 @@ public final class Coordinator: GenerationService {
         }
         let registry = Registry(
             settings: Registry.Settings(
-                fingerprint: models.fingerprint, layerCount: models.configuration.layerCount,
+                fingerprint: models.fingerprint.bytes, layerCount: models.configuration.layerCount,
                 stageCount: configuration.stageCount, kvRows: configuration.kvRows,
                 resultsEndpoint: resultsEndpoint.description, silenceLimit: Protocol.silenceLimit,
                 stallLimit: .seconds(60)))
@@ -136,9 +138,10 @@ public final class Coordinator: GenerationService {
             throw error
         }
         ledger.record { $0.accepted(id, now: .now) }
-        let (generation, sink) = Generation.make(id: id) { [loop, core] in
-            loop.submit { core.assumeIsolated { $0.cancel(id) } }
-        }
+        let (generation, sink) = Generation.make(
+            id: id,
+            onCancel: { [loop, core] in loop.submit { core.assumeIsolated { $0.cancel(id) } } },
+            onConclude: { [loop, core] in loop.submit { core.assumeIsolated { $0.conclude(id) } } })
         loop.submit { [core] in core.assumeIsolated { $0.begin(id, request, sink: sink) } }
         return generation
     }

@@ -141,7 +141,7 @@ actor CoordinatorCore {
         let work = Scheduler.Work(
             id: id, tokens: positions.map { request.prompt[Int($0)] }, positions: positions,
             promptCount: request.prompt.count, maxTokens: request.maxTokens, sampling: request.sampling,
-            ends: request.ignoreEOS ? [] : settings.eosTokens)
+            topTargets: request.promptLogProbabilities, ends: request.ignoreEOS ? [] : settings.eosTokens)
         guard !positions.isEmpty, work.kvRows <= pipeline.scheduler.limits.kvRows else {
             fail(
                 id,
@@ -163,6 +163,24 @@ actor CoordinatorCore {
     }
 
     func cancel(_ id: UInt64) { fail(id, RequestError(.cancelled, "cancelled by the client")) }
+
+    /// Ends a request whose consumer has all it wanted.
+    func conclude(_ id: UInt64) {
+        guard let entry = live.removeValue(forKey: id) else { return }
+        entry.cancellation.cancel()
+        finish(id, entry, .stop)
+        guard let effects = pipeline?.scheduler.cancel(id) else { return }
+        apply(effects)
+        pump()
+    }
+
+    private func finish(_ id: UInt64, _ entry: LiveRequest, _ reason: FinishReason) {
+        // Before the client hears of it, so that what it reads next includes its request.
+        ledger.record { $0.ended(id, .finished, now: clock.now) }
+        entry.sink.yield(.finished(reason))
+        entry.sink.finish()
+        settle(entry)
+    }
 
     /// Ends a request with an error, and frees what it holds.
     private func fail(_ id: UInt64, _ error: RequestError) {
@@ -207,6 +225,8 @@ actor CoordinatorCore {
         var freed: [UInt64] = []
         for effect in effects {
             switch effect {
+            case .promptTokens(let id, let tokens): live[id]?.sink.yield(.promptTokens(tokens))
+            case .endToken(let id, let token): live[id]?.sink.yield(.endToken(token))
             case .token(let id, let token):
                 guard var entry = live[id] else { continue }
                 if !entry.hasToken {
@@ -219,11 +239,8 @@ actor CoordinatorCore {
                 entry.sink.yield(.token(token))
             case .finished(let id, let reason):
                 guard let entry = live.removeValue(forKey: id) else { continue }
-                // Before the client hears of it, so that what it reads next includes its request.
-                ledger.record { $0.ended(id, .finished, now: clock.now) }
-                entry.sink.yield(.finished(reason))
-                entry.sink.finish()
-                settle(entry)
+                finish(id, entry, reason)
+            case .failed(let id, let reason): fail(id, RequestError(.internalError, reason))
             case .release(let id): freed.append(id)
             }
         }
@@ -261,11 +278,15 @@ actor CoordinatorCore {
         }
         switch message.envelope.body {
         case .outcome(let outcome):
-            var samples: [(request: UInt64, token: SampledToken)] = []
-            for sample in outcome.samples where !sample.logProbability.isNaN {
-                samples.append((sample.request, try SampledToken(sample, vocabularySize: settings.vocabularySize)))
+            for sample in outcome.samples + outcome.targets where sample.logProbability.isNaN {
+                fail(
+                    sample.request,
+                    RequestError(.internalError, "the model's logits are not finite: no token can be drawn from them"))
             }
-            let effects = pipeline.scheduler.complete(outcome.microBatch, samples: samples)
+            guard var pipeline = self.pipeline else { return }
+            let samples = try tokens(outcome.samples)
+            let targets = try tokens(outcome.targets)
+            let effects = pipeline.scheduler.complete(outcome.microBatch, samples: samples, targets: targets)
             if let rows = pipeline.rowsUnderWay.removeValue(forKey: outcome.microBatch) {
                 ledger.record {
                     $0.completed(
@@ -274,16 +295,23 @@ actor CoordinatorCore {
             }
             self.pipeline = pipeline
             apply(effects)
-            for sample in outcome.samples where sample.logProbability.isNaN {
-                fail(
-                    sample.request,
-                    RequestError(.internalError, "the model's logits are not finite: no token can be drawn from them"))
-            }
         case .release(let release):
             self.pipeline?.scheduler.released(release.requests)
         default: throw MessageError("envelope.body", "not a message of the last stage")
         }
         pump()
+    }
+
+    /// What was sampled or scored, but for rows without finite logits.
+    private func tokens(
+        _ samples: [SampleMessage]
+    ) throws(MessageError) -> [(request: UInt64, token: SampledToken)] {
+        var tokens: [(request: UInt64, token: SampledToken)] = []
+        tokens.reserveCapacity(samples.count)
+        for sample in samples where !sample.logProbability.isNaN {
+            tokens.append((sample.request, try SampledToken(sample, vocabularySize: settings.vocabularySize)))
+        }
+        return tokens
     }
 
     // MARK: Workers

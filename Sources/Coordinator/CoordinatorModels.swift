@@ -8,7 +8,7 @@ import Transformer
 /// speculator everything.
 struct CoordinatorModels {
     let configuration: ModelConfiguration
-    let fingerprint: [UInt8]
+    let fingerprint: Fingerprint
     let tokenizer: Tokenizer
     let speculator: SpeculatorRunner?
     /// What is worth a word about the models' files.
@@ -19,7 +19,7 @@ struct CoordinatorModels {
             let checkpoint = try Checkpoint(path: settings.modelDirectory)
             configuration = checkpoint.configuration
             notes += checkpoint.notes.map { (settings.modelDirectory, $0) }
-            fingerprint = try checkpoint.fingerprint().bytes
+            fingerprint = try checkpoint.fingerprint()
             tokenizer = try Tokenizer(modelPath: settings.modelDirectory)
         } catch {
             throw .model("\(error)")

@@ -1,7 +1,7 @@
 /// The events of one request, as they happen. Ends exactly once: with `.finished`, or by throwing a `RequestError`.
 ///
-/// Cancelling the consuming task, dropping the sequence, or `cancel()` cancels the request on every stage.
-/// Iterate it once.
+/// Cancelling the consuming task, dropping the sequence, or `cancel()` cancels the request on every stage;
+/// `conclude()` ends it there as well, as an answer that is complete. Iterate it once.
 public struct Generation: AsyncSequence, Sendable {
     public typealias Element = GenerationEvent
     public typealias Failure = RequestError
@@ -10,22 +10,30 @@ public struct Generation: AsyncSequence, Sendable {
     public let id: UInt64
     private let stream: AsyncThrowingStream<GenerationEvent, any Error>
     private let cancellation: @Sendable () -> Void
+    private let conclusion: @Sendable () -> Void
 
-    /// A generation and the way to feed it. `onCancel` is called at most once, when the consumer gives up.
+    /// A generation and the way to feed it. `onCancel` is called when the consumer gives up, `onConclude` when it has all
+    /// it wanted; either may come more than once, and after the end.
     ///
-    /// The stream's buffer needs no bound of its own: it never holds more than a prompt report, `maxTokens` tokens and
-    /// an end.
+    /// The stream's buffer needs no bound of its own: it never holds more than a prompt report, the prompt's tokens,
+    /// `maxTokens` tokens and an end.
     public static func make(
-        id: UInt64, onCancel: @escaping @Sendable () -> Void
+        id: UInt64, onCancel: @escaping @Sendable () -> Void, onConclude: @escaping @Sendable () -> Void
     ) -> (generation: Generation, sink: Sink) {
         let (stream, continuation) = AsyncThrowingStream<GenerationEvent, any Error>.makeStream()
         continuation.onTermination = { reason in
             if case .cancelled = reason { onCancel() }
         }
-        return (Generation(id: id, stream: stream, cancellation: onCancel), Sink(continuation: continuation))
+        let generation = Generation(id: id, stream: stream, cancellation: onCancel, conclusion: onConclude)
+        return (generation, Sink(continuation: continuation))
     }
 
+    /// Gives the request up.
     public func cancel() { cancellation() }
+
+    /// Ends the request as a finished one before its model does: the tokens so far are the whole answer, because a stop
+    /// string has come.
+    public func conclude() { conclusion() }
 
     public func makeAsyncIterator() -> Iterator { Iterator(base: stream.makeAsyncIterator()) }
 

@@ -8,9 +8,12 @@ public struct GenerationRequest: Sendable {
     /// Half-open ranges of prompt indices that pruning must keep (system and tool messages, spans the caller marked).
     /// Ignored in reference mode, as in the paper.
     public var protected: [Range<Int>]
-    /// The most tokens to generate, at least 1; prompt and answer together must fit the context.
+    /// The most tokens to generate; prompt and answer together must fit the context. 0 only reads the prompt.
     public var maxTokens: Int
     public var sampling: SamplingParameters
+    /// Report the log-probability of every prompt token but the first, each with so many of the most likely tokens in its
+    /// place, 0...20; `nil` reports none. Such a prompt goes dense: a token's probability depends on all before it.
+    public var promptLogProbabilities: Int?
     /// Go on after an end-of-sequence token (for measurements of a fixed length).
     public var ignoreEOS: Bool
     /// How to prune; `enabled == false` means dense prefill.
@@ -20,12 +23,14 @@ public struct GenerationRequest: Sendable {
 
     public init(
         prompt: [Int32], protected: [Range<Int>] = [], maxTokens: Int, sampling: SamplingParameters = .init(),
-        ignoreEOS: Bool = false, speculation: SpeculationParameters = .init(), deadline: Duration? = nil
+        promptLogProbabilities: Int? = nil, ignoreEOS: Bool = false, speculation: SpeculationParameters = .init(),
+        deadline: Duration? = nil
     ) {
         self.prompt = prompt
         self.protected = protected
         self.maxTokens = maxTokens
         self.sampling = sampling
+        self.promptLogProbabilities = promptLogProbabilities
         self.ignoreEOS = ignoreEOS
         self.speculation = speculation
         self.deadline = deadline
@@ -68,12 +73,18 @@ public enum FinishReason: String, Sendable {
     case length
 }
 
-/// What a generation tells, in this order: one `prompt`, then tokens, then one `finished`.
+/// What a generation tells, in this order: one `prompt`, then prompt tokens, then tokens, then perhaps an end token, then
+/// one `finished`.
 public enum GenerationEvent: Sendable {
     /// The prompt was scored and pruned (or not); comes before the first token.
     case prompt(SpeculationReport)
-    /// A token was sampled. An end-of-sequence token that ends the request is not reported as a token.
+    /// The next tokens of the prompt with their log-probabilities; together all of them but the first. Told only where
+    /// ``GenerationRequest/promptLogProbabilities`` asks for it.
+    case promptTokens([SampledToken])
+    /// A token was sampled.
     case token(SampledToken)
+    /// The end-of-sequence token that ends the answer was sampled. It is no part of the answer, and counts as no token.
+    case endToken(SampledToken)
     case finished(FinishReason)
 }
 

@@ -15,6 +15,8 @@ public protocol GenerationService: Sendable {
     /// The most tokens prompt and answer may have together.
     var contextLength: Int { get }
     var tokenizer: Tokenizer { get }
+    /// A digest, in hexadecimal, of the main model's weights and shape.
+    var modelFingerprint: String { get }
     var hasSpeculator: Bool { get }
     /// What a request gets that says nothing about speculation.
     var defaultSpeculation: SpeculationParameters { get }

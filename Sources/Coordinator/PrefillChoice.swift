@@ -15,6 +15,10 @@ package enum PrefillChoice: Equatable {
             self = .dense(fallback: nil)
             return
         }
+        guard request.promptLogProbabilities == nil else {
+            self = .dense(fallback: "log-probabilities of the prompt need the whole prompt")
+            return
+        }
         guard let speculatorContext else {
             self = .dense(fallback: "no speculator is configured")
             return

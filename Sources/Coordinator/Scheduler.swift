@@ -37,12 +37,14 @@ package struct Scheduler {
         package var promptCount: Int
         package var maxTokens: Int
         package var sampling: SamplingParameters
+        /// Score the prompt's tokens, and report so many of the most likely ones with each; `nil`: don't.
+        package var topTargets: Int?
         /// Tokens that end the answer; empty to go on regardless.
         package var ends: Set<Int32>
 
         package init(
             id: UInt64, tokens: [Int32], positions: [Int32], promptCount: Int, maxTokens: Int,
-            sampling: SamplingParameters, ends: Set<Int32>
+            sampling: SamplingParameters, topTargets: Int? = nil, ends: Set<Int32>
         ) {
             self.id = id
             self.tokens = tokens
@@ -50,10 +52,11 @@ package struct Scheduler {
             self.promptCount = promptCount
             self.maxTokens = maxTokens
             self.sampling = sampling
+            self.topTargets = topTargets
             self.ends = ends
         }
 
-        package var kvRows: Int { tokens.count + maxTokens - 1 }
+        package var kvRows: Int { tokens.count + max(0, maxTokens - 1) }
     }
 
     package struct Part: Equatable {
@@ -64,10 +67,14 @@ package struct Scheduler {
         package var opening: Opening?
         package var sample: Bool
         package var step: Int
+        /// The prompt tokens that follow its rows, where they are to be scored.
+        package var targets: [Int32] = []
     }
     package struct Opening: Equatable {
         package var kvRows: Int
         package var sampling: SamplingParameters
+        /// Most likely tokens to report with each target.
+        package var topTargets = 0
     }
     package struct MicroBatch: Equatable {
         package var id: UInt64
@@ -76,8 +83,13 @@ package struct Scheduler {
     }
 
     package enum Effect: Equatable {
+        /// The next prompt tokens, scored.
+        case promptTokens(UInt64, [SampledToken])
         case token(UInt64, SampledToken)
+        case endToken(UInt64, SampledToken)
         case finished(UInt64, FinishReason)
+        /// The stages gave an answer that cannot be right.
+        case failed(UInt64, String)
         /// Tell the stages to free the request.
         case release(UInt64)
     }
@@ -98,7 +110,8 @@ package struct Scheduler {
     private var prefilling: Deque<UInt64> = []
     /// Active requests with a pending token, in the order they came.
     private var decodable: Deque<UInt64> = []
-    private var inFlight: [UInt64: [UInt64]] = [:]
+    /// The requests of each micro-batch under way, and the tokens to be scored for each.
+    private var inFlight: [UInt64: [(request: UInt64, targets: [Int32])]] = [:]
     private var releasing: [UInt64: Int] = [:]
     private var reservedRows = 0
     private var nextMicroBatch: UInt64 = 1
@@ -121,7 +134,7 @@ package struct Scheduler {
         takePromptRows(&parts, room: &room)
         guard !parts.isEmpty else { return nil }
         defer { nextMicroBatch += 1 }
-        inFlight[nextMicroBatch] = parts.map(\.request)
+        inFlight[nextMicroBatch] = parts.map { ($0.request, $0.targets) }
         return MicroBatch(id: nextMicroBatch, parts: parts)
     }
 
@@ -158,13 +171,16 @@ package struct Scheduler {
             let rows = min(
                 room, work.tokens.count - request.rowsSent, isShared ? limits.maxRows : share(of: work.tokens.count))
             let range = request.rowsSent..<request.rowsSent + rows
+            let following = range.lowerBound + 1..<min(range.upperBound + 1, work.tokens.count)
             request.rowsSent = range.upperBound
             active[id] = request
             parts.append(
                 Part(
                     request: id, tokens: Array(work.tokens[range]), positions: Array(work.positions[range]),
-                    opening: range.lowerBound == 0 ? Opening(kvRows: work.kvRows, sampling: work.sampling) : nil,
-                    sample: !request.isPrefilling, step: 0))
+                    opening: range.lowerBound == 0
+                        ? Opening(kvRows: work.kvRows, sampling: work.sampling, topTargets: work.topTargets ?? 0) : nil,
+                    sample: !request.isPrefilling, step: 0,
+                    targets: work.topTargets == nil ? [] : Array(work.tokens[following])))
             room -= rows
             isShared = true
             if request.isPrefilling { index += 1 } else { prefilling.remove(at: index) }
@@ -180,16 +196,32 @@ package struct Scheduler {
         return min(limits.maxRows, max(limits.minRows, (even + 31) / 32 * 32))
     }
 
-    /// A micro-batch came out of the last stage. Samples of requests that are gone are ignored.
-    package mutating func complete(_ microBatch: UInt64, samples: [(request: UInt64, token: SampledToken)]) -> [Effect]
-    {
+    /// A micro-batch came out of the last stage. What it says of requests that are gone is ignored.
+    package mutating func complete(
+        _ microBatch: UInt64, samples: [(request: UInt64, token: SampledToken)],
+        targets: [(request: UInt64, token: SampledToken)] = []
+    ) -> [Effect] {
         guard let expected = inFlight.removeValue(forKey: microBatch) else { return [] }
         var effects: [Effect] = []
-        for (id, token) in samples where expected.contains(id) {
+        let scored = Dictionary(grouping: targets, by: \.request)
+        for (id, wanted) in expected where !wanted.isEmpty && active[id] != nil {
+            let tokens = (scored[id] ?? []).map(\.token)
+            if tokens.map(\.token) == wanted {
+                effects.append(.promptTokens(id, tokens))
+            } else {
+                effects += [.failed(id, "the last stage scored other tokens than the prompt's")] + end(id)
+            }
+        }
+        for (id, token) in samples where expected.contains(where: { $0.request == id }) {
             guard var request = active[id] else { continue }
+            guard request.work.maxTokens > 0 else {
+                // The prompt is through, which is all that was asked for.
+                effects += [.finished(id, .length)] + end(id)
+                continue
+            }
             request.generated += 1
             if request.work.ends.contains(token.token) {
-                effects += [.finished(id, .stop)] + end(id)
+                effects += [.endToken(id, token), .finished(id, .stop)] + end(id)
                 continue
             }
             effects.append(.token(id, token))
@@ -206,7 +238,7 @@ package struct Scheduler {
 
     /// A stage could not compute a micro-batch: its requests are lost, and freed everywhere.
     package mutating func lose(_ microBatch: UInt64) -> (lost: [UInt64], effects: [Effect]) {
-        let lost = (inFlight.removeValue(forKey: microBatch) ?? []).filter { active[$0] != nil }
+        let lost = (inFlight.removeValue(forKey: microBatch) ?? []).map(\.request).filter { active[$0] != nil }
         return (lost, lost.flatMap { end($0) })
     }
 

@@ -14,9 +14,11 @@ extension MicroBatchMessage {
             segment.tokens = part.tokens.map(UInt32.init)
             segment.sample = part.sample
             segment.step = UInt32(part.step)
+            segment.targets = part.targets.map(UInt32.init)
             if let opening = part.opening {
                 segment.opening.kvRows = UInt32(opening.kvRows)
                 segment.opening.sampling = SamplingMessage(opening.sampling)
+                segment.opening.topTargets = UInt32(clamping: opening.topTargets)
             }
             return segment
         }

@@ -6,15 +6,17 @@ import Transformer
 struct AnswerFields: Sendable {
     static let names: Set<String> = [
         "model", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "stream", "stream_options", "ignore_eos",
-        "logprobs", "max_tokens", SpeculationField.name,
+        "logprobs", "max_tokens", "n", "best_of", SpeculationField.name,
     ]
 
     var model: String
-    var sampling: SamplingParameters
+    /// Answers to give to each prompt, at least 1.
+    var count: Int
+    private var sampling: SamplingParameters
+    private var hasSeed: Bool
     var stop: [String]
     var stream: Bool
-    /// The stream ends with an event that holds the usage.
-    var includeUsage: Bool
+    var streamOptions: StreamOptions
     var ignoreEOS: Bool
     var speculation: SpeculationField?
 
@@ -25,35 +27,55 @@ struct AnswerFields: Sendable {
             SpeculationField.names.contains(name)
                 ? "It belongs inside '\(SpeculationField.name)'." : "Check its spelling."
         }
-        try UnsupportedFields.refuse(in: fields)
+        try UnsupportedFields.refuse(in: fields, except: own)
         guard let model = try fields.string("model") else {
             throw APIError.invalid("model", "'model' is missing: GET /v1/models lists what is served.")
         }
         self.model = model
+        count = try Self.count(fields)
         sampling = try Self.sampling(fields)
+        hasSeed = fields.has("seed")
         stop = try Self.stops(fields)
         stream = try fields.boolean("stream") ?? false
-        includeUsage = try Self.includeUsage(fields, stream: stream)
+        streamOptions = try StreamOptions.read(fields, stream: stream)
         ignoreEOS = try fields.boolean("ignore_eos") ?? false
         speculation = try fields.value(SpeculationField.name, expected: "true, false or an object")
     }
 
-    /// Reads how many tokens the answer may have; at most one of `names` may say it.
-    static func maxTokens(_ fields: Fields, names: [String]) throws -> Int? {
-        let said = names.filter(fields.has)
-        guard let name = said.first else { return nil }
-        guard said.count == 1 else {
-            throw APIError.invalid(said[1], "'\(said[0])' and '\(said[1])' say the same: send one of them.")
+    /// How to sample the `index`-th answer to a prompt. A seed belongs to the first answer, and the next numbers to the
+    /// others; without one, every answer has its own.
+    func sampling(of index: Int) -> SamplingParameters {
+        var sampling = sampling
+        sampling.seed = hasSeed ? sampling.seed &+ UInt64(index) : UInt64.random(in: .min ... .max)
+        return sampling
+    }
+
+    /// Reads how many tokens the answer may have. Where several of `names` say it, the first of them counts.
+    static func maxTokens(_ fields: Fields, names: [String], atLeast least: Int = 1) throws -> Int? {
+        var counts: [Int] = []
+        for name in names {
+            guard let count = try fields.integer(name) else { continue }
+            guard count >= least else {
+                throw APIError.invalid(name, "'\(name)' is \(count); an answer has at least \(least) token.")
+            }
+            counts.append(count)
         }
-        guard let count = try fields.integer(name) else { return nil }
-        guard count >= 1 else {
-            throw APIError.invalid(name, "'\(name)' is \(count); an answer has at least 1 token.")
+        return counts.first
+    }
+
+    private static func count(_ fields: Fields) throws -> Int {
+        let count = try fields.integer("n") ?? 1
+        guard count >= 1 else { throw APIError.invalid("n", "'n' is \(count); ask for at least 1 answer.") }
+        if let best = try fields.integer("best_of"), best != count {
+            throw APIError.invalid(
+                "best_of", "'best_of' is not supported with this value: leave it out or send \(count).",
+                code: "unsupported_field")
         }
         return count
     }
 
     private static func sampling(_ fields: Fields) throws -> SamplingParameters {
-        var sampling = SamplingParameters(seed: UInt64.random(in: .min ... .max))
+        var sampling = SamplingParameters()
         if let value = try fields.number("temperature") { sampling.temperature = Float(value) }
         if let value = try fields.number("top_p") { sampling.topP = Float(value) }
         if let value = try fields.number("min_p") { sampling.minP = Float(value) }
@@ -68,40 +90,29 @@ struct AnswerFields: Sendable {
         return sampling
     }
 
+    /// Stop strings of one request, and bytes of one of them.
+    private static let mostStops = 64
+    private static let longestStop = 1024
+
     private static func stops(_ fields: Fields) throws -> [String] {
         guard fields.has("stop") else { return [] }
         let stops: [String]
         if let one = try? fields.string("stop") {
             stops = [one]
         } else {
-            stops = try fields.value("stop", expected: "a string or an array of up to 4 strings") ?? []
+            stops = try fields.value("stop", expected: "a string or an array of strings") ?? []
         }
-        guard stops.count <= 4 else {
-            throw APIError.invalid("stop", "'stop' holds \(stops.count) strings; at most 4 are allowed.")
+        guard stops.count <= mostStops else {
+            throw APIError.invalid("stop", "'stop' holds \(stops.count) strings; at most \(mostStops) are allowed.")
+        }
+        // Every byte of an answer is held against every stop.
+        if let long = stops.first(where: { $0.utf8.count > longestStop }) {
+            throw APIError.invalid(
+                "stop", "'stop' holds a string of \(long.utf8.count) bytes; at most \(longestStop) are allowed.")
         }
         if stops.contains("") {
             throw APIError.invalid("stop", "'stop' holds an empty string, which would end every answer at once.")
         }
         return stops
-    }
-
-    private static func includeUsage(_ fields: Fields, stream: Bool) throws -> Bool {
-        let options: StreamOptions? = try fields.value("stream_options", expected: "an object")
-        guard let options else { return false }
-        guard stream else {
-            throw APIError.invalid("stream_options", "'stream_options' has a meaning only when 'stream' is true.")
-        }
-        return options.includeUsage
-    }
-
-    private struct StreamOptions: Decodable {
-        var includeUsage: Bool
-
-        init(from decoder: any Decoder) throws {
-            let fields = try Fields(decoder, called: "stream_options")
-            // Obfuscation pads events against eavesdroppers; leaving it out changes no answer.
-            try fields.refuseUnknown(["include_usage", "include_obfuscation"])
-            includeUsage = try fields.boolean("include_usage") ?? false
-        }
     }
 }

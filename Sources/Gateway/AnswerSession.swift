@@ -1,70 +1,78 @@
-// One answer on its way to one client, from the first token to the end of its connection's interest.
+// One answer on its way to one client, from its admission to its end.
 
 import Coordinator
 import Hummingbird
 import NIOCore
-import Synchronization
 
 /// Writes an answer, whole or as a stream, and logs how it ended.
-struct AnswerSession {
-    private let writer: AnswerWriter
-    private let tenure: Tenure
-    private var answer: Answer
-    private var log: RequestLog
+struct AnswerSession: Sendable {
+    /// What is known of one choice so far.
+    private struct Choice: Sendable {
+        var report: SpeculationReport?
+        var tokens = 0
+        /// A part of it has been written.
+        var isBegun = false
+        var reason: String?
+    }
 
-    init(writer: AnswerWriter, tenure: Tenure, log: RequestLog) {
+    private let writer: AnswerWriter
+    private let answer: OpenAnswer
+    private let silenceTime: Duration
+    private var choices: [Choice]
+    private var log: RequestLog
+    private var hasToken = false
+
+    /// - Parameter silenceTime: a stream is never silent for twice as long.
+    init(writer: AnswerWriter, answer: OpenAnswer, silenceTime: Duration, log: RequestLog) {
         self.writer = writer
-        self.tenure = tenure
+        self.answer = answer
+        self.silenceTime = silenceTime
         self.log = log
-        let text = AnswerText(
-            tokenizer: writer.tokenizer, stop: writer.call.stop, isContinuation: writer.call.endpoint == .completions)
-        answer = Answer(tenure.generation, text: text)
+        choices = Array(repeating: Choice(), count: writer.call.choices.count)
         self.log.note(.id, writer.id)
         self.log.note(.stream, writer.call.stream)
     }
 
-    /// Waits for the first token (or an end without one): until then a failure can still choose the status.
-    mutating func first() async throws(APIError) -> Answer.Step {
-        let step = try await next()
-        log.noteFirstToken()
-        return step
-    }
-
-    /// Generates to the end and returns the body.
+    /// Generates to the end and returns the body. An `APIError` is the caller's to tell, and to log with `fail`.
     mutating func whole() async throws -> ByteBuffer {
-        var step = try await first()
-        var all = AnswerText.Piece()
-        while case .token(let piece) = step {
-            all.text += piece.text
-            all.tokens += piece.tokens
-            step = try await next()
+        var parts = choices.indices.map { AnswerWriter.Part(index: $0) }
+        let answer = answer
+        defer { answer.end() }
+        try await answer.follow(tick: nil) { step in
+            guard case .step(let choice, let step) = step, let part = take(step, of: choice) else { return }
+            parts[choice].piece.text += part.piece.text
+            parts[choice].piece.tokens += part.piece.tokens
+            parts[choice].reason = part.reason
+            parts[choice].speculation = part.speculation
         }
-        guard case .end(let rest, let reason) = step else { return ByteBuffer() }
-        all.text += rest.text
-        all.tokens += rest.tokens
-        finish(reason)
-        return try writer.whole(all, reason: reason, end)
+        finish()
+        return try writer.whole(parts, usage)
     }
 
-    /// Writes every event as it comes; each goes out at once.
-    mutating func stream(from first: Answer.Step, to body: inout any ResponseBodyWriter) async throws {
-        var step = first
-        var isFirst = true
+    /// Writes every step as it comes; each goes out at once. A comment goes ahead, and fills every silence.
+    mutating func stream(to body: inout any ResponseBodyWriter) async throws {
+        let answer = answer
+        defer { answer.end() }
+        var isSilent = false
         do {
-            while case .token(let piece) = step {
-                try await body.write(writer.event(piece, isFirst: isFirst))
-                isFirst = false
-                step = try await next()
+            try await body.write(AnswerWriter.comment)
+            try await answer.follow(tick: silenceTime) { step in
+                switch step {
+                case .tick:
+                    if isSilent { try await body.write(AnswerWriter.comment) }
+                    isSilent = true
+                case .step(let choice, let step):
+                    guard let part = take(step, of: choice) else { return }
+                    isSilent = false
+                    try await body.write(writer.event(part, usage))
+                }
             }
-            if case .end(let rest, let reason) = step {
-                try await body.write(writer.ending(rest, isFirst: isFirst, reason: reason, end))
-                finish(reason)
-            }
+            try await body.write(writer.ending(usage, speculation: choices.count == 1 ? facts(of: 0) : nil))
+            finish()
         } catch let error as APIError {
             fail(error)
             try await body.write(AnswerWriter.event(error))
         } catch {
-            tenure.generation.cancel()
             noteEnd()
             log.end(RequestLog.clientClosed)
             throw error
@@ -72,68 +80,65 @@ struct AnswerSession {
     }
 
     /// Logs a failure.
-    mutating func fail(_ error: APIError) {
-        noteEnd()
-        log.end(tenure.clientLeft ? RequestLog.clientClosed : error.status, error: error)
+    func fail(_ error: APIError) {
+        var session = self
+        session.noteEnd()
+        session.log.end(answer.clientLeft ? RequestLog.clientClosed : error.status, error: error)
     }
 
-    private mutating func next() async throws(APIError) -> Answer.Step {
-        do {
-            return try await answer.next()
-        } catch {
-            throw APIError(error, promptField: writer.call.endpoint.promptField)
+    /// Notes a step; returns what of it is to be written.
+    private mutating func take(_ step: Answer.Step, of index: Int) -> AnswerWriter.Part? {
+        var part = AnswerWriter.Part(index: index, isFirst: !choices[index].isBegun)
+        switch step {
+        case .prompt(let report):
+            choices[index].report = report
+            return nil
+        case .echo(let piece): part.piece = piece
+        case .token(let piece):
+            choices[index].tokens += 1
+            part.piece = piece
+            noteToken()
+        case .end(let piece, let reason):
+            choices[index].reason = reason
+            part.piece = piece
+            part.reason = reason
+            // The last event with data says what was done to the prompt, and the usage may come after this one.
+            let isLast = !writer.call.stream || !writer.call.streamOptions.includeUsage
+            part.speculation = isLast || choices.count > 1 ? facts(of: index) : nil
+            noteToken()
         }
+        choices[index].isBegun = true
+        return part
     }
 
-    private mutating func finish(_ reason: String) {
+    private func facts(of choice: Int) -> SpeculationFacts? { choices[choice].report.map(SpeculationFacts.init) }
+
+    /// The first token has come, or an end without one.
+    private mutating func noteToken() {
+        if !hasToken { log.noteFirstToken() }
+        hasToken = true
+    }
+
+    private mutating func finish() {
         noteEnd()
-        log.note(.finish, reason)
+        log.note(.finish, choices.compactMap(\.reason).joined(separator: ","))
         log.end(.ok)
     }
 
     private mutating func noteEnd() {
-        log.note(answer.report)
-        log.note(.tokens, answer.tokenCount)
+        let usage = usage
+        log.note(.promptTokens, usage.promptTokens)
+        if choices.contains(where: { $0.report != nil }) { log.note(.keptTokens, usage.promptDetails.keptTokens) }
+        log.note(.tokens, usage.completionTokens)
     }
 
-    private var end: AnswerWriter.End {
-        let promptTokens = writer.call.request.prompt.count
-        let usage = Usage(
-            promptTokens: promptTokens, keptTokens: answer.report?.keptTokens ?? promptTokens,
-            completionTokens: answer.tokenCount)
-        return AnswerWriter.End(usage: usage, speculation: answer.report.map(SpeculationFacts.init))
-    }
-}
-
-/// A generation's place on its client's connection: while it stands, the client's leaving or a shutdown cancels the
-/// generation. Ends with its last reference.
-final class Tenure: Sendable {
-    let generation: Generation
-    private let channel: any Channel
-    private let open: OpenGenerations
-    private let left = Atomic(false)
-
-    init(_ generation: Generation, on channel: any Channel, among open: OpenGenerations) {
-        self.generation = generation
-        self.channel = channel
-        self.open = open
-        open.add(generation)
-    }
-
-    deinit {
-        open.remove(generation.id)
-        ConnectionMonitor.release(channel, owner: generation.id)
-    }
-
-    /// Whether the client is known to be gone.
-    var clientLeft: Bool { left.load(ordering: .relaxed) }
-
-    /// Cancels the generation once the client leaves.
-    func watch() async throws {
-        try await ConnectionMonitor.watch(channel, owner: generation.id) { [weak self] in
-            guard let self else { return }
-            left.store(true, ordering: .relaxed)
-            generation.cancel()
+    /// Over all choices, so far. A prompt counts once, however many answers it gets.
+    private var usage: Usage {
+        let kept = stride(from: 0, to: choices.count, by: writer.call.answersPerPrompt).map {
+            choices[$0].report?.keptTokens ?? writer.call.choices[$0].request.prompt.count
         }
+        return Usage(
+            promptTokens: writer.call.promptTokens, keptTokens: kept.reduce(0, +),
+            completionTokens: choices.reduce(0) { $0 + $1.tokens })
     }
 }

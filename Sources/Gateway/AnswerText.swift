@@ -11,9 +11,13 @@ struct AnswerText {
         var tokens: [Token] = []
     }
 
-    /// One sampled token and where its text begins.
+    /// One token and where its text begins.
     struct Token: Sendable {
-        var sampled: SampledToken
+        var token: Int32
+        /// `nil` where nothing precedes the token.
+        var logProbability: Float?
+        /// The most likely tokens in its place, best first.
+        var top: [TokenLogProbability] = []
         /// Offset of the token's first character in the answer, in Unicode scalars.
         var offset: Int
     }
@@ -21,12 +25,19 @@ struct AnswerText {
     private var detokenizer: StreamingDetokenizer
     private var matcher: StopMatcher
     /// Scalars decoded and scalars released so far; what lies between waits for a possible stop string to be ruled out.
-    private var decoded = 0
-    private var released = 0
+    private var decoded: Int
+    private var released: Int
     private var waiting: [Token] = []
+    /// Completions list the token that ended them among their log-probabilities; chats do not.
+    private let showsEndToken: Bool
 
-    /// - Parameter isContinuation: the answer goes on from the prompt's text, so a space at its start counts.
-    init(tokenizer: Tokenizer, stop: [String], isContinuation: Bool) {
+    /// - Parameters:
+    ///   - isContinuation: the answer goes on from the prompt's text, so a space at its start counts.
+    ///   - offset: Unicode scalars that go before it.
+    init(tokenizer: Tokenizer, stop: [String], isContinuation: Bool, offset: Int = 0) {
+        showsEndToken = isContinuation
+        decoded = offset
+        released = offset
         detokenizer = StreamingDetokenizer(tokenizer: tokenizer, isContinuation: isContinuation)
         matcher = StopMatcher(stop)
     }
@@ -36,8 +47,16 @@ struct AnswerText {
 
     /// Takes a token; returns what may be sent now, which may be nothing.
     mutating func append(_ token: SampledToken) -> Piece {
-        waiting.append(Token(sampled: token, offset: decoded))
+        waiting.append(
+            Token(token: token.token, logProbability: token.logProbability, top: token.top, offset: decoded))
         return release(detokenizer.append(token.token))
+    }
+
+    /// Takes the token that ends the answer, which makes no text.
+    mutating func end(_ token: SampledToken) {
+        guard showsEndToken else { return }
+        waiting.append(
+            Token(token: token.token, logProbability: token.logProbability, top: token.top, offset: decoded))
     }
 
     /// Returns what is left at the end of the answer.

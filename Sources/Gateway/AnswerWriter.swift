@@ -9,49 +9,64 @@ import Tokenizer
 struct AnswerWriter: Sendable {
     let call: Call
     let model: String
+    /// `system_fingerprint`.
+    let fingerprint: String
     let tokenizer: Tokenizer
     /// The answer's id, also in the log and the `x-request-id` header.
     let id: String
     private let created = Int(Date().timeIntervalSince1970)
 
-    init(call: Call, model: String, tokenizer: Tokenizer) {
+    init(call: Call, for service: any GenerationService, version: String) {
         self.call = call
-        self.model = model
-        self.tokenizer = tokenizer
+        model = service.modelName
+        fingerprint = Self.fingerprint(weights: service.modelFingerprint, version: version)
+        tokenizer = service.tokenizer
         let prefix = call.endpoint == .chat ? "chatcmpl-" : "cmpl-"
         id = prefix + UUID().uuidString.lowercased().filter { $0 != "-" }
     }
 
-    /// The whole answer.
-    func whole(_ piece: AnswerText.Piece, reason: String, _ end: End) throws -> ByteBuffer {
+    /// A choice, or the next part of one.
+    struct Part: Sendable {
+        var index: Int
+        var piece = AnswerText.Piece()
+        /// Of a stream's parts, the choice's first.
+        var isFirst = false
+        /// Why the choice ended, if it did.
+        var reason: String?
+        /// What was done to its prompt, where the part is to say it.
+        var speculation: SpeculationFacts?
+    }
+
+    /// The whole answer, its choices in order.
+    func whole(_ parts: [Part], _ usage: Usage) throws -> ByteBuffer {
         switch call.endpoint {
         case .completions:
-            let choice = CompletionChoice(
-                text: piece.text, logprobs: completionLogProbabilities(piece), finishReason: Nullable(reason))
-            return try encoded(body("text_completion", [choice], usage: end.usage, speculation: end.speculation))
+            try encoded(body("text_completion", parts.map(completion), usage: Nullable(usage), alone: parts))
         case .chat:
-            let choice = ChatChoice(
-                message: .init(content: piece.text), logprobs: chatLogProbabilities(piece),
-                finishReason: Nullable(reason))
-            return try encoded(body("chat.completion", [choice], usage: end.usage, speculation: end.speculation))
+            try encoded(body("chat.completion", parts.map(message), usage: Nullable(usage), alone: parts))
         }
     }
 
-    /// The event of one token; the first of a chat says who speaks.
-    func event(_ piece: AnswerText.Piece, isFirst: Bool) throws -> ByteBuffer {
-        try event(piece, isFirst: isFirst, reason: nil, speculation: nil)
+    /// An event of a stream; `usage` is that of all choices so far.
+    func event(_ part: Part, _ usage: Usage) throws -> ByteBuffer {
+        let options = call.streamOptions
+        let usage = options.continuousUsage ? Nullable(usage) : options.includeUsage ? Nullable<Usage>(nil) : nil
+        return switch call.endpoint {
+        case .completions: try Self.event(body(chunkObject, [completion(part)], usage: usage, alone: [part]))
+        case .chat: try Self.event(body(chunkObject, [delta(part)], usage: usage, alone: [part]))
+        }
     }
 
-    /// What ends a stream: the reason, then the usage if it was asked for, then the mark of the end.
-    /// The last event with data says what was done to the prompt.
-    func ending(_ piece: AnswerText.Piece, isFirst: Bool, reason: String, _ end: End) throws -> ByteBuffer {
-        let withUsage = call.includeUsage
-        var buffer = try event(
-            piece, isFirst: isFirst, reason: reason, speculation: withUsage ? nil : end.speculation)
-        if withUsage {
+    /// What ends a stream: the usage if it was asked for, then the mark of the end.
+    ///
+    /// - Parameter speculation: what was done to a lone choice's prompt, where the usage is the last event with data.
+    func ending(_ usage: Usage, speculation: SpeculationFacts?) throws -> ByteBuffer {
+        var buffer = ByteBuffer()
+        if call.streamOptions.includeUsage {
             let choices: [CompletionChoice] = []
-            let usage = body(chunkObject, choices, usage: end.usage, speculation: end.speculation)
-            buffer.writeImmutableBuffer(try Self.event(usage))
+            var last = body(chunkObject, choices, usage: Nullable(usage), alone: [])
+            last.speculation = speculation
+            buffer.writeImmutableBuffer(try Self.event(last))
         }
         buffer.writeString("data: [DONE]\n\n")
         return buffer
@@ -60,47 +75,47 @@ struct AnswerWriter: Sendable {
     /// A failure after the stream began.
     static func event(_ error: APIError) throws -> ByteBuffer { try event(ErrorBody(error)) }
 
-    /// What is known only at the end.
-    struct End: Sendable {
-        var usage: Usage
-        var speculation: SpeculationFacts?
-    }
+    /// A line that clients skip: it shows that the answer is on its way.
+    static let comment = ByteBuffer(string: ": winnow is at work\n\n")
 
     private var chunkObject: String { call.endpoint == .chat ? "chat.completion.chunk" : "text_completion" }
 
-    private func event(
-        _ piece: AnswerText.Piece, isFirst: Bool, reason: String?, speculation: SpeculationFacts?
-    ) throws -> ByteBuffer {
-        switch call.endpoint {
-        case .completions:
-            let choice = CompletionChoice(
-                text: piece.text, logprobs: completionLogProbabilities(piece), finishReason: Nullable(reason))
-            return try Self.event(body(chunkObject, [choice], usage: nil, speculation: speculation))
-        case .chat:
-            let isBare = reason != nil && piece.text.isEmpty
-            let delta = ChatDeltaChoice.Delta(
-                role: isFirst ? "assistant" : nil, content: isBare ? nil : piece.text)
-            let choice = ChatDeltaChoice(
-                delta: delta, logprobs: chatLogProbabilities(piece), finishReason: Nullable(reason))
-            return try Self.event(body(chunkObject, [choice], usage: nil, speculation: speculation))
-        }
+    private func completion(_ part: Part) -> CompletionChoice {
+        CompletionChoice(
+            index: part.index, text: part.piece.text,
+            logprobs: Nullable(
+                call.wantsLogProbabilities
+                    ? CompletionLogProbabilities(part.piece.tokens, tokenizer: tokenizer) : nil),
+            finishReason: Nullable(part.reason), speculation: own(part))
     }
+
+    private func message(_ part: Part) -> ChatChoice {
+        ChatChoice(
+            index: part.index, message: .init(content: part.piece.text), logprobs: chatLogProbabilities(part),
+            finishReason: Nullable(part.reason), speculation: own(part))
+    }
+
+    private func delta(_ part: Part) -> ChatDeltaChoice {
+        let isBare = part.reason != nil && part.piece.text.isEmpty
+        return ChatDeltaChoice(
+            index: part.index,
+            delta: .init(role: part.isFirst ? "assistant" : nil, content: isBare ? nil : part.piece.text),
+            logprobs: chatLogProbabilities(part), finishReason: Nullable(part.reason), speculation: own(part))
+    }
+
+    private func chatLogProbabilities(_ part: Part) -> Nullable<ChatLogProbabilities> {
+        Nullable(call.wantsLogProbabilities ? ChatLogProbabilities(part.piece.tokens, tokenizer: tokenizer) : nil)
+    }
+
+    /// What a choice says of its prompt; a lone one leaves it to the answer.
+    private func own(_ part: Part) -> SpeculationFacts? { call.choices.count == 1 ? nil : part.speculation }
 
     private func body<Choice>(
-        _ object: String, _ choices: [Choice], usage: Usage?, speculation: SpeculationFacts?
+        _ object: String, _ choices: [Choice], usage: Nullable<Usage>?, alone parts: [Part]
     ) -> AnswerBody<Choice> {
         AnswerBody(
-            id: id, object: object, created: created, model: model, choices: choices, usage: usage,
-            speculation: speculation)
-    }
-
-    private func completionLogProbabilities(_ piece: AnswerText.Piece) -> Nullable<CompletionLogProbabilities> {
-        Nullable(
-            call.wantsLogProbabilities ? CompletionLogProbabilities(piece.tokens, tokenizer: tokenizer) : nil)
-    }
-
-    private func chatLogProbabilities(_ piece: AnswerText.Piece) -> Nullable<ChatLogProbabilities> {
-        Nullable(call.wantsLogProbabilities ? ChatLogProbabilities(piece.tokens, tokenizer: tokenizer) : nil)
+            id: id, object: object, created: created, model: model, fingerprint: fingerprint, choices: choices,
+            usage: usage, speculation: call.choices.count == 1 ? parts.first?.speculation : nil)
     }
 
     private static func event(_ value: some Encodable) throws -> ByteBuffer {
@@ -109,12 +124,13 @@ struct AnswerWriter: Sendable {
         buffer.writeString("\n\n")
         return buffer
     }
-}
 
-/// A value as JSON text.
-func encoded(_ value: some Encodable) throws -> ByteBuffer {
-    let encoder = JSONEncoder()
-    // Sorted, so that the same answer is the same bytes.
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return ByteBuffer(bytes: try encoder.encode(value))
+    /// `fp_` and 16 hexadecimal digits: FNV-1a (64 bits) over what decides an answer besides the request.
+    private static func fingerprint(weights: String, version: String) -> String {
+        let hash = "\(weights) \(version)".utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) {
+            ($0 ^ UInt64($1)) &* 0x100_0000_01B3
+        }
+        let digits = String(hash, radix: 16)
+        return "fp_" + String(repeating: "0", count: 16 - digits.count) + digits
+    }
 }

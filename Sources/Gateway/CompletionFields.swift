@@ -1,8 +1,13 @@
 // The body of POST /v1/completions.
 
-/// A prompt as text or as token ids, and how to answer it.
+/// Prompts as text or as token ids, and how to answer them.
 struct CompletionFields: Decodable, Sendable {
-    var prompt: Prompt
+    /// At least one.
+    var prompts: [Prompt]
+    /// Whether a text gets the tokenizer's special tokens (BOS) around it.
+    var addSpecialTokens: Bool
+    /// The answer begins with the prompt.
+    var echo: Bool
     var answer: AnswerFields
     var maxTokens: Int?
     /// Log-probabilities to report per token besides the chosen one's; `nil`: report none.
@@ -10,61 +15,84 @@ struct CompletionFields: Decodable, Sendable {
 
     init(from decoder: any Decoder) throws {
         let fields = try Fields(decoder, called: "The request body")
-        answer = try AnswerFields(fields, own: ["prompt"])
-        maxTokens = try AnswerFields.maxTokens(fields, names: ["max_tokens"])
+        answer = try AnswerFields(fields, own: ["prompt", "echo", "add_special_tokens"])
+        echo = try fields.boolean("echo") ?? false
+        addSpecialTokens = try fields.boolean("add_special_tokens") ?? true
+        // An echo may be all that is wanted.
+        maxTokens = try AnswerFields.maxTokens(fields, names: ["max_tokens"], atLeast: echo ? 0 : 1)
         logProbabilities = try fields.integer("logprobs")
         if let count = logProbabilities, !(0...20).contains(count) {
             throw APIError.invalid("logprobs", "'logprobs' is \(count); allowed is 0 to 20.")
         }
-        guard let prompt: Prompt = try fields.value("prompt", expected: Prompt.expected) else {
+        guard let prompts: Prompts = try fields.value("prompt", expected: Prompts.expected) else {
             throw APIError.invalid("prompt", "'prompt' is missing: send a string or an array of token ids.")
         }
-        self.prompt = prompt
+        self.prompts = prompts.all
     }
 
     /// One prompt. Token ids are not yet checked against a vocabulary.
-    enum Prompt: Decodable, Equatable, Sendable {
+    enum Prompt: Equatable, Sendable {
         case text(String)
         case tokens([Int])
+    }
 
-        static let expected = "a string, an array with one string, or an array of token ids"
+    /// One prompt, or several.
+    private struct Prompts: Decodable {
+        static let expected = "a string, an array of token ids, or an array of strings or of such arrays"
+
+        var all: [Prompt]
 
         init(from decoder: any Decoder) throws {
             let value = try decoder.singleValueContainer()
             if let text = try? value.decode(String.self) {
-                self = .text(text)
+                all = [.text(text)]
             } else if let tokens = try? value.decode([Int].self) {
-                self = .tokens(tokens)
+                all = [.tokens(tokens)]
             } else if let texts = try? value.decode([String].self) {
-                self = .text(try Self.only(texts))
+                all = texts.map(Prompt.text)
             } else if let lists = try? value.decode([[Int]].self) {
-                self = .tokens(try Self.only(lists))
+                all = lists.map(Prompt.tokens)
             } else {
                 throw try Self.fault(decoder)
             }
         }
 
-        private static func only<Element>(_ prompts: [Element]) throws -> Element {
-            guard prompts.count == 1, let prompt = prompts.first else {
-                throw APIError.invalid(
-                    "prompt",
-                    "'prompt' holds \(prompts.count) prompts; one is taken per request: send the others as requests of their own."
-                )
-            }
-            return prompt
-        }
-
-        /// The first element that is no token id.
+        /// The first element that does not go with the others.
         private static func fault(_ decoder: any Decoder) throws -> APIError {
             guard var list = try? decoder.unkeyedContainer() else {
                 return .wrongType("prompt", expected: expected, found: Fields.kind(of: decoder))
             }
+            let isOfTexts = (try? list.decode(String.self)) != nil
+            let isOfLists = !isOfTexts && (try? list.nestedUnkeyedContainer()) != nil
+            list = try decoder.unkeyedContainer()
             while !list.isAtEnd {
-                if (try? list.decode(Int.self)) != nil { continue }
                 let place = "prompt[\(list.currentIndex)]"
-                return .wrongType(place, expected: "a token id", found: Fields.kind(of: try list.superDecoder()))
+                let element = try list.superDecoder()
+                if isOfTexts {
+                    if (try? element.singleValueContainer().decode(String.self)) != nil { continue }
+                    return .wrongType(place, expected: "a string like the first", found: Fields.kind(of: element))
+                }
+                if isOfLists {
+                    guard var inner = try? element.unkeyedContainer() else {
+                        return .wrongType(
+                            place, expected: "an array of token ids like the first", found: Fields.kind(of: element))
+                    }
+                    if let fault = try tokenFault(&inner, place: place) { return fault }
+                    continue
+                }
+                if (try? element.singleValueContainer().decode(Int.self)) != nil { continue }
+                return .wrongType(place, expected: "a token id", found: Fields.kind(of: element))
             }
             return .wrongType("prompt", expected: expected, found: "an array")
+        }
+
+        private static func tokenFault(_ list: inout any UnkeyedDecodingContainer, place: String) throws -> APIError? {
+            while !list.isAtEnd {
+                if (try? list.decode(Int.self)) != nil { continue }
+                let place = "\(place)[\(list.currentIndex)]"
+                return .wrongType(place, expected: "a token id", found: Fields.kind(of: try list.superDecoder()))
+            }
+            return nil
         }
     }
 }

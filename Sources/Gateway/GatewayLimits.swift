@@ -27,6 +27,10 @@ public struct GatewayLimits: Sendable, Equatable {
     public var drainTime: Duration
     /// Tokens a chat answer gets that names no maximum (less where the context has less left).
     public var defaultChatTokens: Int
+    /// The most answers one request may ask for, over all its prompts.
+    public var choices: Int
+    /// The longest a stream stays silent: a comment goes out then, so that no proxy takes it for dead.
+    public var silenceTime: Duration
 
     /// The largest head of a request, in bytes, and the most fields in it.
     static let headBytes = 32 << 10
@@ -38,7 +42,8 @@ public struct GatewayLimits: Sendable, Equatable {
         connectionsPerAddress: Int = 768, reservedConnections: Int = 64, promptQueue: Int = 512,
         headTime: Duration = .seconds(10), bodyTime: Duration = .seconds(30), idleTime: Duration = .seconds(75),
         writeTime: Duration = .seconds(30), halfCloseTime: Duration = .seconds(1),
-        drainTime: Duration = .seconds(10), defaultChatTokens: Int = 512
+        drainTime: Duration = .seconds(10), defaultChatTokens: Int = 512, choices: Int = 128,
+        silenceTime: Duration = .seconds(5)
     ) {
         self.bodyBytes = bodyBytes
         self.bodyBudget = bodyBudget
@@ -53,5 +58,7 @@ public struct GatewayLimits: Sendable, Equatable {
         self.halfCloseTime = halfCloseTime
         self.drainTime = drainTime
         self.defaultChatTokens = defaultChatTokens
+        self.choices = choices
+        self.silenceTime = silenceTime
     }
 }

@@ -136,9 +136,8 @@ struct GatewayResponder: HTTPResponder {
         _ endpoint: Endpoint, _ body: consuming RequestBytes, _ channel: any Channel, _ log: inout RequestLog
     ) async throws -> Response {
         let call = try await call(endpoint, body, channel)
-        log.note(.promptTokens, call.request.prompt.count)
-        let generation = try submit(call)
-        return try await answer(call, generation, channel, log)
+        log.note(.promptTokens, call.promptTokens)
+        return try await answer(call, channel, log)
     }
 
     /// Reads a body off the threads that serve connections; its bytes are given back when it is read.
@@ -147,7 +146,7 @@ struct GatewayResponder: HTTPResponder {
     ) async throws(APIError) -> Call {
         let body = body
         return try await work.run(bytes: body.data.count, for: channel) { () throws(APIError) in
-            try call(endpoint, body.data)
+            try Call(endpoint, body: body.data, for: service, limits: limits)
         }
     }
 
@@ -180,37 +179,16 @@ struct GatewayResponder: HTTPResponder {
 
     private var shape: JSONShape.Limits { .forContext(of: service.contextLength) }
 
-    private func call(_ endpoint: Endpoint, _ body: Data) throws(APIError) -> Call {
-        switch endpoint {
-        case .completions:
-            try Call(RequestParsing.decode(CompletionFields.self, from: body, limits: shape), for: service)
-        case .chat:
-            try Call(
-                RequestParsing.decode(ChatFields.self, from: body, limits: shape), for: service,
-                defaultTokens: limits.defaultChatTokens)
-        }
-    }
-
-    private func submit(_ call: Call) throws(APIError) -> Generation {
-        do {
-            return try service.submit(call.request)
-        } catch {
-            throw APIError(error, promptField: call.endpoint.promptField)
-        }
-    }
-
-    private func answer(
-        _ call: Call, _ generation: Generation, _ channel: any Channel, _ log: RequestLog
-    ) async throws -> Response {
-        let tenure = Tenure(generation, on: channel, among: open)
-        try await tenure.watch()
-        let writer = AnswerWriter(call: call, model: service.modelName, tokenizer: service.tokenizer)
-        var session = AnswerSession(writer: writer, tenure: tenure, log: log)
+    private func answer(_ call: Call, _ channel: any Channel, _ log: RequestLog) async throws -> Response {
+        let answer = OpenAnswer(call, to: service, on: channel, among: open)
+        try answer.begin()
+        try await answer.watch()
+        let writer = AnswerWriter(call: call, for: service, version: version)
+        var session = AnswerSession(writer: writer, answer: answer, silenceTime: limits.silenceTime, log: log)
         let headers: HTTPFields = [.requestID: writer.id]
+        guard !call.stream else { return .events(session, headers: headers) }
         do {
-            guard call.stream else { return Response(json: try await session.whole(), headers: headers) }
-            let first = try await session.first()
-            return .events(session, first, headers: headers)
+            return Response(json: try await session.whole(), headers: headers)
         } catch let error as APIError {
             session.fail(error)
             return try .refusal(error, headers: headers)
@@ -220,18 +198,15 @@ struct GatewayResponder: HTTPResponder {
 
 extension Response {
     /// A stream of server-sent events.
-    fileprivate static func events(
-        _ session: consuming sending AnswerSession, _ first: Answer.Step, headers: HTTPFields
-    ) -> Response {
+    fileprivate static func events(_ session: AnswerSession, headers: HTTPFields) -> Response {
         var headers = headers
         headers[.contentType] = "text/event-stream"
         headers[.cacheControl] = "no-cache"
         // Proxies must pass each event on as it comes.
         headers[.accelBuffering] = "no"
-        let handOver = HandOver(session)
         let body = ResponseBody { body in
-            guard var session = handOver.take() else { return }
-            try await session.stream(from: first, to: &body)
+            var session = session
+            try await session.stream(to: &body)
             try await body.finish(nil)
         }
         return Response(status: .ok, headers: headers, body: body)

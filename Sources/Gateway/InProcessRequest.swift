@@ -12,29 +12,40 @@ public struct InProcessRefusal: Error, Sendable, CustomStringConvertible {
     public let description: String
 }
 
+/// A request as the HTTP endpoints read it.
+public struct InProcessCall: Sendable {
+    /// What the coordinator is to do.
+    public let request: GenerationRequest
+    /// The answer ends before the first of these.
+    public let stop: [String]
+}
+
 /// Requests as the HTTP endpoints take them, without HTTP.
 public enum InProcessRequest {
     /// Reads a body as `POST path` would.
     ///
     /// - Parameters:
     ///   - path: `/v1/completions` or `/v1/chat/completions`.
-    ///   - body: JSON.
+    ///   - body: JSON; one prompt that asks for one answer.
+    ///   - limits: what a request may cost, and gets that does not say.
     /// - Throws: what the endpoint would answer.
     public static func parse(
-        path: String, body: [UInt8], for service: any GenerationService
-    ) throws(InProcessRefusal) -> GenerationRequest {
+        path: String, body: [UInt8], for service: any GenerationService, limits: GatewayLimits = .init()
+    ) throws(InProcessRefusal) -> InProcessCall {
+        let call: Call
         do {
-            let data = Data(body)
-            let shape = JSONShape.Limits.forContext(of: service.contextLength)
-            if path == "/v1/chat/completions" {
-                let fields = try RequestParsing.decode(ChatFields.self, from: data, limits: shape)
-                return try Call(fields, for: service, defaultTokens: Call.defaultCompletionTokens).request
-            }
-            return try Call(RequestParsing.decode(CompletionFields.self, from: data, limits: shape), for: service)
-                .request
+            let endpoint: Endpoint = path == "/v1/chat/completions" ? .chat : .completions
+            call = try Call(endpoint, body: Data(body), for: service, limits: limits)
         } catch {
             throw InProcessRefusal(status: error.status.code, description: error.message)
         }
+        guard let choice = call.choices.first, call.choices.count == 1 else {
+            throw InProcessRefusal(
+                status: 400,
+                description: "The request asks for \(call.choices.count) answers; in process, one is taken per request."
+            )
+        }
+        return InProcessCall(request: choice.request, stop: call.stop)
     }
 
     /// The text of `GET /metrics`.

@@ -6,8 +6,9 @@ import Transformer
 /// Parallel arrays, one element per token.
 struct CompletionLogProbabilities: Encodable, Sendable {
     var tokens: [String] = []
-    var tokenLogProbabilities: [Double] = []
-    var top: [[String: Double]] = []
+    /// `null` for a text's first token.
+    var tokenLogProbabilities: [Nullable<Double>] = []
+    var top: [Nullable<Alternatives>] = []
     /// Where each token begins in the text, in Unicode scalars.
     var offsets: [Int] = []
 
@@ -18,15 +19,47 @@ struct CompletionLogProbabilities: Encodable, Sendable {
         case offsets = "text_offset"
     }
 
+    /// Tokens and their log-probabilities, the likeliest first.
+    struct Alternatives: Encodable, Sendable {
+        private var members: [(token: String, logProbability: Double)] = []
+
+        /// The likeliest tokens and, wherever it stands among them, the one that was chosen.
+        init(_ top: [TokenLogProbability], chosen: TokenLogProbability, tokenizer: Tokenizer) {
+            var ranked = top
+            if !ranked.contains(where: { $0.token == chosen.token }) {
+                let place = ranked.firstIndex { $0.logProbability < chosen.logProbability } ?? ranked.endIndex
+                ranked.insert(chosen, at: place)
+            }
+            // Two tokens may spell the same. The chosen one stays, else the likelier one.
+            let spelled = tokenizer.spelling(of: chosen.token)
+            var taken: Set<String> = []
+            for candidate in ranked {
+                let spelling = tokenizer.spelling(of: candidate.token)
+                guard spelling != spelled || candidate.token == chosen.token, taken.insert(spelling).inserted else {
+                    continue
+                }
+                members.append((spelling, writable(candidate.logProbability)))
+            }
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: FieldName.self)
+            for member in members {
+                try container.encode(member.logProbability, forKey: FieldName(stringValue: member.token))
+            }
+        }
+    }
+
     init(_ tokens: [AnswerText.Token], tokenizer: Tokenizer) {
         for token in tokens {
-            self.tokens.append(tokenizer.spelling(of: token.sampled.token))
-            tokenLogProbabilities.append(writable(token.sampled.logProbability))
-            let pairs = token.sampled.top.map {
-                (tokenizer.spelling(of: $0.token), writable($0.logProbability))
-            }
-            // Two tokens may spell the same (both half a character): the likelier one comes first and stays.
-            top.append(Dictionary(pairs, uniquingKeysWith: { first, _ in first }))
+            self.tokens.append(tokenizer.spelling(of: token.token))
+            tokenLogProbabilities.append(Nullable(token.logProbability.map(writable)))
+            top.append(
+                Nullable(
+                    token.logProbability.map {
+                        let chosen = TokenLogProbability(token: token.token, logProbability: $0)
+                        return Alternatives(token.top, chosen: chosen, tokenizer: tokenizer)
+                    }))
             offsets.append(token.offset)
         }
     }
@@ -55,11 +88,11 @@ struct ChatLogProbabilities: Encodable, Sendable {
     init(_ tokens: [AnswerText.Token], tokenizer: Tokenizer) {
         content = tokens.map { token in
             Entry(
-                token: tokenizer.spelling(of: token.sampled.token), logprob: writable(token.sampled.logProbability),
-                bytes: tokenizer.bytes(of: token.sampled.token),
-                top: token.sampled.top.map {
+                token: tokenizer.readable(token.token), logprob: writable(token.logProbability ?? 0),
+                bytes: tokenizer.bytes(of: token.token),
+                top: token.top.map {
                     Alternative(
-                        token: tokenizer.spelling(of: $0.token), logprob: writable($0.logProbability),
+                        token: tokenizer.readable($0.token), logprob: writable($0.logProbability),
                         bytes: tokenizer.bytes(of: $0.token))
                 })
         }
@@ -72,6 +105,14 @@ private func writable(_ logProbability: Float) -> Double {
 }
 
 extension Tokenizer {
-    /// A token's own bytes as text, half characters as U+FFFD.
-    fileprivate func spelling(of id: Int32) -> String { String(decoding: bytes(of: id), as: UTF8.self) }
+    /// A token's own bytes as text, half characters as U+FFFD; the bytes stand beside it.
+    fileprivate func readable(_ id: Int32) -> String { String(decoding: bytes(of: id), as: UTF8.self) }
+
+    /// A token's own bytes as text; where they are no whole characters, as OpenAI spells them: `bytes:\xe2\x80`.
+    fileprivate func spelling(of id: Int32) -> String {
+        let bytes = bytes(of: id)
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        let digits = Array("0123456789abcdef")
+        return "bytes:" + bytes.map { "\\x\(digits[Int($0 >> 4)])\(digits[Int($0 & 15)])" }.joined()
+    }
 }

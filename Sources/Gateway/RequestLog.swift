@@ -36,12 +36,6 @@ struct RequestLog: Sendable {
         metadata[key.rawValue] = .stringConvertible(value)
     }
 
-    mutating func note(_ report: SpeculationReport?) {
-        guard let report else { return }
-        note(.promptTokens, report.promptTokens)
-        note(.keptTokens, report.keptTokens)
-    }
-
     mutating func noteFirstToken() { note(.timeToFirstToken, elapsed) }
 
     /// Writes the line.

@@ -9,12 +9,18 @@ struct AnswerBody<Choice: Encodable & Sendable>: Encodable, Sendable {
     /// Seconds since 1970.
     var created: Int
     var model: String
+    /// Changes with what decides an answer besides the request: weights and release.
+    var fingerprint: String
     var choices: [Choice]
-    var usage: Usage?
+    /// `null` in a stream's events before the one that has it.
+    var usage: Nullable<Usage>?
+    /// Of a lone choice; several have it each.
     var speculation: SpeculationFacts?
 
     enum CodingKeys: String, CodingKey {
-        case id, object, created, model, choices, usage
+        case id, object, created, model
+        case fingerprint = "system_fingerprint"
+        case choices, usage
         case speculation = "speculative_prefill"
     }
 }
@@ -22,8 +28,14 @@ struct AnswerBody<Choice: Encodable & Sendable>: Encodable, Sendable {
 /// Token counts. The prompt counts unpruned: it is what the caller sent.
 struct Usage: Encodable, Sendable, Equatable {
     struct PromptDetails: Encodable, Sendable, Equatable {
+        /// No prompt's state outlives its request, so none is found again.
+        var cachedTokens = 0
         var keptTokens: Int
-        enum CodingKeys: String, CodingKey { case keptTokens = "kept_tokens" }
+
+        enum CodingKeys: String, CodingKey {
+            case cachedTokens = "cached_tokens"
+            case keptTokens = "kept_tokens"
+        }
     }
     var promptTokens: Int
     var completionTokens: Int
@@ -72,55 +84,6 @@ struct SpeculationFacts: Encodable, Sendable {
         speculationMilliseconds = Nullable(report.speculation?.milliseconds)
         keptSpans = report.keptSpans.map { [$0.lowerBound, $0.upperBound] }
         fallback = Nullable(report.fallback)
-    }
-}
-
-/// A completion, or a part of one.
-struct CompletionChoice: Encodable, Sendable {
-    var index = 0
-    var text: String
-    var logprobs: Nullable<CompletionLogProbabilities>
-    var finishReason: Nullable<String>
-
-    enum CodingKeys: String, CodingKey {
-        case index, text, logprobs
-        case finishReason = "finish_reason"
-    }
-}
-
-/// A whole chat answer.
-struct ChatChoice: Encodable, Sendable {
-    struct Message: Encodable, Sendable {
-        var role = "assistant"
-        var content: String
-        var refusal = Nullable<String>(nil)
-    }
-    var index = 0
-    var message: Message
-    var logprobs: Nullable<ChatLogProbabilities>
-    var finishReason: Nullable<String>
-
-    enum CodingKeys: String, CodingKey {
-        case index, message, logprobs
-        case finishReason = "finish_reason"
-    }
-}
-
-/// A part of a chat answer.
-struct ChatDeltaChoice: Encodable, Sendable {
-    struct Delta: Encodable, Sendable {
-        /// Only in the first part.
-        var role: String?
-        var content: String?
-    }
-    var index = 0
-    var delta: Delta
-    var logprobs: Nullable<ChatLogProbabilities>
-    var finishReason: Nullable<String>
-
-    enum CodingKeys: String, CodingKey {
-        case index, delta, logprobs
-        case finishReason = "finish_reason"
     }
 }
 

@@ -73,7 +73,8 @@ struct TokenizeBody: Encodable, Sendable {
     var tokens: [Int32]
 
     enum CodingKeys: String, CodingKey {
-        case count, tokens
+        case count
         case contextLength = "max_model_len"
+        case tokens
     }
 }

@@ -23,7 +23,7 @@ enum UnsupportedFields {
     }
 
     static let neutral: [String: Neutral] = [
-        "n": .number(1), "best_of": .number(1), "suffix": .text([""]), "echo": .boolean(false),
+        "suffix": .text([""]), "echo": .boolean(false),
         "presence_penalty": .number(0), "frequency_penalty": .number(0), "repetition_penalty": .number(1),
         "length_penalty": .number(1), "min_tokens": .number(0), "logit_bias": .empty, "stop_token_ids": .empty,
         "tools": .empty, "tool_choice": .text(["none", "auto"]), "functions": .empty,
@@ -31,14 +31,14 @@ enum UnsupportedFields {
         "audio": .absent, "reasoning_effort": .text(["none"]), "verbosity": .absent, "web_search_options": .absent,
         "use_beam_search": .boolean(false), "skip_special_tokens": .boolean(true),
         "spaces_between_special_tokens": .boolean(true), "include_stop_str_in_output": .boolean(false),
-        "add_special_tokens": .boolean(true), "add_generation_prompt": .boolean(true),
+        "add_special_tokens": .boolean(false), "add_generation_prompt": .boolean(true),
         "continue_final_message": .boolean(false), "guided_json": .absent, "guided_regex": .absent,
         "guided_choice": .absent, "guided_grammar": .absent, "chat_template": .absent, "chat_template_kwargs": .empty,
     ]
 
-    /// Throws for the first field that asks for something Winnow does not do.
-    static func refuse(in fields: Fields) throws {
-        for name in fields.names where fields.has(name) {
+    /// Throws for the first field that asks for something Winnow does not do. `own`: what the endpoint reads itself.
+    static func refuse(in fields: Fields, except own: Set<String>) throws {
+        for name in fields.names where fields.has(name) && !own.contains(name) {
             guard let value = neutral[name], !isNeutral(name, value, fields) else { continue }
             throw APIError.invalid(
                 name, "'\(name)' is not supported with this value: \(advice(value)).", code: "unsupported_field")

@@ -85,12 +85,21 @@ public final class Tokenizer: Sendable {
     /// The token ids of `text`.
     ///
     /// - Parameters:
-    ///   - addSpecialTokens: put BOS (and what else the tokenizer's template says) around it.
+    ///   - addSpecialTokens: put BOS (and what else the tokenizer's template says) around it. A text that begins with BOS
+    ///     already, a rendered conversation for instance, gets nothing before it.
     ///   - parseSpecialTokens: take `<|eot_id|>` and the like in the text for the tokens they name. Without, they are
     ///     ordinary text and the result holds no special token but those added.
     public func encode(_ text: String, addSpecialTokens: Bool = true, parseSpecialTokens: Bool = true) -> [Int32] {
         let output = encoder.encode(Array(text.utf8), scope: parseSpecialTokens ? .all : .ordinary, isFirst: true)
-        return addSpecialTokens ? prefix + output.ids + suffix : output.ids
+        guard addSpecialTokens else { return output.ids }
+        let around = specialTokens(around: output.ids)
+        return around.before + output.ids + around.after
+    }
+
+    /// The special tokens that go before and after the ids of a text; none before one that begins with BOS already.
+    public func specialTokens(around ids: [Int32]) -> (before: [Int32], after: [Int32]) {
+        let hasBOS = bosToken.map { ids.first == $0 && prefix.contains($0) } ?? false
+        return (hasBOS ? [] : prefix, suffix)
     }
 
     /// Encodes text that goes on from other text inside a conversation; `offsets` as in `TextEncoder`.

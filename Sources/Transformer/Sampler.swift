@@ -20,10 +20,32 @@ public enum Sampler {
             parameters.temperature == 0
             ? row.best
             : draw(row, parameters: parameters, uniform: uniform(seed: parameters.seed, step: step))
+        return report(token, in: row, top: parameters.topLogProbabilities ?? 0)
+    }
+
+    /// What `logits` (`[vocabulary]`) say of a token that is known already, as if it had been drawn.
+    ///
+    /// - Parameters:
+    ///   - token: an id inside the vocabulary.
+    ///   - top: how many of the most likely tokens to report.
+    /// - Throws: `.notFinite`, as ``sample(_:parameters:step:)``.
+    public static func score(
+        _ logits: UnsafeBufferPointer<Float>, token: Int32, top: Int
+    ) throws(StageError) -> SampledToken {
+        precondition(logits.indices.contains(Int(token)), "token \(token) is outside the row of \(logits.count) logits")
+        return report(token, in: try LogitRow(logits), top: top)
+    }
+
+    /// What row `row` of `logits`, `[rows, vocabulary]`, says of a token; as ``score(_:token:top:)``.
+    public static func score(_ logits: Matrix, row: Int, token: Int32, top: Int) throws(StageError) -> SampledToken {
+        try read(logits, row: row) { own throws(StageError) in try score(own, token: token, top: top) }
+    }
+
+    private static func report(_ token: Int32, in row: LogitRow, top count: Int) -> SampledToken {
         var top: [TokenLogProbability] = []
-        if let count = parameters.topLogProbabilities, count > 0 {
-            var candidates = BestCandidates(limit: min(count, logits.count))
-            for id in 0..<logits.count { candidates.offer(Candidate(id: Int32(id), weight: row[id])) }
+        if count > 0 {
+            var candidates = BestCandidates(limit: min(count, row.count))
+            for id in 0..<row.count { candidates.offer(Candidate(id: Int32(id), weight: row[id])) }
             top = candidates.descending().map {
                 TokenLogProbability(token: $0.id, logProbability: row.logProbability($0.id))
             }
@@ -35,16 +57,22 @@ public enum Sampler {
     public static func sample(
         _ logits: Matrix, row: Int, parameters: SamplingParameters, step: Int
     ) throws(StageError) -> SampledToken {
+        try read(logits, row: row) { own throws(StageError) in try sample(own, parameters: parameters, step: step) }
+    }
+
+    private static func read(
+        _ logits: Matrix, row: Int, _ body: (UnsafeBufferPointer<Float>) throws(StageError) -> SampledToken
+    ) throws(StageError) -> SampledToken {
         precondition((0..<logits.rows).contains(row))
-        let drawn: Result<SampledToken, StageError> = logits.withUnsafeBufferPointer { all in
+        let token: Result<SampledToken, StageError> = logits.withUnsafeBufferPointer { all in
             let own = UnsafeBufferPointer(rebasing: all[row * logits.columns..<(row + 1) * logits.columns])
             do throws(StageError) {
-                return .success(try sample(own, parameters: parameters, step: step))
+                return .success(try body(own))
             } catch {
                 return .failure(error)
             }
         }
-        return try drawn.get()
+        return try token.get()
     }
 
     private static func draw(_ row: LogitRow, parameters: SamplingParameters, uniform: Double) -> Int32 {

@@ -8,7 +8,8 @@ public struct SamplingParameters: Sendable, Equatable {
     public var temperature: Float
     /// Keeps the k most likely tokens; 0 keeps all.
     public var topK: Int
-    /// Keeps the smallest set of most likely tokens whose probabilities reach this sum, 0 < p <= 1; 1 keeps all.
+    /// Keeps the smallest set of most likely tokens whose probabilities reach this sum, 0...1; 1 keeps all, 0 only
+    /// the most likely one.
     public var topP: Float
     /// Keeps tokens at least this many times as likely as the most likely one, 0...1; 0 keeps all.
     public var minP: Float
@@ -38,8 +39,8 @@ public struct SamplingParameters: Sendable, Equatable {
         guard topK >= 0 else {
             throw SamplingError(field: "top_k", value: "\(topK)", allowed: "0 (off) or more")
         }
-        guard topP > 0, topP <= 1 else {
-            throw SamplingError(field: "top_p", value: "\(topP)", allowed: "more than 0, at most 1")
+        guard topP >= 0, topP <= 1 else {
+            throw SamplingError(field: "top_p", value: "\(topP)", allowed: "0 to 1")
         }
         guard minP >= 0, minP <= 1 else {
             throw SamplingError(field: "min_p", value: "\(minP)", allowed: "0 to 1")

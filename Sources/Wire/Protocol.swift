@@ -1,7 +1,7 @@
 /// Numbers both ends of every edge agree on.
 package enum Protocol {
     /// Peers of another version are refused.
-    package static let version: UInt32 = 1
+    package static let version: UInt32 = 2
     package static let heartbeatInterval = Duration.milliseconds(500)
     /// A peer silent for this long is lost. Requests it held end well within 5 seconds.
     package static let silenceLimit = Duration.seconds(3)

@@ -8,6 +8,7 @@ struct StageLimits: Sendable, Equatable {
     var isFirst: Bool
     var isLast: Bool
     var hiddenSize: Int
+    var vocabularySize: Int
     var contextLength: Int
 }
 
@@ -22,11 +23,15 @@ struct MicroBatchWork: Sendable {
         var opening: Opening?
         var sample: Bool
         var step: Int
+        /// The tokens that follow the first rows, as many as are to be scored.
+        var targets: [Int32]
     }
 
     struct Opening: Sendable {
         var kvRows: Int
         var sampling: SamplingParameters
+        /// Most likely tokens to report with each target.
+        var topTargets: Int
         /// As it came, for the next stage.
         var message: OpeningMessage
     }
@@ -73,12 +78,23 @@ struct MicroBatchWork: Sendable {
         }
     }
 
-    /// The last rows of the parts that are to be sampled, ascending.
-    var sampledRows: [Int] {
-        var end = 0
-        return parts.compactMap { part in
-            end += part.positions.count
-            return part.sample ? end - 1 : nil
+    /// A row whose logits are wanted, and why.
+    struct Output: Sendable {
+        var row: Int
+        /// The part it belongs to.
+        var part: Int
+        /// The token to score; `nil`: one is to be sampled.
+        var target: Int32?
+    }
+
+    /// The rows whose logits are wanted, ascending.
+    var outputs: [Output] {
+        var first = 0
+        return parts.enumerated().flatMap { index, part in
+            defer { first += part.positions.count }
+            let scored = part.targets.enumerated().map { Output(row: first + $0, part: index, target: $1) }
+            return scored
+                + (part.sample ? [Output(row: first + part.positions.count - 1, part: index, target: nil)] : [])
         }
     }
 
@@ -93,6 +109,7 @@ struct MicroBatchWork: Sendable {
             segment.positions = part.positions.map(UInt32.init)
             segment.sample = part.sample
             segment.step = UInt32(part.step)
+            segment.targets = part.targets.map(UInt32.init)
             if let opening = part.opening { segment.opening = opening.message }
             return segment
         }
@@ -118,6 +135,14 @@ extension MicroBatchWork.Part {
         tokens = segment.tokens.map(Int32.init)
         sample = segment.sample
         step = Int(segment.step)
+        let targets = segment.positions.count - (segment.sample ? 1 : 0)
+        guard segment.targets.isEmpty || segment.targets.count == targets else {
+            throw MessageError("\(place).targets", "expected none or \(targets), found \(segment.targets.count)")
+        }
+        guard segment.targets.allSatisfy({ $0 < limits.vocabularySize }) else {
+            throw MessageError("\(place).targets", "outside the vocabulary of \(limits.vocabularySize)")
+        }
+        self.targets = segment.targets.map(Int32.init)
         guard segment.hasOpening else {
             opening = nil
             return
@@ -126,12 +151,17 @@ extension MicroBatchWork.Part {
         guard (segment.positions.count...max(segment.positions.count, limits.kvRows)).contains(kvRows) else {
             throw MessageError("\(place).opening.kv_rows", "\(kvRows) is outside \(positions.count)...\(limits.kvRows)")
         }
+        guard segment.opening.hasSampling else { throw MessageError("\(place).opening.sampling", "missing") }
         let sampling = SamplingParameters(segment.opening.sampling)
         do {
             try sampling.validate()
         } catch {
             throw MessageError("\(place).opening.sampling", "\(error)")
         }
-        opening = MicroBatchWork.Opening(kvRows: kvRows, sampling: sampling, message: segment.opening)
+        guard segment.opening.topTargets <= 20 else {
+            throw MessageError("\(place).opening.top_targets", "\(segment.opening.topTargets) is outside 0...20")
+        }
+        opening = MicroBatchWork.Opening(
+            kvRows: kvRows, sampling: sampling, topTargets: Int(segment.opening.topTargets), message: segment.opening)
     }
 }

@@ -21,6 +21,7 @@ final class StageRunner: @unchecked Sendable {
     private struct Held {
         let cache: KVCache
         let sampling: SamplingParameters
+        let topTargets: Int
         let kvRows: Int
     }
 
@@ -65,7 +66,8 @@ final class StageRunner: @unchecked Sendable {
                 let stage = try loaded(layers)
                 limits = StageLimits(
                     maxRows: maxRows, kvRows: kvRows, isFirst: stage.isFirst, isLast: stage.isLast,
-                    hiddenSize: stage.configuration.hiddenSize, contextLength: stage.configuration.contextLength)
+                    hiddenSize: stage.configuration.hiddenSize, vocabularySize: stage.configuration.vocabularySize,
+                    contextLength: stage.configuration.contextLength)
                 completion(.success(()))
             } catch {
                 limits = nil
@@ -139,7 +141,7 @@ final class StageRunner: @unchecked Sendable {
         }
         let hidden = try input(of: work, stage: stage)
         try stage.forward(
-            hidden, segments: segments, outputs: work.sampledRows,
+            hidden, segments: segments, outputs: work.outputs.map(\.row),
             progress: { [self] in progress.add(1, ordering: .relaxed) })
         guard stage.isLast else {
             let frame = try hidden.withUnsafeMutableBufferPointer { rows in
@@ -149,7 +151,7 @@ final class StageRunner: @unchecked Sendable {
         }
         var outcome = Outcome()
         outcome.microBatch = work.id
-        outcome.samples = try samples(of: work, hidden: hidden, stage: stage)
+        try read(work, hidden: hidden, stage: stage, into: &outcome)
         outcome.stageMicroseconds = work.stageMicroseconds + [microseconds(since: start, clock)]
         return .samples(outcome)
     }
@@ -169,7 +171,8 @@ final class StageRunner: @unchecked Sendable {
                     "its \(opening.kvRows) KV rows do not fit: \(reservedRows) of \(limits.kvRows) are taken")
             }
             let entry = Held(
-                cache: stage.makeCache(capacity: opening.kvRows), sampling: opening.sampling, kvRows: opening.kvRows)
+                cache: stage.makeCache(capacity: opening.kvRows), sampling: opening.sampling,
+                topTargets: opening.topTargets, kvRows: opening.kvRows)
             held[part.request] = entry
             reservedRows += opening.kvRows
             publishUse()
@@ -190,17 +193,34 @@ final class StageRunner: @unchecked Sendable {
         return hidden
     }
 
-    private func samples(of work: MicroBatchWork, hidden: Matrix, stage: Stage) throws -> [SampleMessage] {
-        let wanted = zip(work.parts.filter(\.sample), work.sampledRows).map { (part: $0, row: $1) }
-        guard !wanted.isEmpty else { return [] }
-        let logits = try stage.logits(hidden, rows: wanted.map(\.row))
-        return wanted.enumerated().compactMap { index, entry in
-            guard let request = held[entry.part.request] else { return nil }
-            let (id, step) = (entry.part.request, entry.part.step)
-            // Others in the micro-batch have logits of their own: only this request ends.
-            let token = try? Sampler.sample(logits, row: index, parameters: request.sampling, step: step)
-            return token.map { SampleMessage(request: id, step: step, token: $0) }
-                ?? .withoutToken(request: id, step: step)
+    /// Samples and scores the rows that are wanted. A scored prompt wants them all: logits are made of a few rows at a
+    /// time, so that they stay small beside the weights.
+    private func read(_ work: MicroBatchWork, hidden: Matrix, stage: Stage, into outcome: inout Outcome) throws {
+        let wanted = work.outputs
+        let block = max(1, Self.logitsAtOnce / stage.configuration.vocabularySize)
+        for first in stride(from: 0, to: wanted.count, by: block) {
+            let outputs = wanted[first..<min(first + block, wanted.count)]
+            let logits = try stage.logits(hidden, rows: outputs.map(\.row))
+            for (row, output) in outputs.enumerated() {
+                let part = work.parts[output.part]
+                guard let request = held[part.request] else { continue }
+                // Others in the micro-batch have logits of their own: where they are not finite, only this request ends.
+                if let target = output.target {
+                    let token = try? Sampler.score(logits, row: row, token: target, top: request.topTargets)
+                    outcome.targets.append(message(part, step: 0, token))
+                } else {
+                    let token = try? Sampler.sample(logits, row: row, parameters: request.sampling, step: part.step)
+                    outcome.samples.append(message(part, step: part.step, token))
+                }
+            }
         }
     }
+
+    private func message(_ part: MicroBatchWork.Part, step: Int, _ token: SampledToken?) -> SampleMessage {
+        token.map { SampleMessage(request: part.request, step: step, token: $0) }
+            ?? .withoutToken(request: part.request, step: step)
+    }
+
+    /// Logits held at a time, 16 MiB of them; at the least those of one row.
+    private static let logitsAtOnce = 4 << 20
 }

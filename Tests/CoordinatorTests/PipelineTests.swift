@@ -1,3 +1,5 @@
+import Checkpoint
+import Compute
 import Coordinator
 import Foundation
 import Logging
@@ -22,7 +24,8 @@ private final class TestPipeline: Sendable {
 
     init(
         model: String, speculator: String? = nil, stages: Int, layers: [Range<Int>?] = [], rows: Int = 512,
-        kvRows: Int = 20_000, maxRequests: Int = 256, spares: Int = 0, transport: String = "tcp"
+        kvRows: Int = 20_000, maxRequests: Int = 256, spares: Int = 0, transport: String = "tcp",
+        precision: Precision = .automatic
     ) throws {
         let context = try ZeroMQContext()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -45,7 +48,8 @@ private final class TestPipeline: Sendable {
             try Worker(
                 configuration: WorkerConfiguration(
                     modelDirectory: Self.path(model), coordinator: coordinator.endpoint, listen: try endpoint(),
-                    layers: layers.indices.contains(index) ? layers[index] : nil, name: "w\(index)"),
+                    layers: layers.indices.contains(index) ? layers[index] : nil, precision: precision,
+                    name: "w\(index)"),
                 context: context, logger: logger)
         }
         tasks =
@@ -66,17 +70,21 @@ private final class TestPipeline: Sendable {
     }
 
     /// Runs a request to its end.
-    func answer(_ request: GenerationRequest) async throws -> (report: SpeculationReport?, tokens: [Int32]) {
+    func answer(
+        _ request: GenerationRequest
+    ) async throws -> (report: SpeculationReport?, tokens: [Int32], scored: [SampledToken]) {
         var report: SpeculationReport?
+        var scored: [SampledToken] = []
         var tokens: [Int32] = []
         for try await event in try coordinator.submit(request) {
             switch event {
             case .prompt(let made): report = made
+            case .promptTokens(let tokens): scored += tokens
             case .token(let token): tokens.append(token.token)
-            case .finished: break
+            case .endToken, .finished: break
             }
         }
-        return (report, tokens)
+        return (report, tokens, scored)
     }
 }
 
@@ -144,6 +152,84 @@ struct PipelineTests {
             let short = try await pipeline.answer(
                 GenerationRequest(prompt: Array(prompt.prefix(20)), maxTokens: 2, sampling: greedy))
             #expect(short.report?.fallback?.contains("threshold") == true)
+        }
+    }
+
+    /// The logarithm of each prompt token's probability, from all logits of one pass in one piece.
+    private func reference(_ prompt: [Int32], model: String) throws -> [Double] {
+        let checkpoint = try Checkpoint(path: TestPipeline.path(model))
+        let stage = try Stage(
+            checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: .f32,
+            pool: ThreadPool(threads: 1, name: "reference"))
+        let hidden = try stage.embed(prompt)
+        let cache = stage.makeCache(capacity: prompt.count)
+        try stage.forward(hidden, segments: [Segment(cache: cache, positions: prompt.indices.map(Int32.init))])
+        let logits = try stage.logits(hidden, rows: Array(0..<prompt.count))
+        return logits.withUnsafeBufferPointer { all in
+            prompt.indices.dropLast().map { index in
+                let row = all[index * logits.columns..<(index + 1) * logits.columns].map(Double.init)
+                let most = row.max() ?? 0
+                let sum = row.reduce(0) { $0 + exp($1 - most) }
+                return row[Int(prompt[index + 1])] - most - log(sum)
+            }
+        }
+    }
+
+    @Test(arguments: [(1, 512), (2, 7), (3, 64)])
+    func everyPromptTokenHasItsLogProbability(stages: Int, rows: Int) async throws {
+        let pipeline = try TestPipeline(
+            model: "needle-main-2m", speculator: "needle-speculator-0.4m", stages: stages, rows: rows, precision: .f32)
+        try await withPipeline(pipeline) { pipeline in
+            let prompt = Array(pipeline.coordinator.tokenizer.encode(Self.story).prefix(300))
+            let expected = try reference(prompt, model: "needle-main-2m")
+            for maxTokens in [0, 3] {
+                let answer = try await pipeline.answer(
+                    GenerationRequest(
+                        prompt: prompt, maxTokens: maxTokens, sampling: greedy, promptLogProbabilities: 2,
+                        ignoreEOS: true, speculation: SpeculationParameters(keepRate: 0.2, threshold: 0)))
+                #expect(answer.tokens.count == maxTokens)
+                #expect(answer.scored.map(\.token) == Array(prompt.dropFirst()))
+                for (token, value) in zip(answer.scored, expected) {
+                    #expect(abs(Double(token.logProbability) - value) < 1e-3)
+                    #expect(token.top.count == 2)
+                    #expect(token.top[0].logProbability >= max(token.top[1].logProbability, token.logProbability))
+                }
+                // Such a prompt is read whole, and says so.
+                #expect(answer.report?.keptTokens == prompt.count)
+                #expect(answer.report?.fallback?.contains("log-probabilities") == true)
+            }
+            // Strangers beside it are pruned, and told nothing of it.
+            async let scored = pipeline.answer(
+                GenerationRequest(prompt: prompt, maxTokens: 1, sampling: greedy, promptLogProbabilities: 0))
+            async let plain = pipeline.answer(
+                GenerationRequest(
+                    prompt: prompt, maxTokens: 8, sampling: greedy,
+                    speculation: SpeculationParameters(keepRate: 0.2, threshold: 0)))
+            #expect(try await scored.scored.count == prompt.count - 1)
+            #expect(try await plain.scored.isEmpty)
+            #expect(try await plain.report?.fallback == nil)
+        }
+    }
+
+    @Test func aConcludedRequestIsAFinishedOneAndGivesItsRowsBack() async throws {
+        let pipeline = try TestPipeline(model: "stories260K", stages: 2, kvRows: 400)
+        try await withPipeline(pipeline) { pipeline in
+            let bos = try #require(pipeline.coordinator.tokenizer.bosToken)
+            let request = GenerationRequest(
+                prompt: [bos], maxTokens: 400, sampling: greedy, ignoreEOS: true, speculation: dense)
+            for _ in 0..<3 {
+                let generation = try pipeline.coordinator.submit(request)
+                var end: FinishReason?
+                for try await event in generation {
+                    if case .token = event { generation.conclude() }
+                    if case .finished(let reason) = event { end = reason }
+                }
+                #expect(end == .stop)
+            }
+            #expect(pipeline.coordinator.metrics().requests == [.finished: 3])
+            // Room for one at a time: it must be free again.
+            #expect(try await pipeline.answer(request).tokens.count == 400)
+            #expect(pipeline.coordinator.metrics().requests == [.finished: 4])
         }
     }
 
@@ -246,7 +332,10 @@ struct PipelineTests {
                 #expect(error?.field == field)
             }
             check(GenerationRequest(prompt: [], maxTokens: 1), .invalidRequest, "prompt")
-            check(GenerationRequest(prompt: [1], maxTokens: 0), .invalidRequest, "max_tokens")
+            check(GenerationRequest(prompt: [1], maxTokens: -1), .invalidRequest, "max_tokens")
+            check(
+                GenerationRequest(prompt: [1], maxTokens: 1, promptLogProbabilities: 21), .invalidRequest,
+                "prompt_logprobs")
             check(GenerationRequest(prompt: [1], maxTokens: .max), .promptTooLong, "max_tokens")
             check(GenerationRequest(prompt: .init(repeating: 1, count: 512), maxTokens: 1), .promptTooLong, "prompt")
             check(GenerationRequest(prompt: [1, 512], maxTokens: 1), .invalidRequest, "prompt")

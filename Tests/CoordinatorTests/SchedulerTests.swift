@@ -16,11 +16,12 @@ private struct Seeded: RandomNumberGenerator {
 
 @Suite("Scheduler")
 struct SchedulerTests {
-    private func work(_ id: UInt64, kept: [Int32], prompt: Int, maxTokens: Int, ends: Set<Int32> = []) -> Scheduler.Work
-    {
+    private func work(
+        _ id: UInt64, kept: [Int32], prompt: Int, maxTokens: Int, topTargets: Int? = nil, ends: Set<Int32> = []
+    ) -> Scheduler.Work {
         Scheduler.Work(
             id: id, tokens: kept.map { $0 + 1000 }, positions: kept, promptCount: prompt, maxTokens: maxTokens,
-            sampling: SamplingParameters(temperature: 0), ends: ends)
+            sampling: SamplingParameters(temperature: 0), topTargets: topTargets, ends: ends)
     }
 
     private func next(_ scheduler: inout Scheduler) throws -> Scheduler.MicroBatch {
@@ -55,12 +56,43 @@ struct SchedulerTests {
         #expect(scheduler.kvRowsReserved == 0)
     }
 
-    @Test func anEndTokenIsNotReported() throws {
+    @Test func anEndTokenIsNoPartOfTheAnswer() throws {
         var scheduler = Scheduler(limits: .init(maxRows: 512, maxInFlight: 2, stageCount: 1, kvRows: 1000))
         scheduler.add(work(1, kept: [0], prompt: 1, maxTokens: 3, ends: [2]))
         let batch = try next(&scheduler)
         let effects = scheduler.complete(batch.id, samples: [(1, sample(2))])
-        #expect(effects == [.finished(1, .stop), .release(1)])
+        #expect(effects == [.endToken(1, sample(2)), .finished(1, .stop), .release(1)])
+    }
+
+    @Test func everyPromptTokenButTheFirstIsScoredOnce() throws {
+        var scheduler = Scheduler(limits: .init(maxRows: 3, maxInFlight: 4, stageCount: 1, kvRows: 100))
+        scheduler.add(work(1, kept: Array(0..<7), prompt: 7, maxTokens: 2, topTargets: 5))
+        var batches: [Scheduler.MicroBatch] = []
+        while let batch = scheduler.next() { batches.append(batch) }
+        #expect(batches.map { $0.parts[0].targets } == [[1001, 1002, 1003], [1004, 1005, 1006], []])
+        #expect(batches[0].parts[0].opening?.topTargets == 5)
+        let scored = batches[0].parts[0].targets.map { (request: UInt64(1), token: sample($0)) }
+        #expect(
+            scheduler.complete(batches[0].id, samples: [], targets: scored)
+                == [.promptTokens(1, [sample(1001), sample(1002), sample(1003)])])
+        // A stage that scores something else must not be believed, nor waited for.
+        let effects = scheduler.complete(batches[1].id, samples: [], targets: [(1, sample(1004))])
+        guard case .failed(1, _) = effects.first else {
+            Issue.record("\(effects)")
+            return
+        }
+        #expect(effects.last == .release(1))
+        #expect(scheduler.complete(batches[2].id, samples: [(1, sample(7))]).isEmpty)
+        #expect(scheduler.isIdle)
+    }
+
+    @Test func aRequestForNoTokensEndsWithItsPrompt() throws {
+        var scheduler = Scheduler(limits: .init(maxRows: 2, maxInFlight: 4, stageCount: 1, kvRows: 3))
+        scheduler.add(work(1, kept: [0, 1, 2], prompt: 3, maxTokens: 0, ends: [7]))
+        let first = try next(&scheduler)
+        let last = try next(&scheduler)
+        #expect(scheduler.complete(first.id, samples: []).isEmpty)
+        #expect(scheduler.complete(last.id, samples: [(1, sample(7))]) == [.finished(1, .length), .release(1)])
     }
 
     @Test func aLonePromptIsCutForItsStages() throws {
@@ -89,16 +121,23 @@ struct SchedulerTests {
         var sent: [UInt64: [Int32]] = [:]
         var tokens: [UInt64: Int] = [:]
         var ended: [UInt64: Int] = [:]
+        var targets: [UInt64: [Int32]] = [:]
         var openRows: [UInt64: Int] = [:]
         var releases: [UInt64] = []
 
         func apply(_ effects: [Scheduler.Effect]) {
             for effect in effects {
                 switch effect {
+                case .endToken(let id, let token):
+                    #expect(ended[id] == nil && works[id]?.ends.contains(token.token) == true)
                 case .token(let id, _):
                     #expect(ended[id] == nil)
                     tokens[id, default: 0] += 1
+                case .promptTokens(let id, let scored):
+                    #expect(ended[id] == nil && tokens[id] == nil)
+                    targets[id, default: []] += scored.map(\.token)
                 case .finished(let id, _): ended[id, default: 0] += 1
+                case .failed(let id, let reason): Issue.record("\(id): \(reason)")
                 case .release(let id): releases.append(id)
                 }
             }
@@ -114,7 +153,8 @@ struct SchedulerTests {
                 let kept = (0..<Int32(prompt)).filter { _ in Bool.random(using: &random) }
                 let work = work(
                     nextID, kept: kept.isEmpty ? [0] : kept, prompt: prompt,
-                    maxTokens: Int.random(in: 1...20, using: &random), ends: [2])
+                    maxTokens: Int.random(in: 0...20, using: &random),
+                    topTargets: Int.random(in: 0..<3, using: &random) == 0 ? 4 : nil, ends: [2])
                 works[nextID] = work
                 scheduler.add(work)
                 nextID += 1
@@ -131,7 +171,10 @@ struct SchedulerTests {
                 let samples = batch.parts.filter(\.sample).map {
                     (request: $0.request, token: sample(Int32.random(in: 0..<20, using: &random)))
                 }
-                apply(scheduler.complete(batch.id, samples: samples))
+                let scored = batch.parts.flatMap { part in
+                    part.targets.map { (request: part.request, token: sample($0)) }
+                }
+                apply(scheduler.complete(batch.id, samples: samples, targets: scored))
             case 8 where !releases.isEmpty:
                 for id in releases { openRows[id] = nil }
                 scheduler.released(releases)
@@ -158,6 +201,11 @@ struct SchedulerTests {
             let work = try #require(works[id])
             let decode = (0..<max(0, positions.count - work.positions.count)).map { Int32(work.promptCount + $0) }
             #expect(positions == Array((work.positions + decode).prefix(positions.count)))
+        }
+        for (id, tokens) in targets {
+            // What came before an early end is the prompt's, in order; what was not asked for never comes.
+            let work = try #require(works[id])
+            #expect(work.topTargets != nil && tokens == Array(work.tokens.dropFirst().prefix(tokens.count)))
         }
         scheduler.released(releases)
         #expect(scheduler.kvRowsReserved == 0)

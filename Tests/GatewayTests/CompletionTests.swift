@@ -38,6 +38,8 @@ struct CompletionTests {
             #expect(json["usage"]?["completion_tokens"] == .number(Double(answered)))
             #expect(json["usage"]?["total_tokens"] == .number(Double(count + answered)))
             #expect(json["usage"]?["prompt_tokens_details"]?["kept_tokens"] == .number(3))
+            #expect(json["usage"]?["prompt_tokens_details"]?["cached_tokens"] == .number(0))
+            #expect(json["system_fingerprint"]?.string?.hasPrefix("fp_") == true)
             let facts = json["speculative_prefill"]
             #expect(facts?["prompt_tokens"] == .number(Double(count)))
             #expect(facts?["kept_tokens"] == .number(3))
@@ -123,9 +125,9 @@ struct CompletionTests {
             let hand = try #require(await service.submissions.first())
             let tokens = service.tokenizer.encode("one two three", addSpecialTokens: false)
             hand.prompt(kept: [0..<1])
-            // The response starts with the first token: this line would wait forever if the gateway held it back.
-            hand.say(token: tokens[0])
+            // The response is here before the first token.
             let response = try await opening
+            hand.say(token: tokens[0])
             #expect(response.status == .ok)
             #expect(response.headers.first(name: "content-type") == "text/event-stream")
             var body = response.body.makeAsyncIterator()
@@ -153,6 +155,8 @@ struct CompletionTests {
             #expect(reasons == ["length"])
             let usage = parts.last?["usage"]?["completion_tokens"]
             #expect(usage == (includeUsage ? .number(Double(tokens.count)) : nil))
+            #expect(parts.dropLast().allSatisfy { $0["usage"] == (includeUsage ? .null : nil) })
+            #expect(Set(parts.map { $0["system_fingerprint"] }).count == 1)
             if includeUsage { #expect(parts.last?["choices"] == .array([])) }
         }
     }
@@ -170,7 +174,8 @@ struct CompletionTests {
             let parts = stream ? try reply.events.dropLast().map { try JSON($0) } : [try reply.json]
             #expect(parts.compactMap { $0["choices"]?[0]?["text"]?.string }.joined() == "alpha bet")
             #expect(parts.last?["choices"]?[0]?["finish_reason"] == .string("stop"))
-            #expect(await service.cancellations.first() == 1)
+            // The request is complete, not given up.
+            #expect(await service.conclusions.first() == 1)
         }
     }
 

@@ -54,8 +54,16 @@ struct RefusalTests {
         .completion(#""prompt": []"#, field: "prompt", says: "no tokens"),
         .completion(#""prompt": null"#, field: "prompt", says: "missing"),
         .completion(#""prompt": 5"#, field: "prompt", says: "found the number 5"),
-        .completion(#""prompt": ["a", "b"]"#, field: "prompt", says: "2 prompts"),
-        .completion(#""prompt": [[1], [2]]"#, field: "prompt", says: "2 prompts"),
+        .completion(#""prompt": ["a", ""]"#, field: "prompt[1]", says: "empty"),
+        .completion(#""prompt": ["a", 5]"#, field: "prompt[1]", says: "a string like the first, found the number 5"),
+        .completion(#""prompt": [[1], []]"#, field: "prompt[1]", says: "no tokens"),
+        .completion(#""prompt": [[1], "a"]"#, field: "prompt[1]", says: "like the first, found a string"),
+        .completion(#""prompt": [[1], [2, 2048]]"#, field: "prompt[1][1]", says: "2048"),
+        .completion(#""prompt": [[1], [2, 1.5]]"#, field: "prompt[1][1]", says: "the number 1.5"),
+        .completion(
+            #""prompt": [\#(Array(repeating: #""a""#, count: 129).joined(separator: ","))]"#, field: "prompt",
+            says: "at most 128"),
+        .completion(#""prompt": ["a", "b"], "n": 65"#, field: "n", says: "at most 128"),
         .completion(#""prompt": [1, -2, 3]"#, field: "prompt[1]", says: "-2"),
         .completion(#""prompt": [1, 4294967296]"#, field: "prompt[1]", says: "4294967296"),
         .completion(#""prompt": [1, 2, 1.5]"#, field: "prompt[2]", says: "the number 1.5"),
@@ -90,13 +98,17 @@ struct RefusalTests {
         .completion(#""temperature": -1"#, field: "temperature", says: "0 to 2"),
         .completion(#""temperature": 1e300"#, field: "temperature", says: "0 to 2"),
         .completion(#""temperature": "hot""#, field: "temperature", says: "a number, found a string"),
-        .completion(#""top_p": 0"#, field: "top_p", says: "0"),
+        .completion(#""top_p": -0.1"#, field: "top_p", says: "0 to 1"),
         .completion(#""top_k": -2"#, field: "top_k", says: "-2"),
         .completion(#""min_p": 2"#, field: "min_p", says: "0 to 1"),
         .completion(#""seed": 1e30"#, field: "seed", says: "an integer"),
         .completion(#""stream": "yes""#, field: "stream", says: "true or false"),
         .completion(#""stop": """#, field: "stop", says: "empty"),
-        .completion(#""stop": ["a", "b", "c", "d", "e"]"#, field: "stop", says: "at most 4"),
+        .completion(
+            #""stop": [\#(Array(repeating: #""a""#, count: 65).joined(separator: ","))]"#, field: "stop",
+            says: "at most 64"),
+        .completion(
+            #""stop": "\#(String(repeating: "a", count: 1025))""#, field: "stop", says: "at most 1024"),
         .completion(#""stop": [1]"#, field: "stop", says: "a string or an array"),
         .completion(#""logprobs": 21"#, field: "logprobs", says: "0 to 20"),
         .completion(#""stream_options": {"include_usage": true}"#, field: "stream_options", says: "'stream' is true"),
@@ -104,9 +116,14 @@ struct RefusalTests {
             #""stream": true, "stream_options": {"x": 1}"#, field: "stream_options.x", says: "Unrecognized"),
         .completion(#""temprature": 1"#, field: "temprature", says: "Unrecognized"),
         .completion(#""keep_rate": 0.1"#, field: "keep_rate", says: "inside 'speculative_prefill'"),
-        .completion(#""n": 2"#, field: "n", says: "send 1"),
+        .completion(#""n": 0"#, field: "n", says: "at least 1"),
+        .completion(#""n": 129"#, field: "n", says: "at most 128"),
         .completion(#""best_of": 3"#, field: "best_of", says: "send 1"),
-        .completion(#""echo": true"#, field: "echo", says: "send false"),
+        .completion(#""echo": true, "max_tokens": -1"#, field: "max_tokens", says: "at least 0"),
+        .completion(#""echo": 1"#, field: "echo", says: "true or false"),
+        .completion(#""add_special_tokens": "no""#, field: "add_special_tokens", says: "true or false"),
+        .chat(#""echo": true"#, field: "echo", says: "send false"),
+        .chat(#""add_special_tokens": true"#, field: "add_special_tokens", says: "send false"),
         .completion(#""suffix": "end""#, field: "suffix", says: "leave it out"),
         .completion(#""presence_penalty": 0.5"#, field: "presence_penalty", says: "send 0"),
         .completion(#""logit_bias": {"5": 1}"#, field: "logit_bias", says: "empty"),
@@ -115,8 +132,10 @@ struct RefusalTests {
         .chat(#""top_logprobs": 2"#, field: "top_logprobs", says: "'logprobs' is true"),
         .chat(#""logprobs": true, "top_logprobs": 21"#, field: "top_logprobs", says: "0 to 20"),
         .chat(#""logprobs": 3"#, field: "logprobs", says: "true or false"),
-        .chat(
-            #""max_tokens": 3, "max_completion_tokens": 4"#, field: "max_tokens", says: "say the same"),
+        .chat(#""max_tokens": 0, "max_completion_tokens": 4"#, field: "max_tokens", says: "at least 1"),
+        .completion(
+            #""stream": true, "stream_options": {"continuous_usage_stats": 1}"#,
+            field: "stream_options.continuous_usage_stats", says: "true or false"),
     ]
 
     static let speculation: [Case] = [
@@ -195,17 +214,24 @@ struct RefusalTests {
         (RequestError(.internalError, "no"), 500, nil),
     ]
 
-    @Test("A coordinator's errors become statuses, until the first token", arguments: failures, [false, true])
+    @Test(
+        "A coordinator's errors become statuses, of a stream until it is admitted", arguments: failures, [false, true])
     func failure(failure: (RequestError, status: Int, retryAfter: String?), stream: Bool) async throws {
         let refused = try ScriptedService { _ throws(RequestError) in throw failure.0 }
         let failed = try ScriptedService { submission in
             submission.prompt()
             submission.fail(failure.0)
         }
-        for service in [refused, failed] {
+        for (service, isAdmitted) in [(refused, false), (failed, true)] {
             try await TestGateway.with(service) { gateway in
                 let reply = try await gateway.complete(
                     #"{"model": "scripted", "prompt": "x", "stream": \#(stream)}"#)
+                guard !stream || !isAdmitted else {
+                    #expect(reply.status == 200)
+                    #expect(reply.events.count == 1)
+                    #expect(try JSON(try #require(reply.events.first))["error"]?["message"] == .string("no"))
+                    return
+                }
                 #expect(reply.status == failure.status)
                 #expect(reply.headers["retry-after"] == failure.retryAfter)
                 #expect(try reply.json["error"]?["message"] == .string("no"))

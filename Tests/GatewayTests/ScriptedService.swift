@@ -37,15 +37,28 @@ final class ScriptedService: GenerationService {
             sink.yield(.token(SampledToken(token: token, logProbability: logProbability, top: top)))
         }
 
+        /// Samples the token that ends the answer.
+        func end(token: Int32, logProbability: Float) {
+            sink.yield(.endToken(SampledToken(token: token, logProbability: logProbability)))
+        }
+
         func finish(_ reason: FinishReason = .length) {
             sink.yield(.finished(reason))
             sink.finish()
+        }
+
+        /// Scores prompt tokens: all but the first, unless told which.
+        func score(_ range: Range<Int>? = nil, logProbability: Float = -0.25, top: [TokenLogProbability] = []) {
+            let tokens = request.prompt[range ?? 1..<request.prompt.count]
+            sink.yield(
+                .promptTokens(tokens.map { SampledToken(token: $0, logProbability: logProbability, top: top) }))
         }
 
         func fail(_ error: RequestError) { sink.fail(error) }
     }
 
     let modelName = "scripted"
+    let modelFingerprint = "00ff"
     let contextLength: Int
     let tokenizer: Tokenizer
     let hasSpeculator = true
@@ -54,12 +67,15 @@ final class ScriptedService: GenerationService {
     let submissions: AsyncStream<Submission>
     /// The number of each request cancelled.
     let cancellations: AsyncStream<UInt64>
+    /// The number of each request that its consumer ended as complete.
+    let conclusions: AsyncStream<UInt64>
 
     private let script: Script
     private let state: Mutex<(count: UInt64, readiness: Readiness)>
     private let measured = Mutex(ServiceMetrics())
     private let submitted: AsyncStream<Submission>.Continuation
     private let cancelled: AsyncStream<UInt64>.Continuation
+    private let concluded: AsyncStream<UInt64>.Continuation
 
     /// By default every request waits for the test to answer it.
     init(contextLength: Int = 2048, script: @escaping Script = { _ in }) throws {
@@ -69,6 +85,7 @@ final class ScriptedService: GenerationService {
         state = Mutex((count: 0, readiness: .ready))
         (submissions, submitted) = AsyncStream.makeStream()
         (cancellations, cancelled) = AsyncStream.makeStream()
+        (conclusions, concluded) = AsyncStream.makeStream()
     }
 
     static var modelDirectory: String {
@@ -90,11 +107,18 @@ final class ScriptedService: GenerationService {
             return state.count
         }
         let cancelled = cancelled
+        let concluded = concluded
         let relay = Relay()
-        let (generation, sink) = Generation.make(id: id) {
-            cancelled.yield(id)
-            relay.sink.withLock { $0 }?.fail(RequestError(.cancelled, "cancelled"))
-        }
+        let (generation, sink) = Generation.make(
+            id: id,
+            onCancel: {
+                cancelled.yield(id)
+                relay.sink.withLock { $0 }?.fail(RequestError(.cancelled, "cancelled"))
+            },
+            onConclude: {
+                concluded.yield(id)
+                relay.sink.withLock { $0 }?.finish()
+            })
         relay.sink.withLock { $0 = sink }
         let submission = Submission(request: request, tokenizer: tokenizer, sink: sink)
         try script(submission)

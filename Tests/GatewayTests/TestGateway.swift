@@ -20,8 +20,16 @@ struct Reply: Sendable {
     /// The data of each event of a stream.
     var events: [String] { Reply.events(text) }
 
+    /// Comments are left out.
     static func events(_ text: String) -> [String] {
-        text.components(separatedBy: "\n\n").filter { !$0.isEmpty }.map { String($0.dropFirst("data: ".count)) }
+        text.components(separatedBy: "\n\n").filter { $0.hasPrefix("data: ") }.map {
+            String($0.dropFirst("data: ".count))
+        }
+    }
+
+    /// The comments of a stream.
+    static func comments(_ text: String) -> [String] {
+        text.components(separatedBy: "\n\n").filter { $0.hasPrefix(":") }
     }
 }
 

@@ -20,7 +20,11 @@ struct ParityTests {
         #expect(cases.cases.count > 100)
         for entry in cases.cases {
             let text = entry.text
-            #expect(tokenizer.encode(text) == entry.ids, "\(text.debugDescription)")
+            // `tokenizers` puts a second BOS before a text that begins with one; no model was trained on that.
+            let added = tokenizer.specialTokens(around: []).before
+            let isDoubled = tokenizer.bosToken.map { added.contains($0) && entry.ids.starts(with: [$0, $0]) } ?? false
+            let expected = isDoubled ? Array(entry.ids.dropFirst()) : entry.ids
+            #expect(tokenizer.encode(text) == expected, "\(text.debugDescription)")
             let literal = tokenizer.encode(text, addSpecialTokens: false, parseSpecialTokens: false)
             #expect(literal == entry.literal, "literally \(text.debugDescription)")
             // Compared as bytes: canonically equivalent texts are not the same text.

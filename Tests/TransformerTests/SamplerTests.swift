@@ -52,6 +52,7 @@ import Transformer
         #expect(support(SamplingParameters(topK: 3)) == [1, 3, 4])
         #expect(support(SamplingParameters(topK: 99)) == [0, 1, 2, 3, 4])
         #expect(support(SamplingParameters(topP: 0.01)) == [1])
+        #expect(support(SamplingParameters(topP: 0)) == [1])
         #expect(support(SamplingParameters(topP: 0.5)) == [1, 3])
         #expect(support(SamplingParameters(topP: 0.8)) == [1, 3, 4])
         #expect(support(SamplingParameters(minP: 0.3)) == [1, 3, 4])
@@ -60,6 +61,21 @@ import Transformer
         #expect(support(SamplingParameters(topK: 2, topP: 0.5)) == [1])
         let kept = shares(logits, SamplingParameters(topK: 2))
         #expect(abs(kept[1] - 4.0 / 7) < 0.018)
+    }
+
+    @Test func aKnownTokenIsScoredAsIfItHadBeenDrawn() throws {
+        try logits.withUnsafeBufferPointer { row in
+            let greedy = SamplingParameters(temperature: 0, topLogProbabilities: 3)
+            let drawn = try Sampler.sample(row, parameters: greedy, step: 0)
+            #expect(try Sampler.score(row, token: drawn.token, top: 3) == drawn)
+            var sum = 0.0
+            for token in row.indices {
+                let scored = try Sampler.score(row, token: Int32(token), top: 0)
+                #expect(scored.token == Int32(token) && scored.top.isEmpty)
+                sum += exp(Double(scored.logProbability))
+            }
+            #expect(abs(sum - 1) < 1e-5)
+        }
     }
 
     @Test func seedAndStepDecide() {
@@ -119,7 +135,7 @@ import Transformer
         (SamplingParameters(temperature: -0.1), "temperature"), (SamplingParameters(temperature: .nan), "temperature"),
         (SamplingParameters(temperature: 2.1), "temperature"),
         (SamplingParameters(temperature: .infinity), "temperature"),
-        (SamplingParameters(topK: -1), "top_k"), (SamplingParameters(topP: 0), "top_p"),
+        (SamplingParameters(topK: -1), "top_k"), (SamplingParameters(topP: -0.1), "top_p"),
         (SamplingParameters(topP: 1.1), "top_p"), (SamplingParameters(topP: .nan), "top_p"),
         (SamplingParameters(minP: -0.1), "min_p"), (SamplingParameters(minP: 1.5), "min_p"),
         (SamplingParameters(topLogProbabilities: 21), "top_logprobs"),

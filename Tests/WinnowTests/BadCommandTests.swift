@@ -62,7 +62,7 @@ extension EndToEnd {
             Case("\(generate) --prompt a --max-tokens 0", says: "--max-tokens"),
             Case("\(generate) --prompt a --temperature -1", says: "temperature"),
             Case("\(generate) --prompt a --temperature nan", says: "temperature"),
-            Case("\(generate) --prompt a --top-p 0", says: "top_p"),
+            Case("\(generate) --prompt a --top-p 2", says: "top_p"),
             Case("\(generate) --prompt a --max-tokens 5000", code: 65, says: "512"),
             Case("\(generate) --prompt a --cpu-level mmx", says: "avx512vnni"),
             Case("\(generate) --prompt-file /nowhere/prompt", code: 65, says: "/nowhere/prompt"),

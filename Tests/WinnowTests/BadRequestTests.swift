@@ -83,10 +83,10 @@ extension EndToEnd {
             .fields(#""max_tokens": "many""#, field: "max_tokens"),
             .fields(#""temperature": "hot""#, field: "temperature"),
             .fields(#""temperature": -1"#, field: "temperature"),
-            .fields(#""top_p": 0"#, field: "top_p"),
+            .fields(#""top_p": 1.5"#, field: "top_p"),
             .fields(#""stream": 1"#, field: "stream"),
             .fields(#""stop": 5"#, field: "stop"),
-            .fields(#""n": 2"#, field: "n"),
+            .fields(#""n": 0"#, field: "n"),
             .fields(#""temprature": 0"#, field: "temprature"),
             Case(
                 #"{"model": "needle-main-2m", "messages": []}"#, field: "messages", path: "/v1/chat/completions"),

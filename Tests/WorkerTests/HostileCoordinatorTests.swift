@@ -147,7 +147,20 @@ struct HostileCoordinatorTests {
         twoTokens.tokens = [1, 2]
         var badSampling = segment(9, [1])
         badSampling.opening.sampling.temperature = .nan
+        var noSampling = segment(9, [1])
+        noSampling.opening.clearSampling()
+        // The row to be sampled has no target, and every other has one.
+        var manyTargets = segment(9, [1, 2])
+        manyTargets.targets = [2, 3]
+        var strangeTarget = segment(9, [1, 2])
+        strangeTarget.targets = [100_000]
+        var manyAlternatives = segment(9, [1])
+        manyAlternatives.opening.topTargets = 21
         return [
+            (batch(13, [noSampling]), "sampling: missing"),
+            (batch(14, [manyTargets]), "expected none or 1"),
+            (batch(15, [strangeTarget]), "vocabulary"),
+            (batch(16, [manyAlternatives]), "top_targets"),
             (batch(1, []), "no row"),
             (batch(2, [noPositions]), "positions"),
             (batch(3, [farPosition]), "context"),

@@ -465,6 +465,10 @@ package nonisolated struct Winnow_Wire_V1_Segment: Sendable {
 
   package var step: UInt32 = 0
 
+  /// The prompt tokens whose log-probabilities are wanted from the last stage: for each row the token that follows it,
+  /// except for the row to be sampled. Empty: not wanted.
+  package var targets: [UInt32] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -487,6 +491,9 @@ package nonisolated struct Winnow_Wire_V1_Opening: Sendable {
   package var hasSampling: Bool {self._sampling != nil}
   /// Clears the value of `sampling`. Subsequent reads from it will return its default value.
   package mutating func clearSampling() {self._sampling = nil}
+
+  /// Most probable alternatives to report with each target.
+  package var topTargets: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -547,6 +554,9 @@ package nonisolated struct Winnow_Wire_V1_Outcome: Sendable {
   package var samples: [Winnow_Wire_V1_Sample] = []
 
   package var stageMicroseconds: [UInt64] = []
+
+  /// The segments' targets, in their order; their step has no meaning.
+  package var targets: [Winnow_Wire_V1_Sample] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1209,7 +1219,7 @@ nonisolated extension Winnow_Wire_V1_Sampling: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Winnow_Wire_V1_Segment: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Segment"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}positions\0\u{1}tokens\0\u{1}opening\0\u{1}sample\0\u{1}step\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}positions\0\u{1}tokens\0\u{1}opening\0\u{1}sample\0\u{1}step\0\u{1}targets\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1223,6 +1233,7 @@ nonisolated extension Winnow_Wire_V1_Segment: SwiftProtobuf.Message, SwiftProtob
       case 4: try { try decoder.decodeSingularMessageField(value: &self._opening) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.sample) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.step) }()
+      case 7: try { try decoder.decodeRepeatedUInt32Field(value: &self.targets) }()
       default: break
       }
     }
@@ -1251,6 +1262,9 @@ nonisolated extension Winnow_Wire_V1_Segment: SwiftProtobuf.Message, SwiftProtob
     if self.step != 0 {
       try visitor.visitSingularUInt32Field(value: self.step, fieldNumber: 6)
     }
+    if !self.targets.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.targets, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1261,6 +1275,7 @@ nonisolated extension Winnow_Wire_V1_Segment: SwiftProtobuf.Message, SwiftProtob
     if lhs._opening != rhs._opening {return false}
     if lhs.sample != rhs.sample {return false}
     if lhs.step != rhs.step {return false}
+    if lhs.targets != rhs.targets {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1268,7 +1283,7 @@ nonisolated extension Winnow_Wire_V1_Segment: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Winnow_Wire_V1_Opening: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Opening"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}kv_rows\0\u{1}sampling\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}kv_rows\0\u{1}sampling\0\u{3}top_targets\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1278,6 +1293,7 @@ nonisolated extension Winnow_Wire_V1_Opening: SwiftProtobuf.Message, SwiftProtob
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.kvRows) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._sampling) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.topTargets) }()
       default: break
       }
     }
@@ -1294,12 +1310,16 @@ nonisolated extension Winnow_Wire_V1_Opening: SwiftProtobuf.Message, SwiftProtob
     try { if let v = self._sampling {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
+    if self.topTargets != 0 {
+      try visitor.visitSingularUInt32Field(value: self.topTargets, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Winnow_Wire_V1_Opening, rhs: Winnow_Wire_V1_Opening) -> Bool {
     if lhs.kvRows != rhs.kvRows {return false}
     if lhs._sampling != rhs._sampling {return false}
+    if lhs.topTargets != rhs.topTargets {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1402,7 +1422,7 @@ nonisolated extension Winnow_Wire_V1_Sample: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Winnow_Wire_V1_Outcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Outcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}micro_batch\0\u{1}samples\0\u{3}stage_microseconds\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}micro_batch\0\u{1}samples\0\u{3}stage_microseconds\0\u{1}targets\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1413,6 +1433,7 @@ nonisolated extension Winnow_Wire_V1_Outcome: SwiftProtobuf.Message, SwiftProtob
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.microBatch) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.samples) }()
       case 3: try { try decoder.decodeRepeatedUInt64Field(value: &self.stageMicroseconds) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.targets) }()
       default: break
       }
     }
@@ -1428,6 +1449,9 @@ nonisolated extension Winnow_Wire_V1_Outcome: SwiftProtobuf.Message, SwiftProtob
     if !self.stageMicroseconds.isEmpty {
       try visitor.visitPackedUInt64Field(value: self.stageMicroseconds, fieldNumber: 3)
     }
+    if !self.targets.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.targets, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1435,6 +1459,7 @@ nonisolated extension Winnow_Wire_V1_Outcome: SwiftProtobuf.Message, SwiftProtob
     if lhs.microBatch != rhs.microBatch {return false}
     if lhs.samples != rhs.samples {return false}
     if lhs.stageMicroseconds != rhs.stageMicroseconds {return false}
+    if lhs.targets != rhs.targets {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

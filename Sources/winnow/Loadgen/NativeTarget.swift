@@ -19,9 +19,12 @@ struct NativeTarget: LoadTarget {
         onFirstToken: @escaping @Sendable (ContinuousClock.Instant) -> Void
     ) async -> Response {
         let generation: Generation
+        let stop: [String]
         do {
-            var parsed = try InProcessRequest.parse(path: request.endpoint, body: request.body, for: service)
+            let call = try InProcessRequest.parse(path: request.endpoint, body: request.body, for: service)
+            var parsed = call.request
             parsed.deadline = timeout
+            stop = call.stop
             generation = try service.submit(parsed)
         } catch let refusal as InProcessRefusal {
             return Response(outcome: .failed(.httpError, detail: refusal.description), end: .now)
@@ -31,17 +34,19 @@ struct NativeTarget: LoadTarget {
         } catch {
             return Response(outcome: .failed(.serverError, detail: "\(error)"), end: .now)
         }
-        return await follow(generation, onFirstToken: onFirstToken)
+        return await follow(generation, stop: stop, onFirstToken: onFirstToken)
     }
 
     private func follow(
-        _ generation: Generation, onFirstToken: @Sendable (ContinuousClock.Instant) -> Void
+        _ generation: Generation, stop: [String], onFirstToken: @Sendable (ContinuousClock.Instant) -> Void
     ) async -> Response {
         var response = Response(outcome: .completed, end: .now)
-        var tokens: [Int32] = []
+        var detokenizer = StreamingDetokenizer(tokenizer: service.tokenizer)
+        var stops = StopMatcher(stop)
         do {
             for try await event in generation {
                 switch event {
+                case .promptTokens, .endToken: break
                 case .prompt(let report):
                     response.promptTokens = report.promptTokens
                     response.report = PrefillReport(report)
@@ -51,7 +56,11 @@ struct NativeTarget: LoadTarget {
                         response.firstToken = now
                         onFirstToken(now)
                     }
-                    tokens.append(token.token)
+                    guard !stops.isStopped else { continue }
+                    response.tokens += 1
+                    response.text += stops.append(detokenizer.append(token.token))
+                    // Its end follows, as that of a finished request.
+                    if stops.isStopped { generation.conclude() }
                 case .finished: break
                 }
             }
@@ -64,8 +73,7 @@ struct NativeTarget: LoadTarget {
         }
         if Task.isCancelled, response.outcome == .completed { response.outcome = .interrupted }
         response.end = .now
-        response.tokens = tokens.count
-        response.text = service.tokenizer.decode(tokens)
+        response.text += stops.append(detokenizer.finish()) + stops.finish()
         return response
     }
 
