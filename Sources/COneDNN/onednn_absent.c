@@ -36,6 +36,16 @@ int winnow_onednn_multiply(const winnow_onednn_weights *weights, size_t m, const
     return -1;
 }
 
+int winnow_onednn_is_readable(const winnow_onednn_weights *weights) {
+    (void)weights;
+    return 0;
+}
+
+int winnow_onednn_read(const winnow_onednn_weights *weights, size_t output, float *row) {
+    (void)weights, (void)output, (void)row;
+    return -1;
+}
+
 int winnow_onednn_kernel(const winnow_onednn_weights *weights, size_t m, char *text, size_t size) {
     (void)weights, (void)m, (void)text, (void)size;
     return -1;

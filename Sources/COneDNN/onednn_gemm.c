@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "memory.h"
+#include "panels.h"
+
 // --- Shapes: what all weights of one type and size share
 
 // The product of one number of rows.
@@ -30,8 +33,10 @@ typedef struct shape {
     struct shape *next;
     winnow_onednn_type type;
     size_t n, k, owners;
-    // How the library wants the weights for `typical_rows`. Every number of rows gets them so.
+    // How the weights lie, for every number of rows.
     layout weights;
+    // Whether that is in panels, of which the kernels of this package multiply a few rows.
+    int has_panels;
     pthread_mutex_t lock;
     product *products[most_products];
     size_t count, clock;
@@ -146,6 +151,31 @@ static void product_return(shape *shape, product *it) {
     pthread_mutex_unlock(&shape->lock);
 }
 
+// Chooses how weights lie: in panels, if the library multiplies `typical_rows` with them fast, else as it likes.
+static dnnl_status_t shape_choose(shape *it) {
+    const size_t n = it->n, k = it->k;
+    dnnl_primitive_desc_t description = NULL;
+    dnnl_status_t status = dnnl_unimplemented;
+    if (onednn_has_panels(it->type) && onednn_panels(&it->weights, it->type, k, n) == dnnl_success) {
+        char kernel[64];
+        status = onednn_describe(&description, it->type, typical_rows, n, k, k, n, 0, it->weights, NULL, NULL);
+        if (status == dnnl_success) {
+            onednn_kernel_name(description, kernel, sizeof kernel);
+            onednn.primitive_desc_destroy(description);
+            it->has_panels = !onednn_is_reference(kernel);
+        }
+        if (it->has_panels) return dnnl_success;
+    }
+    onednn_layout_free(it->weights);
+    it->weights = NULL;
+    status = onednn_describe(&description, it->type, typical_rows, n, k, k, n, 0, NULL, NULL, NULL);
+    if (status != dnnl_success) return status;
+    const_layout weights = onednn.primitive_desc_query_md(description, dnnl_query_weights_md, 0);
+    status = weights != NULL ? onednn_layout_copy(&it->weights, weights) : dnnl_runtime_error;
+    onednn.primitive_desc_destroy(description);
+    return status;
+}
+
 static shape *shape_take(winnow_onednn_type type, size_t n, size_t k) {
     pthread_mutex_lock(&shapes_lock);
     shape *it = shapes;
@@ -154,14 +184,7 @@ static shape *shape_take(winnow_onednn_type type, size_t n, size_t k) {
         it->type = type;
         it->n = n;
         it->k = k;
-        dnnl_primitive_desc_t description = NULL;
-        dnnl_status_t status = onednn_describe(&description, type, typical_rows, n, k, k, n, 0, NULL, NULL, NULL);
-        if (status == dnnl_success) {
-            const_layout weights = onednn.primitive_desc_query_md(description, dnnl_query_weights_md, 0);
-            status = weights != NULL ? onednn_layout_copy(&it->weights, weights) : dnnl_runtime_error;
-            onednn.primitive_desc_destroy(description);
-        }
-        if (status == dnnl_success) {
+        if (shape_choose(it) == dnnl_success) {
             pthread_mutex_init(&it->lock, NULL);
             it->next = shapes;
             shapes = it;
@@ -213,7 +236,7 @@ winnow_onednn_weights *winnow_onednn_create(winnow_onednn_type type, size_t outp
     weights->shape = shape_take(type, outputs, inputs);
     if (weights->shape != NULL) {
         weights->size = onednn.memory_desc_get_size(weights->shape->weights);
-        weights->packed = onednn_aligned(weights->size);
+        weights->packed = winnow_memory(weights->size);
         if (type == winnow_onednn_int8) {
             weights->scales = calloc(outputs, sizeof *weights->scales);
             weights->shifts = calloc(outputs, sizeof *weights->shifts);
@@ -307,6 +330,14 @@ int winnow_onednn_multiply(const winnow_onednn_weights *weights, size_t m, const
     shape *shape = weights->shape;
     int int8 = shape->type == winnow_onednn_int8;
     if (lda < shape->k || ldc < shape->n || m > INT32_MAX || int8 != (scales != NULL)) return dnnl_invalid_arguments;
+    if (shape->has_panels && m <= winnow_panel_rows) {
+        if (int8)
+            winnow_panels_int8(winnow_level_in_use(), weights->packed, shape->n, shape->k, m, a, lda, scales,
+                               weights->scales, weights->shifts, c, ldc, accumulate);
+        else
+            winnow_panels_bf16(winnow_level_in_use(), weights->packed, shape->n, shape->k, m, a, lda, c, ldc, accumulate);
+        return dnnl_success;
+    }
     thread_state *state = onednn_enter();
     if (state == NULL) return dnnl_out_of_memory;
 
@@ -359,6 +390,16 @@ int winnow_onednn_multiply(const winnow_onednn_weights *weights, size_t m, const
     else if (unpacks)
         winnow_onednn_copy_rows(to, shape->n, c, ldc, m, shape->n, accumulate);
     return dnnl_success;
+}
+
+int winnow_onednn_read(const winnow_onednn_weights *weights, size_t output, float *row) {
+    if (!winnow_onednn_is_readable(weights) || output >= weights->shape->n) return dnnl_invalid_arguments;
+    winnow_panels_read_bf16(weights->packed, weights->shape->k, output, row);
+    return dnnl_success;
+}
+
+int winnow_onednn_is_readable(const winnow_onednn_weights *weights) {
+    return weights->shape->has_panels && weights->shape->type == winnow_onednn_bf16;
 }
 
 int winnow_onednn_kernel(const winnow_onednn_weights *weights, size_t m, char *text, size_t size) {

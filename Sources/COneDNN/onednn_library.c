@@ -34,8 +34,8 @@ static dnnl_status_t layout_strided(layout *out, const dnnl_dims_t dims, dnnl_da
     return onednn.memory_desc_create_with_strides(out, 2, dims, type, strides);
 }
 
-static dnnl_status_t layout_any(layout *out, const dnnl_dims_t dims, dnnl_data_type_t type) {
-    return onednn.memory_desc_create_with_tag(out, 2, dims, type, dnnl_format_tag_any);
+static dnnl_status_t layout_tagged(layout *out, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+    return onednn.memory_desc_create_with_tag(out, 2, dims, type, tag);
 }
 
 dnnl_status_t onednn_layout_copy(layout *out, const_layout from) { return onednn.memory_desc_clone(out, from); }
@@ -59,9 +59,9 @@ static dnnl_status_t layout_strided(layout *out, const dnnl_dims_t dims, dnnl_da
     return *out == NULL ? dnnl_out_of_memory : onednn.memory_desc_init_by_strides(*out, 2, dims, type, strides);
 }
 
-static dnnl_status_t layout_any(layout *out, const dnnl_dims_t dims, dnnl_data_type_t type) {
+static dnnl_status_t layout_tagged(layout *out, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag) {
     *out = malloc(sizeof **out);
-    return *out == NULL ? dnnl_out_of_memory : onednn.memory_desc_init_by_tag(*out, 2, dims, type, dnnl_format_tag_any);
+    return *out == NULL ? dnnl_out_of_memory : onednn.memory_desc_init_by_tag(*out, 2, dims, type, tag);
 }
 
 dnnl_status_t onednn_layout_copy(layout *out, const_layout from) {
@@ -104,6 +104,18 @@ dnnl_status_t onednn_column_major(layout *out, size_t rows, size_t columns, size
     return layout_strided(out, dims, type, strides);
 }
 
+int onednn_has_panels(winnow_onednn_type type) {
+    const winnow_level level = winnow_level_in_use();
+    return (type == winnow_onednn_bf16 && level >= winnow_level_avx512_bf16) ||
+           (type == winnow_onednn_int8 && level >= winnow_level_avx512_vnni);
+}
+
+dnnl_status_t onednn_panels(layout *out, winnow_onednn_type type, size_t k, size_t n) {
+    const dnnl_dims_t dims = {(dnnl_dim_t)k, (dnnl_dim_t)n};
+    return layout_tagged(out, dims, onednn_types[type].weights,
+                         type == winnow_onednn_int8 ? dnnl_BA16a64b4a : dnnl_BA16a64b2a);
+}
+
 dnnl_status_t onednn_describe(dnnl_primitive_desc_t *out, winnow_onednn_type type, size_t m, size_t n, size_t k,
                               size_t lda, size_t ldc, int accumulate, const_layout weights, layout *a_out,
                               layout *c_out) {
@@ -113,7 +125,7 @@ dnnl_status_t onednn_describe(dnnl_primitive_desc_t *out, winnow_onednn_type typ
     const dnnl_dims_t dims = {(dnnl_dim_t)k, (dnnl_dim_t)n};
     dnnl_status_t status = row_major(&a, m, k, lda, onednn_types[type].a);
     if (status == dnnl_success) status = row_major(&c, m, n, ldc, onednn_types[type].c);
-    if (status == dnnl_success && weights == NULL) status = layout_any(&any, dims, onednn_types[type].weights);
+    if (status == dnnl_success && weights == NULL) status = layout_tagged(&any, dims, onednn_types[type].weights, dnnl_format_tag_any);
     if (status == dnnl_success) status = onednn.primitive_attr_create(&attributes);
     if (status == dnnl_success)
         status = onednn.primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);

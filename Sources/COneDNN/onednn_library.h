@@ -65,6 +65,11 @@ dnnl_status_t onednn_layout_copy(layout *out, const_layout from);
 // A matrix of rows and columns that lies in memory as its transpose.
 dnnl_status_t onednn_column_major(layout *out, size_t rows, size_t columns, size_t stride, dnnl_data_type_t type);
 
+// Whether the kernels of this package multiply weights of the type in panels (panels.h) at the level in use.
+int onednn_has_panels(winnow_onednn_type type);
+// A matrix of weights [k, n] in panels.
+dnnl_status_t onednn_panels(layout *out, winnow_onednn_type type, size_t k, size_t n);
+
 typedef struct {
     dnnl_data_type_t a, weights, c;
     size_t a_size;

@@ -91,7 +91,7 @@ package struct Linear: Sendable {
         switch weights {
         case .plain: true
         case .packed(let packed): packed.isReadable
-        case .oneDNN: false
+        case .oneDNN(let library, _): library.isReadable
         }
     }
 
@@ -103,7 +103,7 @@ package struct Linear: Sendable {
         switch weights {
         case .plain(let matrix): base.update(from: matrix.pointer(row: output), count: inputs)
         case .packed(let packed): packed.read(output: output, into: base)
-        case .oneDNN: preconditionFailure("oneDNN's layout cannot be read")
+        case .oneDNN(let library, _): library.read(output: output, into: base)
         }
     }
 

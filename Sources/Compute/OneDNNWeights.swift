@@ -90,6 +90,16 @@ final class OneDNNWeights: @unchecked Sendable {  // filled by its initialiser, 
     /// Memory of the weights, in bytes.
     var byteCount: Int { slices.reduce(0) { $0 + winnow_onednn_bytes($1.weights) } }
 
+    /// Whether single outputs can be read back just as they were given, rounded to bf16.
+    var isReadable: Bool { slices.allSatisfy { winnow_onednn_is_readable($0.weights) != 0 } }
+
+    /// One output's weights as Float32, `[inputs]`. Only where ``isReadable``.
+    func read(output: Int, into row: UnsafeMutablePointer<Float>) {
+        guard let slice = slices.last(where: { $0.first <= output }) else { return }
+        let status = winnow_onednn_read(slice.weights, output - slice.first, row)
+        precondition(status == 0, "output \(output) of these weights cannot be read back")
+    }
+
     /// `output = input W^T`, or adds it, as ``Linear`` does. `converted` holds the rows in the library's format.
     func multiply(
         rows: Int, _ converted: ConvertedRows, into output: UnsafeMutablePointer<Float>, stride: Int, adding: Bool,

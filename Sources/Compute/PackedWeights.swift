@@ -123,8 +123,7 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
     }
 
     private static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
-        var memory: UnsafeMutableRawPointer?
-        guard posix_memalign(&memory, 64, max(bytes, 64)) == 0, let memory else {
+        guard let memory = winnow_memory(bytes) else {
             preconditionFailure("no memory for \(bytes) bytes of weights")
         }
         return memory

@@ -22,6 +22,16 @@ import Testing
             }
         }
 
+        /// What multiplies, by its name.
+        var kernel: String {
+            switch self {
+            case .plain: BLAS.kernel
+            case .ownBF16, .ownInt8:
+                precision.kernel.contains("oneDNN") ? "Float32 products" : precision.kernel
+            case .libraryBF16, .libraryInt8: precision.kernel
+            }
+        }
+
         var backend: Linear.Backend { self == .libraryBF16 || self == .libraryInt8 ? .oneDNN : .own }
 
         /// Relative error of a sum of products: rounding of sums, of bf16, of 8 bits (7 for activations without VNNI).
@@ -38,7 +48,7 @@ import Testing
     func everyBackEndGivesTheProduct(way: Way, threads: Int) {
         let pool = ThreadPool(threads: threads, name: "linear")
         let converted = ConvertedRows()
-        for rows in [1, 2, 3, 5, 12, 13, 40, 200] {
+        for rows in [1, 2, 3, 5, 6, 7, 12, 13, 32, 33, 200] {
             for (outputs, inputs) in [(1, 1), (16, 37), (50, 64), (130, 520)] {
                 let x = numbers((rows + 2) * inputs, seed: 1)
                 let w = numbers(outputs * inputs, seed: 2)
@@ -172,6 +182,56 @@ import Testing
         let together = product(0..<most)
         for rows in [0..<1, 3..<5, 100..<103, 7..<11, 10..<15, 385..<391, 300..<307, 200..<213, 1..<398] {
             #expect(product(rows) == Array(together[rows.lowerBound * outputs..<rows.upperBound * outputs]))
+        }
+    }
+
+    /// Few rows and many go through different kernels. With oneDNN 2 both add in the same order; version 3 may not.
+    @Test(arguments: Way.allCases.filter { $0 != .plain })
+    func rowsKeepTheirProductsInAnyCompany(way: Way) {
+        let pool = ThreadPool(threads: 2, name: "company")
+        for inputs in [70, 700, 1100] {
+            let (most, outputs) = (80, 150)
+            let w = numbers(outputs * inputs, seed: 32)
+            let layer = Linear(
+                outputs: outputs, inputs: inputs, precision: way.precision, backend: way.backend, pool: pool
+            ) { range, buffer in
+                _ = buffer.update(fromContentsOf: w[range.lowerBound * inputs..<range.upperBound * inputs])
+            }
+            let x = matrix(numbers(most * inputs, seed: 31), columns: inputs)
+            func product(_ rows: Range<Int>) -> [Float] {
+                let output = Matrix(rows: rows.count, columns: outputs)
+                layer.apply(x, rows: rows, to: output, from: 0, converted: ConvertedRows(), pool: pool)
+                return output.withUnsafeBufferPointer { Array($0) }
+            }
+            let together = product(0..<most)
+            // What is multiplied as Float32 is summed in different orders.
+            let isExact = way.precision == .int8 || way.kernel.contains("fixed") || way.kernel.contains("oneDNN 2")
+            for rows in [0..<1, 3..<5, 7..<11, 10..<16, 17..<24, 30..<62, 30..<63, 1..<80] {
+                let alone = product(rows)
+                let expected = Array(together[rows.lowerBound * outputs..<rows.upperBound * outputs])
+                if isExact { #expect(alone == expected) } else { #expect(worst(alone, expected) < 3e-5) }
+            }
+        }
+    }
+
+    @Test func whatIsReadBackIsWhatWasGiven() {
+        let pool = ThreadPool(threads: 3, name: "read")
+        let (outputs, inputs) = (200, 77)
+        let w = numbers(outputs * inputs, seed: 41).map { Float(bitPattern: $0.bitPattern & 0xffff_0000) }
+        for way in Way.allCases {
+            let layer = Linear(
+                outputs: outputs, inputs: inputs, precision: way.precision, backend: way.backend, pool: pool
+            ) { range, buffer in
+                _ = buffer.update(fromContentsOf: w[range.lowerBound * inputs..<range.upperBound * inputs])
+            }
+            // A format that loses something must not serve as an embedding.
+            if way.precision == .int8 { #expect(!layer.isReadable) }
+            guard layer.isReadable else { continue }
+            var row = [Float](repeating: .nan, count: inputs)
+            for output in 0..<outputs {
+                row.withUnsafeMutableBufferPointer { layer.read(output: output, into: $0) }
+                #expect(row == Array(w[output * inputs..<(output + 1) * inputs]))
+            }
         }
     }
 

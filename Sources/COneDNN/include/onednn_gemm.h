@@ -45,9 +45,16 @@ int winnow_onednn_pack(winnow_onednn_weights *weights, winnow_onednn_type source
 // C = A W^T, or C += A W^T if `accumulate`; A is [m, inputs] with rows lda values apart, C [m, outputs] with rows ldc
 // apart. A holds floats, bf16, or for int8 the bytes of `winnow_onednn_quantize`, whose scales are then given (null
 // otherwise). Without `accumulate` C is not read, but for int8 it holds other numbers until the call returns. Rows
-// without gaps (lda = inputs, ldc = outputs) are fastest: where the library has no kernel for gaps, rows are copied.
+// without gaps (lda = inputs, ldc = outputs) are fastest: where the library has no kernel for gaps, rows are copied. Up
+// to 32 rows are multiplied by the kernels of this package (panels.h), which read the same weights at the speed of memory.
 int winnow_onednn_multiply(const winnow_onednn_weights *weights, size_t m, const void *a, size_t lda,
                            const float *scales, float *c, size_t ldc, int accumulate);
+
+// Whether single outputs can be read back: bf16 weights that lie in panels.
+int winnow_onednn_is_readable(const winnow_onednn_weights *weights);
+
+// Reads output `output` back as Float32, `inputs` values.
+int winnow_onednn_read(const winnow_onednn_weights *weights, size_t output, float *row);
 
 // The library's name for the kernel that multiplies m rows, as text of at most size - 1 bytes.
 int winnow_onednn_kernel(const winnow_onednn_weights *weights, size_t m, char *text, size_t size);
