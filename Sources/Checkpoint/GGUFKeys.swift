@@ -23,9 +23,7 @@ enum GGUFKeys {
     ]
 
     /// Change how text is read unless they are 0, false or empty.
-    private static let refusedOfTokenizer = [
-        "tokenizer.ggml.remove_extra_whitespaces", "tokenizer.ggml.precompiled_charsmap",
-    ]
+    private static let refusedOfTokenizer = ["tokenizer.ggml.precompiled_charsmap"]
 
     /// Groups of keys that are not the model's arithmetic.
     private static let groups = ["general.", "tokenizer.", "quantize.", "split.", "imatrix.", "winnow."]

@@ -182,6 +182,19 @@ struct GGUFTokenizer {
 
     private static let space = Array("\u{2581}".utf8)
 
+    /// Drops the spaces at both ends of a text, and of several in a row all but one.
+    private func withoutNeedlessSpaces() throws(TokenizerError) -> [Rewrite] {
+        do throws(SplitPatternError) {
+            return [
+                .replaceMatches(pattern: try SplitPattern(#"\A +| +\z"#), content: []),
+                .replaceMatches(pattern: try SplitPattern(" {2,}"), content: [0x20]),
+            ]
+        } catch {
+            throw self.error(
+                "tokenizer.ggml.remove_extra_whitespaces", "its pattern does not compile: \(error.message)")
+        }
+    }
+
     private func sentencePiece() throws(TokenizerError) -> TokenizerDefinition {
         let (vocabulary, kinds) = try vocabulary()
         let key = "tokenizer.ggml.scores"
@@ -213,6 +226,8 @@ struct GGUFTokenizer {
         }
         let addsSpace = try optional("tokenizer.ggml.add_space_prefix", "a boolean", \.boolean) ?? true
         let escape = Rewrite.replace(pattern: [0x20], content: Self.space)
+        let drops = try optional("tokenizer.ggml.remove_extra_whitespaces", "a boolean", \.boolean) ?? false
+        let trim = drops ? try withoutNeedlessSpaces() : []
         let encoder = BytePairEncoder(
             vocabulary: table, units: .characters(fallback: bytes),
             merges: .scored(ScoredMerges(vocabulary: table, ranks: ScoredMerges.ranks(of: scores))),
@@ -220,7 +235,7 @@ struct GGUFTokenizer {
         return try finish(
             TokenizerDefinition(
                 path: file.path, tokens: tokens, addedTokens: try addedTokens(vocabulary, kinds), normalizer: [],
-                preTokenizer: PreTokenizer(rewrites: addsSpace ? [.prepend(Self.space), escape] : [escape]),
+                preTokenizer: PreTokenizer(rewrites: trim + (addsSpace ? [.prepend(Self.space), escape] : [escape])),
                 encoder: encoder, leadingSpace: addsSpace ? .drop(1) : .keep, byteTokens: byteTokens, prefix: [],
                 suffix: [], mergeBytes: mergeBytes), vocabulary, addsBOS: true)
     }

@@ -9,49 +9,53 @@ enum UnicodeTables {
     ///
     /// - Returns: whether Oniguruma took all of them.
     static func define() -> Bool {
-        var classes = Dictionary(uniqueKeysWithValues: names.map { ($0, Ranges()) })
-        for code in UInt32(0)...0x10FFFF {
-            guard let scalar = Unicode.Scalar(code), let name = name(scalar.properties.generalCategory) else {
-                continue
+        var categories = [Runs](repeating: Runs(), count: names.count)
+        var groups = [Runs](repeating: Runs(), count: groupNames.count)
+        for plane in planes {
+            for code in plane {
+                guard let scalar = Unicode.Scalar(code), let place = place(scalar.properties.generalCategory) else {
+                    continue
+                }
+                if let category = place.category { categories[category].add(code) }
+                groups[place.group].add(code)
             }
-            classes[name]?.add(code)
-            // The whole group: L for Lu.
-            if name.count == 2 { classes[String(name.prefix(1))]?.add(code) }
         }
-        return classes.allSatisfy { name, ranges in
-            onig_unicode_define_user_property(name, ranges.permanentCopy()) == ONIG_NORMAL
+        return (Array(zip(names, categories)) + Array(zip(groupNames, groups))).allSatisfy { name, runs in
+            onig_unicode_define_user_property(name, runs.permanentCopy()) == ONIG_NORMAL
         }
     }
 
-    private static let names = [
-        "L", "Lu", "Ll", "Lt", "Lm", "Lo", "M", "Mn", "Mc", "Me", "N", "Nd", "Nl", "No", "P", "S",
-    ]
+    /// Where characters of these classes are. Planes 4 to 13 are empty, the last two are for private use.
+    private static let planes: [Range<UInt32>] = [0..<0x40000, 0xE0000..<0xF0000]
 
-    /// The category's name among those above; nil for white space, control characters and what is unassigned, whose
-    /// classes stay Oniguruma's.
-    private static func name(_ category: Unicode.GeneralCategory) -> String? {
+    private static let names = ["Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No"]
+    private static let groupNames = ["L", "M", "N", "P", "S"]
+
+    /// A category's place among the names above, and its group's; nil for white space, control characters and what is
+    /// unassigned, whose classes stay Oniguruma's.
+    private static func place(_ category: Unicode.GeneralCategory) -> (category: Int?, group: Int)? {
         switch category {
-        case .uppercaseLetter: "Lu"
-        case .lowercaseLetter: "Ll"
-        case .titlecaseLetter: "Lt"
-        case .modifierLetter: "Lm"
-        case .otherLetter: "Lo"
-        case .nonspacingMark: "Mn"
-        case .spacingMark: "Mc"
-        case .enclosingMark: "Me"
-        case .decimalNumber: "Nd"
-        case .letterNumber: "Nl"
-        case .otherNumber: "No"
+        case .uppercaseLetter: (0, 0)
+        case .lowercaseLetter: (1, 0)
+        case .titlecaseLetter: (2, 0)
+        case .modifierLetter: (3, 0)
+        case .otherLetter: (4, 0)
+        case .nonspacingMark: (5, 1)
+        case .spacingMark: (6, 1)
+        case .enclosingMark: (7, 1)
+        case .decimalNumber: (8, 2)
+        case .letterNumber: (9, 2)
+        case .otherNumber: (10, 2)
         case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation, .initialPunctuation,
             .finalPunctuation, .otherPunctuation:
-            "P"
-        case .mathSymbol, .currencySymbol, .modifierSymbol, .otherSymbol: "S"
+            (nil, 3)
+        case .mathSymbol, .currencySymbol, .modifierSymbol, .otherSymbol: (nil, 4)
         default: nil
         }
     }
 
     /// Runs of code points, each with its first and last.
-    private struct Ranges {
+    private struct Runs {
         private var bounds: [OnigCodePoint] = []
 
         /// Adds the code point that follows all others.

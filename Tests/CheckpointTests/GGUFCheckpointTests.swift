@@ -126,7 +126,7 @@ import Testing
         ("llama.attention.scale", .number(0.1), "llama.attention.scale"),
         ("llama.attention.sliding_window_pattern", .size(2), "llama.attention.sliding_window_pattern"),
         ("llama.attention.causal", .flag(false), "llama.attention.causal"),
-        ("tokenizer.ggml.remove_extra_whitespaces", .flag(true), "tokenizer.ggml.remove_extra_whitespaces"),
+        ("tokenizer.ggml.precompiled_charsmap", .sizes([1]), "tokenizer.ggml.precompiled_charsmap"),
         ("tokenizer.ggml.eos_token_id", .size(6), "tokenizer.ggml.eos_token_id"),
         ("tokenizer.ggml.bos_token_id", .number(1), "tokenizer.ggml.bos_token_id"),
     ])

@@ -1,6 +1,7 @@
 // `tokenizer.ggml.pre`: every name that is accepted, and how each family of them cuts text.
 
 import Checkpoint
+import Foundation
 import Testing
 import Tokenizer
 
@@ -53,6 +54,8 @@ struct GGUFPreTokenizerTests {
             "kimi-k2", "hunyuan", "llama4", "grok-2", "default",
         ]
         #expect(Set(common).subtracting(names) == [])
+        let readme = try String(contentsOf: packageRoot.appendingPathComponent("README.md"), encoding: .utf8)
+        for name in names { #expect(readme.contains("`\(name)`"), "README.md lists \(name)") }
         let text = "I'LL pay 12345 €, 中文 naïve\n\n  x"
         for name in names { #expect(try pieces(text, name).joined() == text, "\(name)") }
     }

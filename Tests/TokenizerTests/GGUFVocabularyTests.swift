@@ -96,6 +96,17 @@ struct GGUFVocabularyTests {
         #expect(tokenizer.decode([259, 260]) == " a")
     }
 
+    @Test func withoutNeedlessSpaces() throws {
+        let tokenizer = try sentencePiece(["\u{2581}", "a", "\u{2581}a"]) {
+            $0.add("tokenizer.ggml.remove_extra_whitespaces", true)
+        }
+        let (space, a, spaced): (Int32, Int32, Int32) = (259, 260, 261)
+        func ids(_ text: String) -> [Int32] { tokenizer.encode(text, addSpecialTokens: false) }
+        #expect(ids("a  a") == [spaced, spaced] && ids("   a a   ") == [spaced, spaced] && ids("    ") == [])
+        #expect(ids("aa") == [spaced, a] && ids("a \n a").filter { $0 == space } == [space])
+        #expect(try sentencePiece(["\u{2581}", "a", "\u{2581}a"]).encode("a  a", addSpecialTokens: false).count == 3)
+    }
+
     @Test func faultsAreNamed() throws {
         func problem(_ change: (inout GGUFWriter) -> Void) throws -> TokenizerError? {
             #expect(throws: TokenizerError.self) { _ = try sentencePiece(["a"], change) }

@@ -67,14 +67,16 @@ extension EndToEnd {
         }
 
         private struct Report: Decodable {
-            var eos_tokens: [Int]
+            var eosTokens: [Int]
             var notes: [String]
         }
 
         private func inspect(_ folder: TemporaryFolder) async throws -> Report {
             let run = try await Program.run(["model", "inspect", folder.path, "--json"])
             #expect(run.end == .exit(0), "\(run.log)")
-            return try JSONDecoder().decode(Report.self, from: Data(run.output.joined(separator: "\n").utf8))
+            let decoder = JSONDecoder()
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            return try decoder.decode(Report.self, from: Data(run.output.joined(separator: "\n").utf8))
         }
 
         /// generation_config.json goes before config.json; the tokenizer's own end token counts beside either.
@@ -97,7 +99,7 @@ extension EndToEnd {
             try set("tokenizer_config.json", "eos_token", tokenizer)
             // Where tokenizer_config.json does not say.
             try Data(#"{"eos_token": {"content": "</s>"}}"#.utf8).write(to: folder.file("special_tokens_map.json"))
-            #expect(try await inspect(folder).eos_tokens == expected)
+            #expect(try await inspect(folder).eosTokens == expected)
         }
 
         @Test func keysThatNobodyKnowsAreListedOnce() async throws {
@@ -129,6 +131,37 @@ extension EndToEnd {
             #expect(run.end == .exit(65) && run.output.isEmpty && run.log.count == 1)
             #expect(
                 run.log.first?.contains("\(folder.path)/model.safetensors: model.layers.2.mlp.up_proj.weight") == true)
+        }
+
+        /// Finite weights, and logits that are not: the request ends with an error that says so, the pipeline stands.
+        @Test func logitsThatAreNotFiniteAreNeverSampled() async throws {
+            let folder = try TemporaryFolder(copyOf: Package.stories)
+            try folder.change("model.safetensors") { bytes in
+                var weights = try Weights(bytes)
+                let offsets = try #require(weights.header["model.norm.weight"]?.dataOffsets)
+                let start = weights.data.startIndex
+                let huge = withUnsafeBytes(of: Float(3e38).bitPattern.littleEndian) { Data($0) }
+                for place in stride(from: start + offsets[0], to: start + offsets[1], by: 4) {
+                    weights.data.replaceSubrange(place..<place + 4, with: huge)
+                }
+                bytes = try weights.encoded()
+            }
+            let run = try await Program.run(
+                ["generate", "--model", folder.path, "--prompt", "Once", "--max-tokens", "3", "--dtype", "f32"])
+            #expect(run.end == .exit(70) && run.log.contains { $0.contains("the logit of token") }, "\(run.log)")
+            try await withCluster(Cluster.Shape(model: folder.path, stages: 1, dtype: "f32")) { cluster, _, client in
+                for _ in 0..<3 {
+                    let refused = await #expect(throws: Refused.self) {
+                        try await client.complete(Ask(prompt: "Once", maxTokens: 3))
+                    }
+                    #expect(refused?.status == 500 && refused?.problem?.code == "internal_error")
+                    #expect(refused?.problem?.message.contains("not finite") == true, "\(String(describing: refused))")
+                }
+                #expect(try await client.get("/health/ready").status == 200)
+                let metrics = String(decoding: try await client.get("/metrics").body, as: UTF8.self)
+                #expect(
+                    metrics.contains("kv_tokens_used") && metrics.contains("winnow_requests_running 0"), "\(metrics)")
+            }
         }
 
         @Test func aPromptOfNoTokensIsNoPrompt() async throws {
