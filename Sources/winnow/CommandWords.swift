@@ -93,6 +93,14 @@ struct CommandWords {
         return nil
     }
 
+    /// Where help is, without the name of a command that need not be written: `winnow loadgen --help`.
+    static func withoutDefaultNames(_ text: String) -> String {
+        Winnow.configuration.subcommands.reduce(text) { text, command in
+            guard let plain = command.configuration.defaultSubcommand else { return text }
+            return text.replacing("\(command.name) \(plain.name) --help", with: "\(command.name) --help")
+        }
+    }
+
     /// Letters to insert, drop, change or swap with their neighbour to make one word of the other.
     static func distance(_ first: String, _ second: String) -> Int {
         let (a, b) = (Array(first.prefix(40)), Array(second.prefix(40)))

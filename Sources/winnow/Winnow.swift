@@ -47,7 +47,7 @@ struct Winnow: AsyncParsableCommand {
             code = exitCode(for: error)
             let text =
                 (error as? ValidationError).map { CommandWords.usageError($0.message, command) }
-                ?? fullMessage(for: error)
+                ?? CommandWords.withoutDefaultNames(fullMessage(for: error))
             if code == .success {
                 if !text.isEmpty { Console.say(text) }
             } else if !text.isEmpty {

@@ -193,6 +193,7 @@ struct ReportTests {
         #expect(
             lines.first { $0.hasPrefix("TTFT ") }?.split(separator: " ") == ["TTFT", "100", "180", "190", "198", "200"])
         #expect(text.contains("200 tokens, 1 tokens/s"), "\(text)")
+        #expect(text.contains("is broken") && text.contains("over 99.99 % sure") && !text.contains("100 % sure"))
         #expect(!text.contains("\u{1B}"))
     }
 

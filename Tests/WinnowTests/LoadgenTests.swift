@@ -284,7 +284,7 @@ extension EndToEnd {
                 let run = try await Program.run(["loadgen"] + arguments)
                 #expect(run.end == .exit(64))
                 let log = run.log.joined(separator: "\n")
-                #expect(log.contains("See 'winnow loadgen"), "\(log)")
+                #expect(log.contains("See 'winnow loadgen --help'"), "\(log)")
             }
             let help = try await Program.run(["loadgen", "--help"])
             #expect(help.end == .exit(0) && help.output.contains { $0.contains("--find-max-qps") })

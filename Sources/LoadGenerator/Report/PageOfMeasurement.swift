@@ -96,7 +96,7 @@ extension PageMode {
         let sure = objective.holds ? objective.confidence : objective.confidenceOfBreach ?? 0
         return "\(objective.metric.name) \(objective.percentile) \u{2264} \(PageText.latency(objective.boundMs)) "
             + "\(objective.holds ? "holds" : "is broken"): \(objective.misses) of \(objective.samples) requests"
-            + (runs > 1 ? " of \(runs) runs" : "") + " missed it, \(Share.percent(sure)) sure."
+            + (runs > 1 ? " of \(runs) runs" : "") + " missed it, \(Share.sureness(sure)) sure."
     }
 }
 

@@ -150,7 +150,7 @@ public struct SummaryText: Sendable {
         return
             "\(objective.metric.name) \(objective.percentile) <= \(Duration.milliseconds(objective.boundMs).shortText) "
             + "\(objective.holds ? "holds" : "is broken"): \(observed), \(objective.misses) of \(objective.samples) miss, "
-            + "\(Share.percent(sure)) sure"
+            + "\(Share.sureness(sure)) sure"
     }
 
     private func line(_ comparison: ComparisonSummary) -> String {

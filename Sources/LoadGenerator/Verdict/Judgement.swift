@@ -139,7 +139,7 @@ public struct Judgement: Sendable, Equatable {
         let observed = result.observed.map { "measured \($0.shortText)" } ?? "it lies among the failed requests"
         return
             "\(result.objective.name) is broken: \(observed), \(result.misses) of \(result.samples) requests miss it, "
-            + "\(Share.percent(result.confidenceOfBreach)) sure"
+            + "\(Share.sureness(result.confidenceOfBreach)) sure"
     }
 
     /// What a server owes that nobody has to ask for: an answer, but for 1 request in 100; with promises of its own, a
@@ -163,7 +163,7 @@ public struct Judgement: Sendable, Equatable {
                 misses: result.misses, result.objective.percentile, confidence: rules.confidence)
             return
                 "\(result.objective.name) holds with \(result.misses) of \(result.samples) missing it, which is only "
-                + "\(Share.percent(result.confidence)) sure: \(Share.percent(rules.confidence)) needs \(needed) requests"
+                + "\(Share.sureness(result.confidence)) sure: \(Share.percent(rules.confidence)) needs \(needed) requests"
         }
         if span < rules.minimumDuration {
             doubts.append("it lasted \(span.shortText), and a verdict needs \(rules.minimumDuration.shortText)")

@@ -91,8 +91,11 @@ struct LoadgenRun: AsyncParsableCommand {
             }
             try await measure(load, try LoadgenModes(requests: requests, trace: load.trace, seed: arrivals.seed))
         } catch let error as LoadGeneratorError {
-            // A file that cannot be read hides no server that is not there.
-            throw Self.failure([error] + (error.kind == .prompts ? await absentServers() : []))
+            // A file that cannot be read hides no server that is not there, nor does one server another.
+            let others =
+                error.kind == .usage || connection.target.count < (error.kind == .prompts ? 1 : 2)
+                ? [] : await absentServers()
+            throw Self.failure([error] + others.filter { $0 != error })
         }
     }
 
