@@ -35,6 +35,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// One timer at a time: of a head, of a client that may be gone, of the end.
     private var timer: Scheduled<Void>?
     private var sawBytes = false
+    private var context: ChannelHandlerContext?
 
     init(limits: GatewayLimits, connections: Connections, logger: Logger) {
         self.limits = limits
@@ -43,6 +44,13 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     // MARK: From the client
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        self.context = nil
+    }
 
     func channelActive(context: ChannelHandlerContext) {
         id = connections.open(context.channel)
@@ -58,9 +66,9 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     /// Bytes have come, before they are parsed. `false`: nobody wants them.
-    func bytesArrived(context: ChannelHandlerContext) -> Bool {
+    func bytesArrived() -> Bool {
         sawBytes = true
-        if state.bytesArrived() {
+        if state.bytesArrived(), let context {
             schedule(context, in: limits.headTime) { handler, context in
                 handler.refuse(context, .headTooSlow(limits: handler.limits), isOld: false)
             }
@@ -282,7 +290,7 @@ final class IntakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     init(_ connection: ConnectionHandler) { self.connection = connection }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard connection.bytesArrived(context: context) else {
+        guard connection.bytesArrived() else {
             // The endpoints' readers may have stopped asking for more.
             return context.read()
         }
