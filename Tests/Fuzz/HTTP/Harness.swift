@@ -15,6 +15,7 @@ import Tokenizer
 private struct Unattended: GenerationService {
     let modelName = "m"
     let contextLength = 256
+    let modelFingerprint = ""
     let hasSpeculator = true
     let defaultSpeculation = SpeculationParameters()
     let tokenizer: Tokenizer
