@@ -19,7 +19,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// Parts of requests that a client sent ahead of its answers; one that sends more of them is cut off.
     private static let mostHeld = 128
     /// The longest silence of a client whose last bytes are thrown away.
-    private static let lingerTime = Duration.seconds(2)
+    private static let lingerTime = Duration.seconds(5)
     private static let longestProbeTime = Duration.seconds(30)
 
     private let limits: GatewayLimits
@@ -64,6 +64,9 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         id = nil
         context.fireChannelInactive()
     }
+
+    /// Whether what still comes is thrown away.
+    var isLingering: Bool { state.phase == .lingering }
 
     /// Bytes have come, before they are parsed. `false`: nobody wants them.
     func bytesArrived() -> Bool {
@@ -161,6 +164,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent, isLingering { return context.close(promise: nil) }
         guard case .inputClosed? = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
         state.inputEnded = true
         if state.phase == .lingering { return context.close(promise: nil) }
@@ -241,6 +245,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func linger(_ context: ChannelHandlerContext) {
         if state.inputEnded { return context.close(promise: nil) }
         context.close(mode: .output, promise: nil)
+        context.read()
         wait(context, until: .now + limits.bodyTime)
     }
 
@@ -290,11 +295,13 @@ final class IntakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     init(_ connection: ConnectionHandler) { self.connection = connection }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard connection.bytesArrived() else {
-            // The endpoints' readers may have stopped asking for more.
-            return context.read()
-        }
-        context.fireChannelRead(data)
+        if connection.bytesArrived() { context.fireChannelRead(data) }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        context.fireChannelReadComplete()
+        // Those who read for the endpoints have stopped asking for more.
+        if connection.isLingering { context.read() }
     }
 }
 

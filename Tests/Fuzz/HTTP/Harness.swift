@@ -105,8 +105,8 @@ private func connection(_ bytes: UnsafeBufferPointer<UInt8>, pieces: Int) throws
 
 private func body(_ bytes: UnsafeBufferPointer<UInt8>, path: String) {
     do {
-        let request = try InProcessRequest.parse(path: path, body: Array(bytes), for: service)
-        precondition(request.prompt.count < service.contextLength, "a prompt that leaves no room")
+        let call = try InProcessRequest.parse(path: path, body: Array(bytes), for: service)
+        precondition(call.request.prompt.count < service.contextLength, "a prompt that leaves no room")
     } catch {
         precondition((400..<500).contains(error.status), "no fault of the client's: \(error)")
         precondition(!error.description.isEmpty && error.description.utf8.count < 10_000, "too many words, or none")
