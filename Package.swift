@@ -165,6 +165,14 @@ let package = Package(
 // Fuzzers, for scripts/fuzz.sh only: libFuzzer brings their main function. The name is the folder's in Tests/Fuzz.
 let fuzzed: [(name: String, dependencies: [Target.Dependency])] = [
     ("Templates", ["Jinja"]), ("Tokenizers", ["Tokenizer"]), ("Weights", ["Checkpoint"]),
+    (
+        "HTTP",
+        [
+            "Gateway", "Coordinator", "Tokenizer", "Speculation", log,
+            .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+            .product(name: "NIOEmbedded", package: "swift-nio"),
+        ]
+    ),
 ]
 if Context.environment["WINNOW_FUZZ"] != nil {
     package.targets += fuzzed.map { harness in

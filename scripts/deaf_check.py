@@ -16,6 +16,7 @@ Loads: `texts` eight texts of 15 MB to be tokenised at once; `fitting` many text
 import argparse
 import http.client
 import json
+import multiprocessing
 import socket
 import sys
 import threading
@@ -155,20 +156,20 @@ def texts(server, model):
     named = json.dumps({"model": model["id"], "prompt": text}).encode()
     chat = json.dumps({"model": model["id"], "messages": [{"role": "user", "content": text}]}).encode()
     bodies = [("/tokenize", plain), ("/v1/completions", named), ("/v1/chat/completions", chat), ("/tokenize", plain)]
-    return together(8, lambda index: server.request("POST", *bodies[index % 4])[0])
+    return lambda: together(8, lambda index: server.request("POST", *bodies[index % 4])[0])
 
 
 def fitting(server, model):
     # About as many tokens as the context has, whatever the vocabulary; some are refused for it after the work.
     text = "the quick brown fox 12345 jumps over it. " * (model["max_model_len"] * 3 // 40)
     body = json.dumps({"prompt": text}).encode()
-    return together(64, lambda index: tuple(server.request("POST", "/tokenize", body)[0] for _ in range(4)))
+    return lambda: together(64, lambda index: tuple(server.request("POST", "/tokenize", body)[0] for _ in range(4)))
 
 
 def values(server, model):
     body = json.dumps({"model": model["id"], "prompt": [1] * 1_000_000}).encode()
     nested = (b'{"model": "x", "prompt": ' + b"[" * 1_000_000)
-    return together(16, lambda index: server.request("POST", "/v1/completions", [body, nested][index % 2])[0])
+    return lambda: together(16, lambda index: server.request("POST", "/v1/completions", [body, nested][index % 2])[0])
 
 
 def held(server, count, first, more, seconds):
@@ -196,40 +197,61 @@ def held(server, count, first, more, seconds):
 
 
 def heads(server, model):
-    return held(server, 1100, b"GET /health/live HTTP/1.1\r\nHos", b"", 5)
+    return lambda: held(server, 1100, b"GET /health/live HTTP/1.1\r\nHos", b"", 5)
 
 
 def slow(server, model):
-    return held(server, 300, b"GET /health/live HTTP/1.1\r\nHost: x\r\n", b"X", 5)
+    return lambda: held(server, 300, b"GET /health/live HTTP/1.1\r\nHost: x\r\n", b"X", 5)
 
 
 def bodies(server, model):
     head = b"POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n"
-    return held(server, 300, head + b" " * 100_000, b" ", 5)
+    return lambda: held(server, 300, head + b" " * 100_000, b" ", 5)
 
 
-LOADS = {"texts": texts, "fitting": fitting, "values": values, "heads": heads, "slow": slow, "bodies": bodies}
+def idle(server, model):
+    return lambda: time.sleep(2) or {}
+
+
+LOADS = {"idle": idle, "texts": texts, "fitting": fitting, "values": values, "heads": heads, "slow": slow, "bodies": bodies}
+
+
+def attack(server, model, name, is_ready, start, answers):
+    """Prepares a load, and runs it when told. In a process of its own, so that it delays no measurement."""
+    action = LOADS[name](server, model)
+    is_ready.set()
+    start.wait()
+    answers.put(action())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base")
     parser.add_argument("--pid", type=int)
-    parser.add_argument("--loads", default=",".join(LOADS))
+    parser.add_argument("--loads", default=",".join(name for name in LOADS if name != "idle"))
     arguments = parser.parse_args()
     server = Server(arguments.base)
     model = server.model()
+    # The threads of this process must not be copied into the loads'.
+    multiprocessing.set_start_method("spawn")
     memory, broken = Memory(arguments.pid), []
     memory.start()
     for name in ["idle"] + arguments.loads.split(","):
+        is_ready, start, answers = multiprocessing.Event(), multiprocessing.Event(), multiprocessing.Queue()
+        load = multiprocessing.Process(
+            target=attack, args=(server, model, name, is_ready, start, answers), daemon=True)
+        load.start()
+        is_ready.wait()
         probes, stream = Probes(server), Stream(server, model["id"])
         memory.peak = memory.now()
         probes.start()
         stream.start()
         time.sleep(1)
-        start = time.monotonic()
-        answers = LOADS[name](server, model) if name != "idle" else time.sleep(2) or {}
-        taken = time.monotonic() - start
+        began = time.monotonic()
+        start.set()
+        answer = answers.get()
+        taken = time.monotonic() - began
+        load.join()
         for thread in (probes, stream):
             thread.ended.set()
         probes.join(60)
@@ -242,7 +264,7 @@ def main():
             f"{name:8} {taken:6.2f} s  probes {len(probes.times):5}: p50 {probes.percentile(0.5) * 1000:6.1f} ms, "
             f"p99 {measured['probe p99'] * 1000:6.1f} ms, max {max(probes.times) * 1000:6.1f} ms  "
             f"stream {stream.events:5} events, longest gap {stream.gap * 1000:6.1f} ms  "
-            f"memory +{measured['memory MiB']:.0f} MiB  answers {answers}", flush=True)
+            f"memory +{measured['memory MiB']:.0f} MiB  answers {answer}", flush=True)
         for fault in faults[:3]:
             print(f"         {fault}")
         broken += [f"{name}: {what} {measured[what]:.3f}" for what, bound in BOUNDS.items() if measured[what] > bound]

@@ -19,7 +19,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// Parts of requests that a client sent ahead of its answers; one that sends more of them is cut off.
     private static let mostHeld = 128
     /// The longest silence of a client whose last bytes are thrown away.
-    private static let lingerTime = Duration.seconds(2)
+    private static let lingerTime = Duration.seconds(5)
     private static let longestProbeTime = Duration.seconds(30)
 
     private let limits: GatewayLimits
@@ -35,6 +35,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// One timer at a time: of a head, of a client that may be gone, of the end.
     private var timer: Scheduled<Void>?
     private var sawBytes = false
+    private var context: ChannelHandlerContext?
 
     init(limits: GatewayLimits, connections: Connections, logger: Logger) {
         self.limits = limits
@@ -43,6 +44,13 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     // MARK: From the client
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        self.context = nil
+    }
 
     func channelActive(context: ChannelHandlerContext) {
         id = connections.open(context.channel)
@@ -57,10 +65,13 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
+    /// Whether what still comes is thrown away.
+    var isLingering: Bool { state.phase == .lingering }
+
     /// Bytes have come, before they are parsed. `false`: nobody wants them.
-    func bytesArrived(context: ChannelHandlerContext) -> Bool {
+    func bytesArrived() -> Bool {
         sawBytes = true
-        if state.bytesArrived() {
+        if state.bytesArrived(), let context {
             schedule(context, in: limits.headTime) { handler, context in
                 handler.refuse(context, .headTooSlow(limits: handler.limits), isOld: false)
             }
@@ -153,6 +164,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent, isLingering { return context.close(promise: nil) }
         guard case .inputClosed? = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
         state.inputEnded = true
         if state.phase == .lingering { return context.close(promise: nil) }
@@ -233,6 +245,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func linger(_ context: ChannelHandlerContext) {
         if state.inputEnded { return context.close(promise: nil) }
         context.close(mode: .output, promise: nil)
+        context.read()
         wait(context, until: .now + limits.bodyTime)
     }
 
@@ -282,11 +295,13 @@ final class IntakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     init(_ connection: ConnectionHandler) { self.connection = connection }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard connection.bytesArrived(context: context) else {
-            // The endpoints' readers may have stopped asking for more.
-            return context.read()
-        }
-        context.fireChannelRead(data)
+        if connection.bytesArrived() { context.fireChannelRead(data) }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        context.fireChannelReadComplete()
+        // Those who read for the endpoints have stopped asking for more.
+        if connection.isLingering { context.read() }
     }
 }
 

@@ -26,9 +26,11 @@ package final class WorkThreads: Sendable {
         self.threads = threads
         self.queue = queue
         for number in 0..<threads {
-            let thread = Thread { [self] in serve() }
-            // The kernel keeps 15 bytes of it.
-            thread.name = "\(name)-\(number)"
+            let thread = Thread { [self] in
+                // On Linux a name is taken from inside only; the kernel keeps 15 bytes of it.
+                Thread.current.name = "\(name)-\(number)"
+                serve()
+            }
             thread.stackSize = Self.stackBytes
             thread.start()
         }

@@ -81,7 +81,8 @@ struct BoundsTests {
             #expect(Set([await group.next(), await group.next()].compactMap { $0 ?? nil }) == [1, 2])
         }
         #expect(await first == 1)
-        #expect(await threads.run { Thread.current.name } == "test-0")
+        let name = await threads.run { Thread.current.name ?? "" }
+        #expect(name == "test-0")
     }
 
     @Test("A text that can't fit the context is refused for its bytes", arguments: ["completions", "chat", "tokenize"])
@@ -117,9 +118,14 @@ struct BoundsTests {
                 #expect(answer.hasPrefix("HTTP/1.1 400"), "\(answer)")
                 #expect(answer.contains("context_length_exceeded") && answer.contains("connection: close"))
             }
-            // And where it is sent, the answer is not lost.
-            let reply = try await gateway.complete(String(repeating: " ", count: 15_000_000))
-            #expect(reply.status == 400)
+            // And where all of it is sent before anything is read, the answer is not lost.
+            for headers in ["", "Connection: close\r\n"] {
+                try await RawConnection.with(port: gateway.port) { connection in
+                    try await connection.post(
+                        "/v1/completions", String(repeating: " ", count: 15_000_000), headers: headers)
+                    #expect(try await connection.receive().hasPrefix("HTTP/1.1 400"))
+                }
+            }
         }
     }
 
@@ -137,22 +143,23 @@ struct BoundsTests {
     func memory() async throws {
         let limits = GatewayLimits(bodyBytes: 1000, bodyBudget: 1000)
         try await TestGateway.with(try ScriptedService { $0.finish() }, limits: limits) { gateway in
-            try await RawConnection.with(port: gateway.port) { slow in
-                let head = "POST /tokenize HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
-                try await slow.send(head + "Content-Length: 1000\r\n\r\n" + String(repeating: " ", count: 900))
-                var reply = try await gateway.post("/tokenize", "{}" + String(repeating: " ", count: 600))
-                // The slow body may not have arrived yet.
-                while reply.status == 400 {
-                    reply = try await gateway.post("/tokenize", "{}" + String(repeating: " ", count: 600))
+            let head = "POST /tokenize HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+            var reply: Reply?
+            // Whichever arrives first has the memory; a slow body that came too late is sent once more.
+            while reply == nil {
+                try await RawConnection.with(port: gateway.port) { slow in
+                    try await slow.send(head + "Content-Length: 1000\r\n\r\n" + String(repeating: " ", count: 900))
+                    for _ in 0..<50 where reply == nil {
+                        let next = try await gateway.post("/tokenize", "{}" + String(repeating: " ", count: 600))
+                        if next.status == 503 { reply = next }
+                    }
+                    try await slow.close()
                 }
-                #expect(reply.status == 503)
-                #expect(reply.headers["retry-after"] == "1")
-                try await slow.close()
             }
+            #expect(reply?.headers["retry-after"] == "1")
             // Given back when its client is gone.
-            while try await gateway.post("/tokenize", #"{"prompt": "x"}"# + String(repeating: " ", count: 900)).status
-                == 503
-            {}
+            let last = #"{"prompt": "x"}"# + String(repeating: " ", count: 900)
+            while try await gateway.post("/tokenize", last).status == 503 {}
         }
     }
 }

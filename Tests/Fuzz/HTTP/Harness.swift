@@ -15,6 +15,7 @@ import Tokenizer
 private struct Unattended: GenerationService {
     let modelName = "m"
     let contextLength = 256
+    let modelFingerprint = ""
     let hasSpeculator = true
     let defaultSpeculation = SpeculationParameters()
     let tokenizer: Tokenizer
@@ -104,8 +105,8 @@ private func connection(_ bytes: UnsafeBufferPointer<UInt8>, pieces: Int) throws
 
 private func body(_ bytes: UnsafeBufferPointer<UInt8>, path: String) {
     do {
-        let request = try InProcessRequest.parse(path: path, body: Array(bytes), for: service)
-        precondition(request.prompt.count < service.contextLength, "a prompt that leaves no room")
+        let call = try InProcessRequest.parse(path: path, body: Array(bytes), for: service)
+        precondition(call.request.prompt.count < service.contextLength, "a prompt that leaves no room")
     } catch {
         precondition((400..<500).contains(error.status), "no fault of the client's: \(error)")
         precondition(!error.description.isEmpty && error.description.utf8.count < 10_000, "too many words, or none")
