@@ -18,15 +18,17 @@ struct AnswerSession: Sendable {
     private let writer: AnswerWriter
     private let answer: OpenAnswer
     private let silenceTime: Duration
+    private let work: PromptWork
     private var choices: [Choice]
     private var log: RequestLog
     private var hasToken = false
 
     /// - Parameter silenceTime: a stream is never silent for twice as long.
-    init(writer: AnswerWriter, answer: OpenAnswer, silenceTime: Duration, log: RequestLog) {
+    init(writer: AnswerWriter, answer: OpenAnswer, silenceTime: Duration, work: PromptWork, log: RequestLog) {
         self.writer = writer
         self.answer = answer
         self.silenceTime = silenceTime
+        self.work = work
         self.log = log
         choices = Array(repeating: Choice(), count: writer.call.choices.count)
         self.log.note(.id, writer.id)
@@ -46,7 +48,8 @@ struct AnswerSession: Sendable {
             parts[choice].speculation = part.speculation
         }
         finish()
-        return try writer.whole(parts, usage)
+        let (all, usage) = (parts, usage)
+        return try await written(all) { [writer] in try writer.whole(all, usage) }
     }
 
     /// Writes every step as it comes; each goes out at once. A comment goes ahead, and fills every silence.
@@ -64,7 +67,8 @@ struct AnswerSession: Sendable {
                 case .step(let choice, let step):
                     guard let part = take(step, of: choice) else { return }
                     isSilent = false
-                    try await body.write(writer.event(part, usage))
+                    let usage = usage
+                    try await body.write(written([part]) { [writer] in try writer.event(part, usage) })
                 }
             }
             try await body.write(writer.ending(usage, speculation: choices.count == 1 ? facts(of: 0) : nil))
@@ -77,6 +81,17 @@ struct AnswerSession: Sendable {
             log.end(RequestLog.clientClosed)
             throw error
         }
+    }
+
+    /// Tokens whose log-probabilities are written in passing. An echoed prompt may have a hundred thousand.
+    private static let shortParts = 256
+
+    private func written(
+        _ parts: [AnswerWriter.Part], _ write: @escaping @Sendable () throws -> ByteBuffer
+    ) async throws -> ByteBuffer {
+        let tokens = parts.reduce(0) { $0 + $1.piece.tokens.count }
+        let isShort = !writer.call.wantsLogProbabilities || tokens <= Self.shortParts
+        return isShort ? try write() : try await work.write(write)
     }
 
     /// Logs a failure.

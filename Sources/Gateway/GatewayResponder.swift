@@ -184,7 +184,8 @@ struct GatewayResponder: HTTPResponder {
         try answer.begin()
         try await answer.watch()
         let writer = AnswerWriter(call: call, for: service, version: version)
-        var session = AnswerSession(writer: writer, answer: answer, silenceTime: limits.silenceTime, log: log)
+        var session = AnswerSession(
+            writer: writer, answer: answer, silenceTime: limits.silenceTime, work: work, log: log)
         let headers: HTTPFields = [.requestID: writer.id]
         guard !call.stream else { return .events(session, headers: headers) }
         do {

@@ -1,4 +1,4 @@
-// From the bytes of a body to what is asked, on threads of its own.
+// From the bytes of a body to what is asked, and from a long answer to its bytes, on threads of their own.
 
 import HTTPTypes
 import NIOCore
@@ -10,16 +10,19 @@ final class PromptWork: Sendable {
 
     private let short: WorkThreads
     private let long: WorkThreads
+    private let answers: WorkThreads
 
     /// `queue`: the most requests that wait for a thread, of either kind.
     init(threads: Int, queue: Int) {
         short = WorkThreads(name: "prompts", threads: threads, queue: queue)
         long = WorkThreads(name: "long-prompts", threads: 1, queue: queue)
+        answers = WorkThreads(name: "long-answers", threads: 1, queue: queue)
     }
 
     func stop() {
         short.stop()
         long.stop()
+        answers.stop()
     }
 
     /// Runs `read` for a body of so many bytes, unless its client is gone by the time its turn comes.
@@ -38,6 +41,12 @@ final class PromptWork: Sendable {
             busy.type = "rate_limit_error"
             throw busy
         }
+        return try result.get()
+    }
+
+    /// Has a long answer written. Where too many wait it is written at once: it has cost its client far more by now.
+    func write<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+        guard let result = await answers.run({ Result(catching: body) }) else { return try body() }
         return try result.get()
     }
 }
