@@ -80,7 +80,7 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Coordinator", "Tokenizer", "Transformer", "Speculation", "OutsideText", log,
+                "Coordinator", "Tokenizer", "Checkpoint", "Transformer", "Speculation", "OutsideText", log,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -122,7 +122,7 @@ let package = Package(
             name: "CheckpointTests", dependencies: ["Checkpoint"], exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(name: "JinjaTests", dependencies: ["Jinja"], exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
-            name: "TokenizerTests", dependencies: ["Tokenizer", "Checkpoint"], exclude: ["Fixtures"],
+            name: "TokenizerTests", dependencies: ["Tokenizer", "Jinja", "Checkpoint"], exclude: ["Fixtures"],
             swiftSettings: swift),
         .testTarget(
             name: "TransformerTests", dependencies: ["Transformer", "Checkpoint", "Compute"], exclude: ["Fixtures"],

@@ -20,6 +20,9 @@ package struct JSONParser {
         self.bytes = bytes
     }
 
+    /// Parses one JSON text; nil when it is none.
+    package static func parse(_ bytes: [UInt8]) -> JSON? { bytes.withUnsafeBytes { try? parse($0) } }
+
     /// Parses one JSON text that fills `bytes`.
     package static func parse(_ bytes: UnsafeRawBufferPointer) throws(Fault) -> JSON {
         guard String(validating: bytes, as: UTF8.self) != nil else {
@@ -84,6 +87,8 @@ package struct JSONParser {
             offset = start
             throw fault("expected a value")
         }
+        let digits = first == UInt8(ascii: "-") ? text.utf8.dropFirst() : text.utf8[...]
+        if digits.allSatisfy({ (0x30...0x39).contains($0) }) { return .largeInteger(Array(text.utf8)) }
         return .number(number)
     }
 

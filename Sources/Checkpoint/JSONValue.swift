@@ -33,6 +33,7 @@ extension JSONValue {
         case .integer(let value): self = .integer(value)
         case .number(let value):
             self = abs(value) < 0x1p53 ? Int(exactly: value).map { .integer($0) } ?? .number(value) : .number(value)
+        case .largeInteger(let digits): self = .number(Double(String(decoding: digits, as: UTF8.self)) ?? .infinity)
         case .string(let bytes): self = .string(String(decoding: bytes, as: UTF8.self))
         case .array(let values): self = .array(values.map { JSONValue($0) })
         case .object(let members):

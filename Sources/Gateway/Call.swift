@@ -94,8 +94,8 @@ struct Call: Sendable {
         try Self.checkModel(fields.answer.model, service)
         self.init(.chat, fields.answer, logProbabilities: fields.logProbabilities)
         try Self.checkCount(prompts: 1, fields.answer, limits)
-        let rendered = try Self.rendered(fields.messages, service)
-        let protected = zip(fields.messages, rendered.messageSpans).filter(\.0.isProtected).map(\.1)
+        let rendered = try Self.rendered(fields.conversation, service)
+        let protected = rendered.toolSpans + fields.conversation.protectedMessages.flatMap { rendered.messageSpans[$0] }
         try add(
             rendered.tokens, place: "messages", protected: protected, fields: fields.answer,
             maxTokens: fields.maxTokens,
@@ -164,16 +164,24 @@ struct Call: Sendable {
 
     /// A conversation as the model is to read it.
     static func rendered(
-        _ messages: [ChatFields.Message], _ service: any GenerationService
+        _ conversation: Conversation, _ service: any GenerationService
     ) throws(APIError) -> RenderedChat {
-        try PromptBounds.check(
-            bytes: messages.map(\.content.utf8.count).reduce(0, +), field: "messages", for: service)
+        let text: ChatText
         do {
-            return try service.tokenizer.encode(
-                chat: messages.map { ChatMessage(role: $0.role, content: $0.content) })
+            text = try service.tokenizer.text(of: conversation)
         } catch {
-            throw .invalid("messages", "The conversation cannot be rendered: \(error)", code: "chat_template")
+            let field = ConversationFields.names.first { error.place.hasPrefix($0) } ?? "messages"
+            throw .invalid(field, "The conversation cannot be rendered: \(error)", code: "chat_template")
         }
+        try PromptBounds.check(bytes: text.byteCount, field: "messages", for: service)
+        let rendered = service.tokenizer.encode(text)
+        // Tools that the model is not told of are worse than an error: its answer would look right.
+        if conversation.tools != nil, rendered.toolSpans.isEmpty {
+            throw .invalid(
+                "tools", "'tools' is not supported by this model: its chat template does not write them.",
+                code: "unsupported_field")
+        }
+        return rendered
     }
 
     /// Throws unless `model` is the one served.

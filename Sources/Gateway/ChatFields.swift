@@ -1,11 +1,12 @@
 // The body of POST /v1/chat/completions.
 
+import Checkpoint
 import OutsideText
 import Tokenizer
 
 /// A conversation, and how to answer it.
 struct ChatFields: Decodable, Sendable {
-    var messages: [Message]
+    var conversation: Conversation
     var answer: AnswerFields
     var maxTokens: Int?
     /// Log-probabilities to report per token besides the chosen one's; `nil`: report none.
@@ -13,13 +14,11 @@ struct ChatFields: Decodable, Sendable {
 
     init(from decoder: any Decoder) throws {
         let fields = try Fields(decoder, called: "The request body")
-        answer = try AnswerFields(fields, own: ["messages", "max_completion_tokens", "top_logprobs"])
+        answer = try AnswerFields(
+            fields, own: ConversationFields.names.union(["max_completion_tokens", "top_logprobs"]))
         maxTokens = try AnswerFields.maxTokens(fields, names: ["max_completion_tokens", "max_tokens"])
         logProbabilities = try Self.logProbabilities(fields)
-        messages = try fields.value("messages", expected: "an array of messages") ?? []
-        guard !messages.isEmpty else {
-            throw APIError.invalid("messages", "'messages' is missing or empty: send at least one message.")
-        }
+        conversation = try ConversationFields(fields, decoder).conversation
     }
 
     private static func logProbabilities(_ fields: Fields) throws -> Int? {
@@ -34,14 +33,8 @@ struct ChatFields: Decodable, Sendable {
         return count
     }
 
-    /// One message, its parts joined.
-    struct Message: Decodable, Equatable, Sendable {
-        var role: String
-        var content: String
-
-        /// What says how to behave, or what a tool found out, is kept whole when the prompt is pruned.
-        var isProtected: Bool { ["system", "developer", "tool"].contains(role) }
-
+    /// One message, checked. Its values are read where the order of their members is kept.
+    struct Message: Decodable, Sendable {
         private static let roles: Set<String> = ["system", "developer", "user", "assistant", "tool"]
 
         init(from decoder: any Decoder) throws {
@@ -54,28 +47,54 @@ struct ChatFields: Decodable, Sendable {
                 let known = Self.roles.sorted().joined(separator: ", ")
                 throw APIError.invalid(place, "'\(place)' is \"\(role.shown)\"; known are \(known).")
             }
-            self.role = role
-            for calls in ["tool_calls", "function_call"] where fields.has(calls) {
+            if fields.has("function_call") {
                 throw APIError.invalid(
-                    fields.place(calls), "'\(fields.place(calls))': tool calls are not supported.",
+                    fields.place("function_call"),
+                    "'\(fields.place("function_call"))' is not supported: send 'tool_calls'.",
                     code: "unsupported_field")
             }
-            content = try Self.content(fields)
+            let calls: [ToolCall] = try fields.value("tool_calls", expected: "an array of tool calls") ?? []
+            let hasReasoning = ["reasoning_content", "reasoning"].contains(where: fields.has)
+            try Self.checkContent(fields, isOptional: role == "assistant" && (!calls.isEmpty || hasReasoning))
         }
 
-        private static func content(_ fields: Fields) throws -> String {
+        private static func checkContent(_ fields: Fields, isOptional: Bool) throws {
             let place = fields.place("content")
             guard fields.has("content") else {
+                if isOptional { return }
                 throw APIError.invalid(place, "'\(place)' is missing.")
             }
-            if let text = try? fields.string("content") { return text }
-            let parts: [Part]? = try fields.value("content", expected: "a string or an array of text parts")
-            return (parts ?? []).map(\.text).joined(separator: "\n")
+            if (try? fields.string("content")) != nil { return }
+            _ = try fields.value("content", as: [Part].self, expected: "a string or an array of text parts")
+        }
+
+        /// A call that the assistant made: `{"function": {"name": ..., "arguments": ...}}`.
+        private struct ToolCall: Decodable {
+            init(from decoder: any Decoder) throws {
+                let fields = try Fields(decoder, called: "tool_calls")
+                let function: Function? = try fields.value("function", expected: "an object")
+                guard function != nil else {
+                    throw APIError.invalid(fields.place("function"), "'\(fields.place("function"))' is missing.")
+                }
+            }
+
+            private struct Function: Decodable {
+                init(from decoder: any Decoder) throws {
+                    let fields = try Fields(decoder, called: "function")
+                    guard try fields.string("name") != nil else {
+                        throw APIError.invalid(fields.place("name"), "'\(fields.place("name"))' is missing.")
+                    }
+                    // A string holds the JSON of an object, which templates get as an object.
+                    guard let text = try? fields.string("arguments") else { return }
+                    guard text.isEmpty || JSONParser.parse(Array(text.utf8))?.object != nil else {
+                        throw APIError.invalid(
+                            fields.place("arguments"), "'\(fields.place("arguments"))' must be the JSON of an object.")
+                    }
+                }
+            }
         }
 
         private struct Part: Decodable {
-            var text: String
-
             init(from decoder: any Decoder) throws {
                 let fields = try Fields(decoder, called: "content")
                 let type = try fields.string("type") ?? "text"
@@ -85,11 +104,17 @@ struct ChatFields: Decodable, Sendable {
                         "'\(fields.place("type"))' is \"\(type.shown)\"; only \"text\" parts are supported.",
                         code: "unsupported_field")
                 }
-                guard let text = try fields.string("text") else {
+                guard try fields.string("text") != nil else {
                     throw APIError.invalid(fields.place("text"), "'\(fields.place("text"))' is missing.")
                 }
-                self.text = text
             }
         }
+    }
+}
+
+extension Conversation {
+    /// Which messages are kept whole when the prompt is pruned: what says how to behave, or what a tool found out.
+    var protectedMessages: [Int] {
+        messages.indices.filter { ["system", "developer", "tool"].contains(messages[$0].role) }
     }
 }

@@ -18,7 +18,9 @@ enum RequestParsing {
             throw error.error
         }
         do {
-            return try JSONDecoder().decode(type, from: body)
+            let decoder = JSONDecoder()
+            decoder.userInfo[.requestBody] = body
+            return try decoder.decode(type, from: body)
         } catch let error as APIError {
             throw error
         } catch {

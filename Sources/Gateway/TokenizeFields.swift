@@ -7,18 +7,18 @@ import Tokenizer
 struct TokenizeFields: Decodable, Sendable {
     enum Source: Sendable {
         case text(String, addSpecialTokens: Bool)
-        case chat([ChatFields.Message])
+        case chat(Conversation)
     }
 
     /// `nil`: whichever is served.
     var model: String?
     var source: Source
 
-    private static let names: Set<String> = ["model", "prompt", "messages", "add_special_tokens"]
+    private static let names: Set<String> = ConversationFields.names.subtracting(["tool_choice"]).union([
+        "model", "prompt", "add_special_tokens",
+    ])
     /// Fields of vLLM's that are taken with the value that says what happens anyway.
-    private static let fixed: [String: Bool] = [
-        "add_generation_prompt": true, "continue_final_message": false, "return_token_strs": false,
-    ]
+    private static let fixed: [String: Bool] = ["return_token_strs": false]
 
     init(from decoder: any Decoder) throws {
         let fields = try Fields(decoder, called: "The request body")
@@ -28,20 +28,20 @@ struct TokenizeFields: Decodable, Sendable {
         }
         model = try fields.string("model")
         let addSpecialTokens = try fields.boolean("add_special_tokens")
-        let messages: [ChatFields.Message]? = try fields.value("messages", expected: "an array of messages")
-        switch (try fields.string("prompt"), messages) {
-        case (let text?, nil):
-            source = .text(text, addSpecialTokens: addSpecialTokens ?? true)
-        case (nil, let messages?):
-            guard !messages.isEmpty else {
-                throw APIError.invalid("messages", "'messages' is empty: send at least one message.")
+        switch (try fields.string("prompt"), fields.has("messages")) {
+        case (let text?, false):
+            for name in ["tools", "documents", "chat_template_kwargs", "continue_final_message"] where fields.has(name)
+            {
+                throw APIError.invalid(name, "'\(name)' has a meaning only with 'messages'.")
             }
+            source = .text(text, addSpecialTokens: addSpecialTokens ?? true)
+        case (nil, true):
             // A conversation's special tokens are those of its template, and no others.
             if addSpecialTokens == true { throw Self.unsupported("add_special_tokens", send: false) }
-            source = .chat(messages)
-        case (nil, nil):
+            source = .chat(try ConversationFields(fields, decoder).conversation)
+        case (nil, false):
             throw APIError.invalid("prompt", "'prompt' is missing: send a text as 'prompt', or 'messages'.")
-        case (_?, _?):
+        case (_?, true):
             throw APIError.invalid("messages", "'prompt' and 'messages' are both there: send one of them.")
         }
     }
@@ -59,8 +59,8 @@ struct TokenizeFields: Decodable, Sendable {
         case .text(let text, let addSpecialTokens):
             try PromptBounds.check(bytes: text.utf8.count, field: "prompt", for: service)
             return service.tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
-        case .chat(let messages):
-            return try Call.rendered(messages, service).tokens
+        case .chat(let conversation):
+            return try Call.rendered(conversation, service).tokens
         }
     }
 }

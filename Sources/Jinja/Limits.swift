@@ -6,7 +6,7 @@ public struct Limits: Sendable {
     public var steps: Int
     /// Longest single text, the output included, in bytes.
     public var textBytes: Int
-    /// Calls, blocks and expressions that are open at once.
+    /// Calls, blocks and expressions that are open at once; 400 need less than 1 MiB of stack in a release build.
     public var depth: Int
 
     /// Bounds; the defaults are for a conversation of up to 16 MiB, and end a runaway template within seconds.

@@ -36,7 +36,8 @@ private struct PercentFormatter {
         let isAll =
             switch value {
             case .tuple(let list): used >= list.items.count
-            case .mapping, .list: true
+            // What has elements may be meant for names, and need not be used.
+            case .mapping, .list, .range, .undefined: true
             default: used > 0
             }
         guard isAll else { throw .type("not all arguments converted during string formatting") }

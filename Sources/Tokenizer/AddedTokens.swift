@@ -17,6 +17,19 @@ struct AddedToken: Sendable, Equatable {
     var isNormalized = false
     /// The chat template writes it, so no message may.
     var isTemplateMark = false
+
+    /// Whether one of these templates has the token in its text; white space is no mark.
+    func isWritten(in templates: [[UInt8]]) -> Bool {
+        guard let head = content.first, !content.allSatisfy({ $0 <= 0x20 }) else { return false }
+        return templates.contains { template in
+            var start = template.startIndex
+            while let first = template[start...].firstIndex(of: head) {
+                if template[first...].starts(with: content) { return true }
+                start = first + 1
+            }
+            return false
+        }
+    }
 }
 
 /// Which added tokens count as tokens in a text.
@@ -25,8 +38,49 @@ enum AddedTokenScope: Sendable {
     case all
     /// All but special ones, which are ordinary text.
     case ordinary
-    /// Neither special ones nor those that the chat template writes: for texts from outside.
-    case content
+    /// All of them in these byte ranges, which ascend and do not touch; elsewhere neither special ones nor those that the
+    /// chat template writes: for conversations, in which only the template may write marks.
+    case trusted([Range<Int>])
+
+    /// The scope inside a range of the text, by offsets from the range's start.
+    func inside(_ range: Range<Int>) -> AddedTokenScope {
+        guard case .trusted(let ranges) = self else { return self }
+        var inner: [Range<Int>] = []
+        var index = ranges.partition { $0.upperBound > range.lowerBound }
+        while index < ranges.count, ranges[index].lowerBound < range.upperBound {
+            let part = ranges[index].clamped(to: range)
+            inner.append((part.lowerBound - range.lowerBound)..<(part.upperBound - range.lowerBound))
+            index += 1
+        }
+        return .trusted(inner)
+    }
+
+    /// The scope after a rewriting of the text, given by what it does to ascending offsets.
+    func mapped(_ places: ([Int]) -> [Int]) -> AddedTokenScope {
+        guard case .trusted(let ranges) = self else { return self }
+        let bounds = places(ranges.flatMap { [$0.lowerBound, $0.upperBound] })
+        return .trusted(stride(from: 0, to: bounds.count, by: 2).map { bounds[$0]..<bounds[$0 + 1] })
+    }
+
+    /// Whether marks in `range` are the template's.
+    fileprivate func trusts(_ range: Range<Int>) -> Bool {
+        guard case .trusted(let ranges) = self else { return true }
+        let index = ranges.partition { $0.upperBound >= range.upperBound }
+        return index < ranges.count && ranges[index].lowerBound <= range.lowerBound
+    }
+}
+
+extension [Range<Int>] {
+    /// The first index from which on `belongs` holds.
+    fileprivate func partition(_ belongs: (Range<Int>) -> Bool) -> Int {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if belongs(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
 }
 
 /// Finds added tokens in text: leftmost first, the longest of those that begin together.
@@ -38,6 +92,8 @@ struct AddedTokens: Sendable {
     }
 
     private let tokens: [AddedToken]
+    /// The ids of special tokens and of marks that the chat template writes.
+    private let marks: Set<Int32>
     /// Trie edges: node * 256 + byte to the next node. Node 0 is the root.
     private let edges: [Int: Int32]
     /// By trie node: the index of the token that ends there, or -1.
@@ -67,10 +123,14 @@ struct AddedTokens: Sendable {
             ends[node] = Int32(index)
         }
         self.tokens = tokens
+        marks = Set(tokens.filter { $0.isSpecial || $0.isTemplateMark }.map(\.id))
         self.edges = edges
         self.ends = ends
         self.isFirstByte = isFirstByte
     }
+
+    /// Whether a token is special or one that the chat template writes.
+    func isMark(_ id: Int32) -> Bool { marks.contains(id) }
 
     /// Cuts `text` into added tokens and the stretches between them; empty stretches are left out.
     ///
@@ -89,7 +149,9 @@ struct AddedTokens: Sendable {
             }
             let start = offset
             offset = end
-            guard counts(token, scope), !token.isSingleWord || Self.isWord(text, start..<end) else { continue }
+            guard counts(token, start..<end, scope), !token.isSingleWord || Self.isWord(text, start..<end) else {
+                continue
+            }
             var to = end
             if token.stripsRight {
                 if !blank.contains(end) { blank = end..<Self.whitespaceEnd(text, after: end) }
@@ -104,11 +166,11 @@ struct AddedTokens: Sendable {
         return segments
     }
 
-    private func counts(_ token: AddedToken, _ scope: AddedTokenScope) -> Bool {
+    private func counts(_ token: AddedToken, _ range: Range<Int>, _ scope: AddedTokenScope) -> Bool {
         switch scope {
         case .all: true
         case .ordinary: !token.isSpecial
-        case .content: !token.isSpecial && !token.isTemplateMark
+        case .trusted: !token.isSpecial && !token.isTemplateMark || scope.trusts(range)
         }
     }
 

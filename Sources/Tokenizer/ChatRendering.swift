@@ -1,162 +1,119 @@
-// Writes conversations in a family's form.
+// Runs a model's template over a conversation.
 
-internal import Foundation
+internal import Checkpoint
+internal import Jinja
 
-/// A conversation as parts: marks that may be tokens, text, and where messages begin.
-struct ChatScript {
-    enum Part: Equatable {
-        /// The beginning of a message, or after the last one, of the generation prompt.
-        case boundary
-        /// What the tokenizer puts before any text.
-        case prefix
-        /// The BOS token.
-        case bos
-        /// The EOS token.
-        case eos
-        /// A mark of the template: one token where the vocabulary has it.
-        case mark(String)
-        /// Text, the template's or a message's.
-        case text(String)
-    }
+extension ChatTemplate {
+    /// What stands at the end of a message that is to go on, to find out where it ends.
+    private static let endMark = "CONTINUE_FINAL_MESSAGE_TAG "
 
-    private(set) var parts: [Part] = []
+    /// Names of the template's variables that have a place of their own in a conversation.
+    private static let reserved: Set<String> = [
+        "messages", "tools", "documents", "add_generation_prompt", "chat_template",
+    ]
 
-    /// Writes `messages` with a generation prompt behind them; the error names the message that cannot be written.
-    init(_ messages: [ChatMessage], template: ChatTemplate) throws(TokenizerError) {
-        guard !messages.isEmpty else { throw Self.error("messages", "is empty", fix: "send at least one message") }
-        var messages = messages
-        for index in messages.indices {
-            switch messages[index].role {
-            case "system", "user", "assistant", "tool": break
-            case "developer": messages[index].role = "system"
-            case let other:
-                throw Self.error(
-                    "messages[\(index)].role", "\"\(other)\" is unknown", fix: "use system, user, assistant or tool")
+    /// The text of a conversation and whose words it is.
+    func render(_ conversation: Conversation, clock: Clock) throws(TokenizerError) -> Text {
+        guard !conversation.messages.isEmpty else {
+            throw .chat("messages", "is empty", fix: "send at least one message")
+        }
+        if let name = conversation.arguments.map(\.key).first(where: Self.reserved.contains) {
+            throw .chat("chat_template_kwargs.\(name)", "is given by the request itself", fix: "leave it out")
+        }
+        guard !(conversation.continuesFinalMessage && conversation.addsGenerationPrompt) else {
+            throw .chat(
+                "continue_final_message", "contradicts add_generation_prompt", fix: "send one of them")
+        }
+        let variant = try variant(withTools: conversation.tools != nil)
+        var messages = conversation.messages.map { $0.normalized.adapted(to: variant.contentForm) }
+        if !variant.namesDeveloper {
+            // A template that does not know the newer name for it would leave the message out.
+            for index in messages.indices where messages[index].role == "developer" {
+                messages[index].set("role", .text("system"))
             }
         }
-        switch template.family {
-        case .llama3: writeLlama3(messages, isDated: template.isDated, hasBOS: template.hasBOS)
-        case .chatML: writeChatML(messages, template)
-        case .llama2: try writeLlama2(messages)
-        case .plain: writePlain(messages)
+        if conversation.continuesFinalMessage { try Self.mark(&messages[messages.count - 1]) }
+        let text: Text
+        do throws(TemplateError) {
+            text = try variant.template.render(try variables(conversation, messages), clock: clock)
+        } catch {
+            throw Self.failure(error)
         }
+        return conversation.continuesFinalMessage ? try Self.cut(text, conversation) : text
     }
 
-    private static func error(_ place: String, _ problem: String, fix: String) -> TokenizerError {
-        TokenizerError(path: "chat", place: place, problem: problem, fix: fix)
-    }
-
-    /// `text` without white space at its end and, unless told otherwise, at its front: what jinja's `trim` takes away.
-    private static func trimmed(_ text: String, front: Bool = true) -> String {
-        func isSpace(_ scalar: Unicode.Scalar) -> Bool {
-            scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
+    private func variables(
+        _ conversation: Conversation, _ messages: [ChatMessage]
+    ) throws(TemplateError) -> [(String, Value)] {
+        func list(_ items: [JSON]?, _ owner: UInt32) throws(TemplateError) -> Value {
+            guard let items else { return .none }
+            return try JSON.array(items).value(owner: owner)
         }
-        var scalars = text.unicodeScalars[...]
-        while front, let first = scalars.first, isSpace(first) { scalars.removeFirst() }
-        while let last = scalars.last, isSpace(last) { scalars.removeLast() }
-        return String(scalars)
-    }
-
-    // MARK: Llama 3
-
-    private mutating func writeLlama3(_ messages: [ChatMessage], isDated: Bool, hasBOS: Bool) {
-        if hasBOS { parts.append(.bos) }
-        // The template's own default day: the same prompt gives the same tokens on any day.
-        let dates = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
-        if isDated, messages[0].role != "system" {
-            writeHeader("system")
-            parts += [.text(dates), .mark("<|eot_id|>")]
-        }
+        var values: [Value] = []
         for (index, message) in messages.enumerated() {
-            parts.append(.boundary)
-            writeHeader(message.role == "tool" ? "ipython" : message.role)
-            if isDated, index == 0, message.role == "system" { parts.append(.text(dates)) }
-            let isQuoted = isDated && message.role == "tool"
-            parts.append(.text(isQuoted ? Self.jsonQuoted(message.content) : Self.trimmed(message.content)))
-            parts.append(.mark("<|eot_id|>"))
+            values.append(try message.value(owner: ChatOwner.message(index)))
         }
-        parts.append(.boundary)
-        writeHeader("assistant")
+        var variables = ChatVariables.special(specialTokens)
+        variables += [
+            ("messages", try .array(values)), ("tools", try list(conversation.tools, ChatOwner.tools)),
+            ("documents", try list(conversation.documents, ChatOwner.documents)),
+            ("add_generation_prompt", .boolean(conversation.addsGenerationPrompt)),
+        ]
+        for (name, value) in conversation.arguments {
+            variables.append((name, try value.value(owner: ChatOwner.arguments)))
+        }
+        return variables
     }
 
-    private mutating func writeHeader(_ role: String) {
-        parts += [.mark("<|start_header_id|>"), .text(role), .mark("<|end_header_id|>"), .text("\n\n")]
+    private static func failure(_ error: TemplateError) -> TokenizerError {
+        switch error.kind {
+        case .raised: .chat("chat_template", "the model's template refuses it: \(error.message)")
+        case .limit: .chat("chat_template", "\(error)", fix: "send a shorter conversation")
+        default:
+            .chat(
+                "chat_template", "the model's template fails: \(error)",
+                fix: "the template does not know a conversation of this form")
+        }
     }
 
-    /// Llama 3.1's template writes tool results as JSON strings.
-    private static func jsonQuoted(_ text: String) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .withoutEscapingSlashes
-        guard let data = try? encoder.encode(text) else { return text }
-        return String(decoding: data, as: UTF8.self)
+    // MARK: Going on with the last message
+
+    /// Puts the end mark behind the last message's words.
+    private static func mark(_ message: inout ChatMessage) throws(TokenizerError) {
+        let mark = Array(endMark.utf8)
+        switch message["content"] {
+        case .string(let text)?: message.set("content", .string(text + mark))
+        case .array(var parts)?:
+            guard let last = parts.lastIndex(where: { $0["text"]?.bytes != nil }),
+                case .object(var members) = parts[last],
+                let place = members.lastIndex(where: { $0.key.elementsEqual("text".utf8) }),
+                case .string(let text) = members[place].value
+            else { fallthrough }
+            members[place].value = .string(text + mark)
+            parts[last] = .object(members)
+            message.set("content", .array(parts))
+        default:
+            throw .chat(
+                "continue_final_message", "the last message has no content to go on with",
+                fix: "give it content, or leave the field out")
+        }
     }
 
-    // MARK: ChatML
-
-    private mutating func writeChatML(_ messages: [ChatMessage], _ template: ChatTemplate) {
-        if template.hasBOS { parts.append(.bos) }
-        if let system = template.defaultSystem, messages[0].role != "system" {
-            parts += [.mark("<|im_start|>"), .text("system\n" + system), .mark("<|im_end|>"), .text("\n")]
+    /// The text up to the end mark. A mark that lost its space stood at the end of words that were trimmed, which then
+    /// are trimmed too, as transformers does it.
+    private static func cut(_ text: Text, _ conversation: Conversation) throws(TokenizerError) -> Text {
+        let owner = ChatOwner.message(conversation.messages.count - 1)
+        guard let open = text.beforeLast(endMark, of: owner), lastWords(conversation).map(open.holds) ?? true else {
+            throw .chat(
+                "continue_final_message", "the model's template changes or leaves out the end of the last message",
+                fix: "leave the field out")
         }
-        for (index, message) in messages.enumerated() {
-            parts.append(.boundary)
-            guard message.role == "tool", template.wrapsToolResponses else {
-                parts += [
-                    .mark("<|im_start|>"), .text("\(message.role)\n\(message.content)"), .mark("<|im_end|>"),
-                    .text("\n"),
-                ]
-                continue
-            }
-            // Tool messages in a row share one user message.
-            if index == 0 || messages[index - 1].role != "tool" { parts += [.mark("<|im_start|>"), .text("user")] }
-            parts.append(.text("\n<tool_response>\n\(message.content)\n</tool_response>"))
-            if index == messages.count - 1 || messages[index + 1].role != "tool" {
-                parts += [.mark("<|im_end|>"), .text("\n")]
-            }
-        }
-        parts += [.boundary, .mark("<|im_start|>"), .text("assistant\n")]
+        return open
     }
 
-    // MARK: Llama 2
-
-    private mutating func writeLlama2(_ messages: [ChatMessage]) throws(TokenizerError) {
-        let hasSystem = messages[0].role == "system"
-        guard !hasSystem || messages.count > 1 else {
-            throw Self.error(
-                "messages", "a system message alone",
-                fix: "add a user message: Llama 2 writes the system message inside it")
-        }
-        for (index, message) in messages.enumerated().dropFirst(hasSystem ? 1 : 0) {
-            let isUserTurn = (index - (hasSystem ? 1 : 0)) % 2 == 0
-            guard message.role == (isUserTurn ? "user" : "assistant") else {
-                throw Self.error(
-                    "messages[\(index)].role", "expected \(isUserTurn ? "user" : "assistant"), found \(message.role)",
-                    fix: "Llama 2 wants user and assistant in turns, after at most one system message")
-            }
-            if isUserTurn {
-                if hasSystem, index == 1 {
-                    parts += [.boundary, .bos, .mark("[INST]"), .text(" ")]
-                    // The template trims system and user message as one text.
-                    let system = "<<SYS>>\n\(messages[0].content)\n<</SYS>>\n\n"
-                    parts += [.text(system), .boundary, .text(Self.trimmed(message.content, front: false))]
-                } else {
-                    parts += [.boundary, .bos, .mark("[INST]"), .text(" "), .text(Self.trimmed(message.content))]
-                }
-                parts += [.text(" "), .mark("[/INST]")]
-            } else {
-                parts += [.boundary, .text(" \(Self.trimmed(message.content)) "), .eos]
-            }
-        }
-        parts.append(.boundary)
-    }
-
-    // MARK: Plain
-
-    private mutating func writePlain(_ messages: [ChatMessage]) {
-        parts.append(.prefix)
-        for (index, message) in messages.enumerated() {
-            parts += [.boundary, .text(index == 0 ? message.content : "\n" + message.content)]
-        }
-        parts.append(.boundary)
+    /// The last of the words that are to be gone on with.
+    private static func lastWords(_ conversation: Conversation) -> [UInt8]? {
+        let content = conversation.messages.last?["content"]
+        return content?.bytes ?? content?.array?.last { $0["text"]?.bytes != nil }?["text"]?.bytes
     }
 }

@@ -113,12 +113,28 @@ struct GGUFTokenizer {
         var definition = definition
         definition.bosToken = try token("bos", in: vocabulary)
         definition.eosToken = try token("eos", in: vocabulary)
-        definition.chatTemplate = try optional("tokenizer.chat_template", "a string", \.string)
+        definition.chatTemplates = try chatTemplates()
+        for (name, key) in [("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")] {
+            guard let id = try token(key, in: vocabulary), let text = vocabulary.texts[Int(id)] else { continue }
+            definition.templateTokens.append((name + "_token", text))
+        }
         let wantsBOS = try optional("tokenizer.ggml.add_bos_token", "a boolean", \.boolean) ?? addsBOS
         let wantsEOS = try optional("tokenizer.ggml.add_eos_token", "a boolean", \.boolean) ?? false
         if wantsBOS, let bos = definition.bosToken { definition.prefix = [bos] }
         if wantsEOS, let eos = definition.eosToken { definition.suffix = [eos] }
         return definition
+    }
+
+    /// `tokenizer.chat_template`, and `tokenizer.chat_template.NAME` for each name in `tokenizer.chat_templates`.
+    private func chatTemplates() throws(TokenizerError) -> [(name: String, text: String)] {
+        let key = "tokenizer.chat_template"
+        var templates: [(name: String, text: String)] = []
+        if let text = try optional(key, "a string", \.string) { templates.append(("default", text)) }
+        for name in file.metadata.keys.filter({ $0.hasPrefix(key + ".") }).sorted().prefix(32) {
+            guard let text = try optional(name, "a string", \.string) else { continue }
+            templates.append((String(name.dropFirst(key.count + 1)), text))
+        }
+        return templates.filter { !$0.text.allSatisfy(\.isWhitespace) }
     }
 
     // MARK: Byte-level

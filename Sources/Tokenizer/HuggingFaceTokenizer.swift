@@ -8,7 +8,7 @@ struct HuggingFaceTokenizer {
     private let file: JSONFile
     private let configuration: TokenizerConfiguration
 
-    /// Reads `tokenizer.json` and, where they are, `tokenizer_config.json` and `chat_template.jinja`.
+    /// Reads `tokenizer.json` and, where they are, `tokenizer_config.json`, `special_tokens_map.json` and chat templates.
     init(directory: String) throws(TokenizerError) {
         let path = directory + "/tokenizer.json"
         if access(path, F_OK) != 0, access(directory + "/tokenizer.model", F_OK) == 0 {
@@ -40,7 +40,8 @@ struct HuggingFaceTokenizer {
             leadingSpace: decoding.leadingSpace, byteTokens: decoding.byteTokens(in: vocabulary), prefix: [],
             suffix: [],
             bosToken: try configuration.bosToken(in: vocabulary), eosToken: try configuration.eosToken(in: vocabulary),
-            chatTemplate: configuration.chatTemplate, mergeBytes: merges.canonicalBytes)
+            chatTemplates: configuration.chatTemplates, templateTokens: configuration.templateTokens,
+            mergeBytes: merges.canonicalBytes)
         (definition.prefix, definition.suffix) = try file.postProcessor(vocabulary)
         if definition.bosToken == nil { definition.bosToken = definition.prefix.first }
         configuration.applyFlags(to: &definition)

@@ -1,100 +1,98 @@
 // From a conversation to tokens, with the place of every message.
 
+public import Jinja
+
 /// A conversation as the model is to read it.
 public struct RenderedChat: Sendable, Equatable {
-    /// The tokens, generation prompt included.
+    /// The tokens, the header of the answer included.
     public var tokens: [Int32]
-    /// For each message, in order, the tokens of its text with its header and end mark; what the template adds of
-    /// itself (BOS, a default system message, the generation prompt) belongs to none. A token that two messages
-    /// share belongs to the first.
-    public var messageSpans: [Range<Int>]
+    /// For each message, in order, the tokens of its words with its header and end mark, which may stand in several
+    /// places; none when the template left it out. What the template adds of itself (BOS, a default system message, the
+    /// header of the answer) belongs to none. A token that two messages share belongs to the first.
+    public var messageSpans: [[Range<Int>]]
+    /// The tokens of the definitions of tools and of what the template says about them.
+    public var toolSpans: [Range<Int>]
 
     /// A rendered conversation.
-    public init(tokens: [Int32], messageSpans: [Range<Int>]) {
+    public init(tokens: [Int32], messageSpans: [[Range<Int>]], toolSpans: [Range<Int>] = []) {
         self.tokens = tokens
         self.messageSpans = messageSpans
+        self.toolSpans = toolSpans
     }
+}
+
+/// A conversation as its template writes it, not yet tokens.
+public struct ChatText: Sendable {
+    let text: Text
+    let messageCount: Int
+
+    /// Its length in UTF-8.
+    public var byteCount: Int { text.bytes.count }
+
+    /// The text itself.
+    public var string: String { text.description }
 }
 
 extension Tokenizer {
-    /// Writes a conversation in the model's form, with the prompt for the assistant's answer behind it.
+    /// Writes a conversation in the model's form: what the model's own chat template makes of it.
     ///
-    /// What messages contain is text and nothing else: special tokens and the template's marks in them are not parsed.
-    /// Throws when the model's template is unknown, a role is unknown or the roles come in an order that the model
-    /// does not know.
-    public func encode(chat messages: [ChatMessage]) throws(TokenizerError) -> RenderedChat {
-        let script = try ChatScript(messages, template: try chatTemplate.get())
-        var writer = ChatWriter(tokenizer: self)
-        for part in script.parts { writer.write(part) }
-        writer.flush()
-        let bounds = writer.boundaries
+    /// Throws when the model has no template, or the template fails or refuses the conversation.
+    ///
+    /// - Parameter clock: where templates that write the day take it from.
+    public func text(of conversation: Conversation, clock: Clock = .system) throws(TokenizerError) -> ChatText {
+        guard let template = try chatTemplate.get() else {
+            throw .chat(
+                "chat_template", "the model has none, so it is not known how it wants conversations written",
+                fix:
+                    "send the whole text as 'prompt' to /v1/completions, or put a chat_template.jinja beside the model's files"
+            )
+        }
+        return ChatText(
+            text: try template.render(conversation, clock: clock), messageCount: conversation.messages.count)
+    }
+
+    /// The tokens of a conversation and the places of its messages.
+    ///
+    /// What messages, tools and documents contain is text and nothing else: special tokens and the template's marks in
+    /// them are not parsed.
+    public func encode(_ chat: ChatText) -> RenderedChat {
+        let text = chat.text
+        let bos = bosToken.map(bytes(of:)) ?? []
+        let spans = MessageSpans(text, bos: bos) { range in encoder.markEnd(in: text.bytes, range) }.spans
+        let offsets = Set(spans.values.joined().flatMap { [$0.lowerBound, $0.upperBound] }).sorted()
+        let output = encoder.encode(text.bytes, scope: .trusted(Self.trusted(text)), isFirst: true, offsets: offsets)
+        let places = Dictionary(uniqueKeysWithValues: zip(offsets, output.marks))
+        func tokens(_ owner: UInt32) -> [Range<Int>] {
+            (spans[owner] ?? []).compactMap { span in
+                guard let start = places[span.lowerBound], let end = places[span.upperBound], start < end else {
+                    return nil
+                }
+                return start..<end
+            }
+        }
         return RenderedChat(
-            tokens: writer.tokens, messageSpans: zip(bounds, bounds.dropFirst()).map { $0..<$1 })
+            tokens: output.ids, messageSpans: (0..<chat.messageCount).map { tokens(ChatOwner.message($0)) },
+            toolSpans: tokens(ChatOwner.tools))
     }
 
-    /// The text that `encode(chat:)` encodes, its marks and special tokens written out.
-    package func render(chat messages: [ChatMessage]) throws(TokenizerError) -> String {
-        let script = try ChatScript(messages, template: try chatTemplate.get())
-        return script.parts.reduce(into: "") { text, part in
-            switch part {
-            case .boundary: break
-            case .prefix: text += decode(prefix, skipSpecialTokens: false)
-            case .bos: text += decode(bosToken.map { [$0] } ?? [], skipSpecialTokens: false)
-            case .eos: text += decode(eosToken.map { [$0] } ?? [], skipSpecialTokens: false)
-            case .mark(let mark): text += mark
-            case .text(let more): text += more
-            }
-        }
-    }
-}
-
-/// Collects a conversation's tokens. Text between two tokens is encoded as one, so that it merges as it would in the
-/// rendered text.
-private struct ChatWriter {
-    let tokenizer: Tokenizer
-    private(set) var tokens: [Int32] = []
-    /// Token indices at which messages begin.
-    private(set) var boundaries: [Int] = []
-    /// Nothing of the rendered text is encoded yet. What the tokenizer puts before texts is not part of it.
-    private var isFirst = true
-    private var text: [UInt8] = []
-    /// Byte offsets of boundaries in `text`.
-    private var offsets: [Int] = []
-
-    init(tokenizer: Tokenizer) {
-        self.tokenizer = tokenizer
+    /// Writes messages in the model's form, with the header of the answer behind them, as tokens.
+    public func encode(chat messages: [ChatMessage]) throws(TokenizerError) -> RenderedChat {
+        encode(try text(of: Conversation(messages)))
     }
 
-    mutating func write(_ part: ChatScript.Part) {
-        switch part {
-        case .boundary: offsets.append(text.count)
-        case .prefix: tokens += tokenizer.prefix
-        case .bos: write(tokenizer.bosToken)
-        case .eos: write(tokenizer.eosToken)
-        case .text(let more): text.append(contentsOf: more.utf8)
-        case .mark(let mark):
-            if let id = tokenizer.addedToken(mark) {
-                write(id)
+    /// The byte ranges in which marks are the template's.
+    private static func trusted(_ text: Text) -> [Range<Int>] {
+        var ranges: [Range<Int>] = []
+        var start = 0
+        for run in text.runs {
+            defer { start = run.end }
+            guard !run.origin.isInput else { continue }
+            if let last = ranges.last, last.upperBound == start {
+                ranges[ranges.count - 1] = last.lowerBound..<run.end
             } else {
-                text.append(contentsOf: mark.utf8)
+                ranges.append(start..<run.end)
             }
         }
-    }
-
-    private mutating func write(_ id: Int32?) {
-        guard let id else { return }
-        flush()
-        tokens.append(id)
-        isFirst = false
-    }
-
-    /// Encodes the text collected so far.
-    mutating func flush() {
-        let output = tokenizer.encodeContent(text, isFirst: isFirst, offsets: offsets)
-        boundaries += output.marks.map { $0 + tokens.count }
-        tokens += output.ids
-        isFirst = isFirst && text.isEmpty
-        text = []
-        offsets = []
+        return ranges
     }
 }

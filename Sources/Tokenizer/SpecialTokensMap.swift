@@ -13,6 +13,9 @@ struct SpecialTokensMap {
         file = access(path, F_OK) == 0 ? try JSONFile(path: path) : nil
     }
 
+    /// What stands in the file; null where there is none.
+    var root: JSON { file?.root ?? .null }
+
     /// The id of the token under `key`, `eos_token` for instance; nil where there is none. Throws when the vocabulary
     /// lacks it.
     func id(_ key: String, in vocabulary: VocabularyBuilder) throws(TokenizerError) -> Int32? {

@@ -30,6 +30,17 @@ struct TextEncoder: Sendable {
         mutating func mark() { marks.append(ids.count) }
     }
 
+    /// Behind the first special token, or mark of the chat template, in a range of a text, and the white space after it.
+    func markEnd(in text: [UInt8], _ range: Range<Int>) -> Int? {
+        let bytes = Array(text[range])
+        guard let mark = rawTokens.split(bytes, scope: .all).first(where: { $0.id.map(rawTokens.isMark) ?? false })
+        else {
+            return nil
+        }
+        let rest = bytes[mark.range.upperBound...].firstIndex { $0 != 0x0A && $0 != 0x20 }
+        return range.lowerBound + (rest ?? bytes.count)
+    }
+
     /// State of one encoding.
     private struct Run {
         var output = Output()
@@ -48,7 +59,10 @@ struct TextEncoder: Sendable {
             let isFirst = isFirst && start == 0
             let normalized = normalizer.applied(to: stretch, isFirst: isFirst)
             let places = normalizer.rewrittenOffsets(offsets, in: stretch, isFirst: isFirst)
-            split(normalized, by: normalizedTokens, scope, places, &run) { stretch, start, offsets, run in
+            let inner = scope.inside(start..<(start + stretch.count)).mapped {
+                normalizer.rewrittenOffsets($0, in: stretch, isFirst: isFirst)
+            }
+            split(normalized, by: normalizedTokens, inner, places, &run) { stretch, start, offsets, run in
                 encode(stretch, isFirst: isFirst && start == 0, offsets, &run)
             }
         }

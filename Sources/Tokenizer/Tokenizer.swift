@@ -14,8 +14,9 @@ public final class Tokenizer: Sendable {
     public let bosToken: Int32?
     /// The token that ends a text, if the tokenizer's files name one.
     public let eosToken: Int32?
-    /// How conversations are written for this model; a failure when its template is none of the known ones.
-    public let chatTemplate: Result<ChatTemplate, TokenizerError>
+    /// How conversations are written for this model; nil when its files say nothing of it, a failure when what they say
+    /// cannot be read.
+    public let chatTemplate: Result<ChatTemplate?, TokenizerError>
     /// A digest, in hexadecimal, of tokens, special marks and merges: two tokenizers with the same one give every text
     /// the same pieces and every piece the same id. A model and its speculator must agree on it.
     public let fingerprint: String
@@ -24,9 +25,7 @@ public final class Tokenizer: Sendable {
     /// Put before and after a text when special tokens are added.
     let prefix: [Int32]
     let suffix: [Int32]
-    private let encoder: TextEncoder
-    /// Added tokens by their text.
-    private let addedIds: ByteTable
+    let encoder: TextEncoder
 
     /// Loads `tokenizer.json` from a model directory, with `tokenizer_config.json` and `chat_template.jinja` where
     /// they are. The error names the file, the member that is wrong and what is supported.
@@ -61,19 +60,18 @@ public final class Tokenizer: Sendable {
         prefix = definition.prefix
         suffix = definition.suffix
         fingerprint = definition.fingerprint
-        do throws(TokenizerError) {
-            chatTemplate = .success(try ChatTemplate(definition.chatTemplate, path: definition.path))
-        } catch {
-            chatTemplate = .failure(error)
-        }
+        chatTemplate =
+            definition.chatTemplates.isEmpty
+            ? .success(nil)
+            : Result { () throws(TokenizerError) in
+                try ChatTemplate(
+                    definition.chatTemplates, specialTokens: definition.templateTokens, path: definition.path)
+            }
         var added = definition.addedTokens
-        var ids = ByteTable(capacity: added.count)
-        if case .success(let template) = chatTemplate {
-            let marks = Set(template.marks.map { Array($0.utf8) })
-            for index in added.indices { added[index].isTemplateMark = marks.contains(added[index].content) }
+        let sources = definition.chatTemplates.map { Array($0.text.utf8) }
+        for index in added.indices where !added[index].isSpecial {
+            added[index].isTemplateMark = added[index].isWritten(in: sources)
         }
-        for token in added { ids.insert(token.content, token.id) }
-        addedIds = ids
         tokenText = TokenText(
             definition.tokens, specialIds: Set(added.filter(\.isSpecial).map(\.id)),
             byteTokens: definition.byteTokens, leadingSpace: definition.leadingSpace)
@@ -100,16 +98,6 @@ public final class Tokenizer: Sendable {
     public func specialTokens(around ids: [Int32]) -> (before: [Int32], after: [Int32]) {
         let hasBOS = bosToken.map { ids.first == $0 && prefix.contains($0) } ?? false
         return (hasBOS ? [] : prefix, suffix)
-    }
-
-    /// Encodes text that goes on from other text inside a conversation; `offsets` as in `TextEncoder`.
-    func encodeContent(_ text: [UInt8], isFirst: Bool, offsets: [Int]) -> TextEncoder.Output {
-        encoder.encode(text, scope: .content, isFirst: isFirst, offsets: offsets)
-    }
-
-    /// The added token written `text`, or nil.
-    func addedToken(_ text: String) -> Int32? {
-        addedIds.find(Array(text.utf8))
     }
 
     /// The tokens that end a text of a model: those of its configuration and the tokenizer's own.

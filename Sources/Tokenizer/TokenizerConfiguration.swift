@@ -11,19 +11,21 @@ struct TokenizerConfiguration {
     private let addsBOS: Bool?
     private let addsEOS: Bool?
     private let map: SpecialTokensMap
-    /// The jinja text of the chat template.
-    let chatTemplate: String?
+    /// Chat templates by name.
+    let chatTemplates: [(name: String, text: String)]
+    /// The special tokens that templates are given, by their names there.
+    let templateTokens: [(name: String, text: [UInt8])]
 
-    /// Largest chat template read, in bytes.
-    private static let longestTemplate = 1 << 20
-
-    /// Reads `tokenizer_config.json` and `chat_template.jinja`, which goes before the former's template.
+    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and the files of chat templates, which go before the
+    /// former's template.
     init(directory: String) throws(TokenizerError) {
         map = try SpecialTokensMap(directory: directory)
-        let template = try Self.templateFile(directory + "/chat_template.jinja")
+        let templates = try TemplateFiles.read(in: directory)
         let path = directory + "/tokenizer_config.json"
         guard access(path, F_OK) == 0 else {
-            (file, bosText, eosText, addsBOS, addsEOS, chatTemplate) = (nil, nil, nil, nil, nil, template)
+            (file, bosText, eosText, addsBOS, addsEOS) = (nil, nil, nil, nil, nil)
+            chatTemplates = templates
+            templateTokens = Self.templateTokens([map.root])
             return
         }
         let file = try JSONFile(path: path)
@@ -33,8 +35,38 @@ struct TokenizerConfiguration {
         addsBOS = try file.optional("add_bos_token", of: file.root, at: "", "true or false", \.boolean)
         addsEOS = try file.optional("add_eos_token", of: file.root, at: "", "true or false", \.boolean)
         let own = try file.optional(
-            "chat_template", of: file.root, at: "", "a string, or an array of {name, template}", Self.template)
-        chatTemplate = template ?? own
+            "chat_template", of: file.root, at: "", "a string, or an array of {name, template}", Self.templates)
+        chatTemplates = templates.isEmpty ? own ?? [] : templates
+        templateTokens = Self.templateTokens([file.root, map.root])
+    }
+
+    /// transformers' names of special tokens.
+    private static let tokenNames = [
+        "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+    ]
+
+    /// Each special token as the first of the files has it that names it, and those a model has names of its own for.
+    private static func templateTokens(_ files: [JSON]) -> [(name: String, text: [UInt8])] {
+        var tokens: [(name: String, text: [UInt8])] = []
+        func add(_ name: String, _ value: JSON?) {
+            guard let text = value.flatMap(tokenText), !tokens.contains(where: { $0.name == name }) else { return }
+            tokens.append((name, text))
+        }
+        for name in tokenNames {
+            // A null is an answer too: the model has no such token.
+            let says = files.first { file in
+                file.object?.contains { $0.key.elementsEqual(name.utf8) } ?? false
+            }
+            add(name, says?[name])
+        }
+        for file in files {
+            for member in ["extra_special_tokens", "model_specific_special_tokens"] {
+                for (name, value) in (file[member]?.object ?? []).prefix(64) {
+                    add(String(decoding: name, as: UTF8.self), value)
+                }
+            }
+        }
+        return tokens
     }
 
     private static let tokenForm = "a string, or an object with content"
@@ -44,26 +76,16 @@ struct TokenizerConfiguration {
         value.bytes ?? value["content"]?.bytes
     }
 
-    /// One template, or the one called "default" of several, or the first.
-    private static func template(_ value: JSON) -> String? {
-        if let text = value.text { return text }
-        guard let list = value.array, !list.isEmpty else { return nil }
-        let chosen = list.first { $0["name"]?.text == "default" } ?? list[0]
-        return chosen["template"]?.text
-    }
-
-    private static func templateFile(_ path: String) throws(TokenizerError) -> String? {
-        guard access(path, F_OK) == 0 else { return nil }
-        do throws(CheckpointError) {
-            let mapped = try MappedFile(path: path)
-            guard mapped.count <= longestTemplate else {
-                throw CheckpointError(
-                    path: path, place: "", problem: "\(mapped.count) bytes, at most \(longestTemplate) are accepted")
-            }
-            return mapped.withBytes { String(decoding: $0, as: UTF8.self) }
-        } catch {
-            throw TokenizerError(path: path, place: error.place, problem: error.problem, fix: error.fix)
+    /// One template, or several with names.
+    private static func templates(_ value: JSON) -> [(name: String, text: String)]? {
+        if let text = value.text { return text.allSatisfy(\.isWhitespace) ? [] : [("default", text)] }
+        guard let list = value.array, list.count <= 32 else { return nil }
+        var templates: [(name: String, text: String)] = []
+        for entry in list {
+            guard let name = entry["name"]?.text, let text = entry["template"]?.text else { return nil }
+            templates.append((name, text))
         }
+        return templates
     }
 
     /// The id of the BOS token; throws when the vocabulary lacks it.

@@ -20,7 +20,10 @@ struct TokenizerDefinition {
     var suffix: [Int32]
     var bosToken: Int32?
     var eosToken: Int32?
-    var chatTemplate: String?
+    /// Chat templates by name; "default" is the one for all conversations.
+    var chatTemplates: [(name: String, text: String)] = []
+    /// The special tokens that templates are given, by their names there: `bos_token`.
+    var templateTokens: [(name: String, text: [UInt8])] = []
     /// The merges in canonical form, for the fingerprint.
     var mergeBytes: [UInt8]
 

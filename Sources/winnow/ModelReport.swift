@@ -192,7 +192,10 @@ extension ModelReport.TokenizerReport {
         case .success(let tokenizer):
             tokens = tokenizer.vocabularySize
             fingerprint = tokenizer.fingerprint
-            if case .success(let template) = tokenizer.chatTemplate { chatTemplate = template.family.rawValue }
+            switch tokenizer.chatTemplate {
+            case .success(let template): chatTemplate = template?.names.joined(separator: ", ")
+            case .failure(let error): chatTemplate = "cannot be used: \(error)"
+            }
         case .failure(let error):
             problem = "\(error)"
         }

@@ -1,6 +1,7 @@
 // What a chat says, and which of its messages pruning must keep.
 
 import Coordinator
+import Foundation
 import Gateway
 import Testing
 import Tokenizer
@@ -47,7 +48,7 @@ struct ChatTests {
             #expect(reply.status == 200, "\(reply.text)")
             let request = try #require(await service.submissions.first()).request
             #expect(request.prompt == expected.tokens)
-            #expect(request.protected == [expected.messageSpans[0]])
+            #expect(request.protected == expected.messageSpans[0])
             #expect(request.maxTokens == 77)
         }
     }
@@ -111,6 +112,113 @@ struct ChatTests {
             #expect(entry?["logprob"] == .number(-1))
             #expect(entry?["bytes"] == bytes)
             #expect(entry?["top_logprobs"]?[0]?["bytes"] == bytes)
+        }
+    }
+
+    /// A service whose model has the template given.
+    private func service(_ template: String) throws -> (ScriptedService, folder: URL) {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "winnow-\(UUID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        for file in ["tokenizer.json", "tokenizer_config.json"] {
+            try FileManager.default.copyItem(
+                at: URL(filePath: ScriptedService.modelDirectory).appending(path: file),
+                to: folder.appending(path: file))
+        }
+        try Data(template.utf8).write(to: folder.appending(path: "chat_template.jinja"))
+        let service = try ScriptedService(modelDirectory: folder.path) { submission in
+            submission.prompt()
+            submission.finish()
+        }
+        return (service, folder)
+    }
+
+    private static let template = """
+        {%- if tools %}<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>{% endif %}
+        {%- for doc in documents or [] %}<doc>{{ doc.text }}</doc>{% endfor %}
+        {%- for m in messages %}<{{ m.role }}>{{ m.content }}
+        {%- for call in m.tool_calls %}[{{ call.function.name }}:{{ call.function.arguments.port }}]{% endfor %}
+        {%- if m.name %}({{ m.name }}, {{ m.tool_call_id }}){% endif %}{{ m.reasoning_content }}</>{% endfor %}
+        {%- if add_generation_prompt %}<assistant>{% if shout %}{{ shout }}{% endif %}{% endif %}
+        """
+
+    @Test("The template gets tools, documents, calls and its own variables; tools and their results are protected")
+    func everything() async throws {
+        let (service, folder) = try service(Self.template)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let conversation = #"""
+            "messages": [
+              {"role": "user", "content": "Tide?"},
+              {"role": "assistant", "content": null, "reasoning_content": "hm", "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": "{\"port\": \"Brest\"}"}}]},
+              {"role": "tool", "name": "tide", "tool_call_id": "c1", "content": "4.5"},
+              {"role": "developer", "content": "Be brief."}],
+            "tools": [{"type": "function", "function": {"name": "tide", "z": 1, "a": 2.0}}],
+            "documents": [{"title": "t", "text": "words"}], "chat_template_kwargs": {"shout": "loud"}
+            """#
+        let text = [
+            #"<tools>{"type": "function", "function": {"name": "tide", "z": 1, "a": 2.0}}</tools><doc>words</doc>"#,
+            "<user>Tide?</><assistant>[tide:Brest]hm</>", "<tool>4.5(tide, c1)</>", "<system>Be brief.</>",
+            "<assistant>loud",
+        ]
+        try await TestGateway.with(service) { gateway in
+            let reply = try await gateway.chat(#"{"model": "scripted", "tool_choice": "auto", \#(conversation)}"#)
+            #expect(reply.status == 200, "\(reply.text)")
+            let request = try #require(await service.submissions.first()).request
+            #expect(service.tokenizer.decode(request.prompt, skipSpecialTokens: false) == text.joined())
+            let kept = request.protected.map { service.tokenizer.decode(Array(request.prompt[$0])) }.joined()
+            // A token that two texts share is the first one's, so that the ends may differ by a character or two.
+            for words in ["tide\", \"z\": 1", "4.5(tide, c1)", "Be brief."] { #expect(kept.contains(words), "\(kept)") }
+            #expect(!kept.contains("Tide?") && !kept.contains("words") && !kept.contains("Brest"), "\(kept)")
+            let counted = try await gateway.post("/tokenize", "{\(conversation)}")
+            #expect(try counted.json["count"]?.number == Double(request.prompt.count))
+            // Who forbids calls wants no word of tools.
+            let none = try await gateway.chat(#"{"model": "scripted", "tool_choice": "none", \#(conversation)}"#)
+            #expect(none.status == 200)
+            let second = try #require(await service.submissions.first()).request
+            #expect(!service.tokenizer.decode(second.prompt).contains("<tools>"))
+        }
+    }
+
+    @Test("The last message may stay open, or end without the header of an answer")
+    func openEnds() async throws {
+        let (service, folder) = try service(Self.template)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let messages = #""messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "It is "}]"#
+        try await TestGateway.with(service) { gateway in
+            for (fields, tail) in [
+                (#""continue_final_message": true"#, "<assistant>It is "),
+                (#""continue_final_message": true, "add_generation_prompt": false"#, "<assistant>It is "),
+                (#""add_generation_prompt": false"#, "<assistant>It is </>"),
+                (#""add_generation_prompt": true"#, "<assistant>It is </><assistant>"),
+            ] {
+                let reply = try await gateway.chat(#"{"model": "scripted", \#(messages), \#(fields)}"#)
+                #expect(reply.status == 200, "\(reply.text)")
+                let prompt = try #require(await service.submissions.first()).request.prompt
+                #expect(service.tokenizer.decode(prompt, skipSpecialTokens: false) == "<user>Q</>" + tail)
+                let counted = try await gateway.post("/tokenize", "{\(messages), \(fields)}")
+                #expect(try counted.json["count"]?.number == Double(prompt.count))
+            }
+        }
+    }
+
+    @Test("What the template refuses, and a model without one, are 400 with the cause")
+    func refusals() async throws {
+        let (service, folder) = try service("\n{{ raise_exception('only on Sundays') }}")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let body = #"{"model": "scripted", "messages": [{"role": "user", "content": "x"}]}"#
+        try await TestGateway.with(service) { gateway in
+            let reply = try await gateway.chat(body)
+            #expect(reply.status == 400)
+            #expect(reply.text.contains("only on Sundays"))
+            #expect(try reply.json["error"]?["code"] == .string("chat_template"))
+            #expect(try await gateway.complete(#"{"model": "scripted", "prompt": "x"}"#).status == 200)
+        }
+        let stories = URL(filePath: ScriptedService.modelDirectory).deletingLastPathComponent()
+            .appending(path: "stories260K").path
+        try await TestGateway.with(try ScriptedService(modelDirectory: stories) { $0.finish() }) { gateway in
+            let reply = try await gateway.chat(body)
+            #expect(reply.status == 400)
+            #expect(reply.text.contains("/v1/completions"), "\(reply.text)")
         }
     }
 }

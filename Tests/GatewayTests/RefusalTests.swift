@@ -85,7 +85,13 @@ struct RefusalTests {
             field: "messages[0].content[0].type", says: "image_url"),
         .chat(
             #""messages": [{"role": "assistant", "content": "x", "tool_calls": [{}]}]"#,
-            field: "messages[0].tool_calls", says: "not supported"),
+            field: "messages[0].tool_calls[0].function", says: "missing"),
+        .chat(
+            #""messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1"}}]}]"#,
+            field: "messages[0].tool_calls[0].function.arguments", says: "JSON of an object"),
+        .chat(
+            #""messages": [{"role": "assistant", "content": "x", "function_call": {}}]"#,
+            field: "messages[0].function_call", says: "not supported"),
     ]
 
     static let fields: [Case] = [
@@ -127,7 +133,26 @@ struct RefusalTests {
         .completion(#""suffix": "end""#, field: "suffix", says: "leave it out"),
         .completion(#""presence_penalty": 0.5"#, field: "presence_penalty", says: "send 0"),
         .completion(#""logit_bias": {"5": 1}"#, field: "logit_bias", says: "empty"),
-        .chat(#""tools": [{"type": "function"}]"#, field: "tools", says: "not supported"),
+        .chat(#""tools": [{"type": "function"}]"#, field: "tools[0].function", says: "missing"),
+        .chat(#""tools": [{"type": "function", "function": {}}]"#, field: "tools[0].function.name", says: "missing"),
+        .chat(#""tools": [{"type": "web"}]"#, field: "tools[0].type", says: "function"),
+        // The model served here is told of no tools: an answer without them would look right.
+        .chat(
+            #""tools": [{"type": "function", "function": {"name": "f"}}]"#, field: "tools",
+            says: "does not write them"),
+        .chat(#""tool_choice": "required""#, field: "tool_choice", says: "not supported"),
+        .chat(
+            #""tool_choice": {"type": "function", "function": {"name": "f"}}"#, field: "tool_choice",
+            says: "not supported"),
+        .chat(#""documents": {}"#, field: "documents", says: "found an object"),
+        .chat(#""documents": ["x"]"#, field: "documents[0]", says: "an object"),
+        .chat(#""chat_template_kwargs": [1]"#, field: "chat_template_kwargs", says: "found an array"),
+        .chat(#""chat_template_kwargs": {"tools": 1}"#, field: "chat_template_kwargs", says: "leave it out"),
+        .chat(
+            #""continue_final_message": true, "add_generation_prompt": true"#, field: "continue_final_message",
+            says: "send one of them"),
+        .chat(#""chat_template": "x""#, field: "chat_template", says: "leave it out"),
+        .completion(#""continue_final_message": true"#, field: "continue_final_message", says: "send false"),
         .chat(#""response_format": {"type": "json_object"}"#, field: "response_format", says: "text"),
         .chat(#""top_logprobs": 2"#, field: "top_logprobs", says: "'logprobs' is true"),
         .chat(#""logprobs": true, "top_logprobs": 21"#, field: "top_logprobs", says: "0 to 20"),

@@ -78,10 +78,13 @@ final class ScriptedService: GenerationService {
     private let concluded: AsyncStream<UInt64>.Continuation
 
     /// By default every request waits for the test to answer it.
-    init(contextLength: Int = 2048, script: @escaping Script = { _ in }) throws {
+    init(
+        contextLength: Int = 2048, modelDirectory: String = ScriptedService.modelDirectory,
+        script: @escaping Script = { _ in }
+    ) throws {
         self.contextLength = contextLength
         self.script = script
-        tokenizer = try Tokenizer(directory: Self.modelDirectory)
+        tokenizer = try Tokenizer(directory: modelDirectory)
         state = Mutex((count: 0, readiness: .ready))
         (submissions, submitted) = AsyncStream.makeStream()
         (cancellations, cancelled) = AsyncStream.makeStream()

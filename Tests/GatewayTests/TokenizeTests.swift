@@ -66,9 +66,10 @@ struct TokenizeTests {
                 #"{"messages": [{"role": "user", "content": "x"}], "add_special_tokens": true}"#, 400,
                 "add_special_tokens"
             ),
+            (#"{"prompt": "x", "tools": []}"#, 400, "tools"),
+            (#"{"prompt": "x", "continue_final_message": true}"#, 400, "continue_final_message"),
             (
-                #"{"messages": [{"role": "user", "content": "x"}], "add_generation_prompt": false}"#, 400,
-                "add_generation_prompt"
+                #"{"messages": [{"role": "user", "content": "x"}], "tool_choice": "none"}"#, 400, "tool_choice"
             ),
             (#"{"prompt": "x", "return_token_strs": true}"#, 400, "return_token_strs"),
             (#"{"prompt": "x", "promt": 1}"#, 400, "promt"),

@@ -107,6 +107,22 @@ struct GGUFVocabularyTests {
         #expect(try sentencePiece(["\u{2581}", "a", "\u{2581}a"]).encode("a  a", addSpecialTokens: false).count == 3)
     }
 
+    @Test func chatTemplatesHaveNames() throws {
+        let tokenizer = try sentencePiece(["a", "b"]) { writer in
+            writer.add(
+                "tokenizer.chat_template",
+                "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}{{ eos_token }}")
+            writer.add("tokenizer.ggml.eos_token_id", UInt32(2))
+            writer.add("tokenizer.chat_template.tool_use", "{{ tools | length }}")
+        }
+        let messages = [ChatMessage(role: "user", content: "ab")]
+        #expect(try tokenizer.render(chat: Conversation(messages)) == "<s>ab</s>")
+        #expect(try tokenizer.render(chat: Conversation(messages, tools: [.object([])])) == "1")
+        #expect(try tokenizer.encode(chat: messages).tokens.first == tokenizer.bosToken)
+        let without = try sentencePiece(["a", "b"])
+        #expect(try without.chatTemplate.get() == nil)
+    }
+
     @Test func faultsAreNamed() throws {
         func problem(_ change: (inout GGUFWriter) -> Void) throws -> TokenizerError? {
             #expect(throws: TokenizerError.self) { _ = try sentencePiece(["a"], change) }

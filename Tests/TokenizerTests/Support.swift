@@ -1,6 +1,7 @@
 // Where the fixtures are, and what is in them.
 
 import Foundation
+import Jinja
 import Tokenizer
 
 /// The fixtures beside this file.
@@ -66,12 +67,34 @@ final class TemporaryDirectory: Sendable {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     func write(_ text: String, _ name: String) throws {
-        try Data(text.utf8).write(to: URL(fileURLWithPath: path).appendingPathComponent(name))
+        let file = URL(fileURLWithPath: path).appendingPathComponent(name)
+        try FileManager.default.createDirectory(
+            at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(text.utf8).write(to: file)
     }
 
     func write(_ bytes: [UInt8], _ name: String) throws {
         try Data(bytes).write(to: URL(fileURLWithPath: path).appendingPathComponent(name))
     }
+}
+
+extension Tokenizer {
+    /// The text that a conversation's tokens are made of.
+    func render(chat conversation: Conversation, clock: Clock = .system) throws(TokenizerError) -> String {
+        try text(of: conversation, clock: clock).string
+    }
+}
+
+/// A copy of a fixture's `tokenizer.json` with a chat template and other files beside it.
+func loadTokenizer(_ name: String, template: String?, _ files: [String: String] = [:]) throws -> Tokenizer {
+    let folder = try TemporaryDirectory()
+    let source = fixtures.appendingPathComponent(name)
+    for file in ["tokenizer.json", "tokenizer_config.json"] {
+        try folder.write(String(contentsOf: source.appendingPathComponent(file), encoding: .utf8), file)
+    }
+    if let template { try folder.write(template, "chat_template.jinja") }
+    for (file, text) in files { try folder.write(text, file) }
+    return try Tokenizer(directory: folder.path)
 }
 
 /// Numbers that depend on the seed only.
