@@ -137,6 +137,26 @@ struct OpenAIClientTests {
         }
     }
 
+    @Test("a server that counts no more than its context holds is asked for no more")
+    func shortContext() async throws {
+        // Two bytes a token; what cannot fit the context is refused by its size alone.
+        let script: TestServer.Script = { request, _ in
+            let prompt = (try? JSONValue.object(parsing: request.body, place: "body"))?["prompt"]
+            guard request.uri == "/tokenize", case .string(let text)? = prompt, text.utf8.count <= 1024 else {
+                return Answer.json(400, #"{"error":{"message":"too long"}}"#)
+            }
+            return Answer.json(200, #"{"count":\#(text.utf8.count / 2),"max_model_len":512}"#)
+        }
+        try await TestServer.run(script) { server in
+            try await OpenAIClient.withClient(address: server.address, connectionLimit: 2) { client in
+                let counter = try #require(await client.tokenCounter(model: "toy"))
+                #expect(counter.contextTokens == 512)
+                let gauge = try await TokenGauge.calibrated(by: counter)
+                #expect(abs(gauge.charactersPerToken - 2) < 0.1 && gauge.isMeasured)
+            }
+        }
+    }
+
     @Test(
         "addresses that are none are refused", arguments: ["", "localhost:8080", "ftp://host", "http://", "http:///v1"])
     func badAddresses(address: String) async {

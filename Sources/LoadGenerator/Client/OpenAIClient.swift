@@ -221,8 +221,10 @@ extension OpenAIClient {
     /// A counter of tokens by the server's own tokenizer; nil when the server has no endpoint for it.
     public func tokenCounter(model: String) async -> (any TokenCounter)? {
         for dialect in ServerTokenCounter.Dialect.allCases {
-            let counter = ServerTokenCounter(client: self, model: model, dialect: dialect)
-            if (try? await counter.count("one two three")) != nil { return counter }
+            var counter = ServerTokenCounter(client: self, model: model, dialect: dialect)
+            guard let answer = try? await counter.ask("one two three") else { continue }
+            counter.contextTokens = answer.contextTokens.flatMap { $0 > 0 ? $0 : nil }
+            return counter
         }
         return nil
     }

@@ -18,9 +18,24 @@ struct ServerTokenCounter: TokenCounter {
     let client: OpenAIClient
     let model: String
     let dialect: Dialect
+    /// What the server said of its context.
+    var contextTokens: Int?
 
-    func count(_ text: String) async throws(LoadGeneratorError) -> Int {
-        struct Answer: Decodable { var count: Int }
+    /// What is answered; a server may say how long its model's context is.
+    struct Answer: Decodable {
+        var count: Int
+        var contextTokens: Int?
+
+        private enum CodingKeys: String, CodingKey {
+            case count
+            case contextTokens = "max_model_len"
+        }
+    }
+
+    func count(_ text: String) async throws(LoadGeneratorError) -> Int { try await ask(text).count }
+
+    /// Counts, and says what else the server says.
+    func ask(_ text: String) async throws(LoadGeneratorError) -> Answer {
         let (path, fields): (String, [String: JSONValue]) =
             switch dialect {
             case .tokenize: ("/tokenize", ["model": .string(model), "prompt": .string(text)])
@@ -41,6 +56,6 @@ struct ServerTokenCounter: TokenCounter {
         else {
             throw LoadGeneratorError(.unreachable, client.address + path, "answers with no count (status \(status))")
         }
-        return answer.count
+        return answer
     }
 }

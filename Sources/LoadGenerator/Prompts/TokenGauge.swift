@@ -4,9 +4,14 @@
 public protocol TokenCounter: Sendable {
     /// The tokens the server would see as the prompt, those that it adds itself included.
     func count(_ text: String) async throws(LoadGeneratorError) -> Int
+    /// The context of the model, in tokens; nil when it is not known. A server may refuse to count a longer text.
+    var contextTokens: Int? { get }
 }
 
 extension TokenCounter {
+    /// Most tokenizers count whatever they are given.
+    public var contextTokens: Int? { nil }
+
     /// A count that a tokenizer can have made: at most 4 tokens for each byte, and some that the server adds.
     func plausibleCount(_ text: String) async throws(LoadGeneratorError) -> Int {
         let count = try await count(text)
@@ -46,7 +51,8 @@ public struct TokenGauge: Sendable, Equatable {
     /// Learns from a tokenizer with 8 counts, and checks what it learned on texts it has not seen.
     ///
     /// - Parameters:
-    ///   - sampleTokens: about how long the texts are, in tokens; the error of shorter prompts is greater.
+    ///   - sampleTokens: about how long the texts are, in tokens; the error of shorter prompts is greater. A quarter of
+    ///     the context at most: before anything is known, a text may have several times the tokens it is meant to have.
     ///   - seed: of the texts.
     /// - Throws: what the counter throws; a usage error for a sample length that is not 16...1,000,000; an unreachable
     ///   error for counts that cannot be right.
@@ -56,6 +62,7 @@ public struct TokenGauge: Sendable, Equatable {
         guard (16...1_000_000).contains(sampleTokens) else {
             throw LoadGeneratorError(.usage, "sample length", "\(sampleTokens) tokens is not 16 to 1000000")
         }
+        let sampleTokens = min(sampleTokens, max(16, (counter.contextTokens ?? .max) / 4))
         // A text twice has twice its tokens, but only once those that are added.
         let short = "the house and the garden"
         let once = try await counter.plausibleCount(short)
