@@ -153,7 +153,9 @@ extension EndToEnd {
                         + ["--output-tokens", "3", "--json", json.path, "--html", html.path])
                 defer { run.kill(SIGKILL) }
                 // The warm-up is the first.
-                while try await finished(client) < 4 { await Task.yield() }
+                try await within(.seconds(60), "four answers") {
+                    while try await finished(client) < 4 { await Task.yield() }
+                }
                 run.kill(SIGINT)
                 let end = try await within(.seconds(20), "the end after Ctrl-C") { try await run.end() }
                 #expect(end == .exit(130))
