@@ -56,7 +56,8 @@ struct AnswerSession: Sendable {
     mutating func stream(to body: inout any ResponseBodyWriter) async throws {
         let answer = answer
         defer { answer.end() }
-        var isSilent = false
+        // Nothing but comments since the last tick.
+        var isSilent = true
         do {
             try await body.write(AnswerWriter.comment)
             try await answer.follow(tick: silenceTime) { step in
