@@ -25,7 +25,7 @@ extension EndToEnd {
             Case(words: "coordinator --model x --drain-time -1", says: ["found -1", "'winnow coordinator --help'"]),
             Case(words: "coordinator --model x --advertise 0.0.0.0", says: ["--advertise", "'0.0.0.0'"]),
             Case(words: "worker --model x --coordinator tcp://h:1 --advertise *", says: ["--advertise"]),
-            Case(words: "loadgen", says: ["Give either --target", "'winnow loadgen --help'"]),
+            Case(words: "loadgen", says: ["Give either --target", "See 'winnow loadgen ", "--help'"]),
         ])
         func theMistakeAndTheHelpAreNamed(mistake: Case) async throws {
             let run = try await Program.run(mistake.words.split(separator: " ").map(String.init))
