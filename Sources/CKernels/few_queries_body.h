@@ -57,6 +57,40 @@ TARGET static void NAME(weigh_row)(const float *values, const float *weights, si
     }
 }
 
+// scores[count] = query . keys[count][dim] * factor, as many at a time as a vector has lanes; those up to a multiple of
+// that weigh nothing. Returns the largest, which misses what is not a number.
+TARGET static float NAME(score_row)(const float *query, const float *keys, size_t count, size_t dim, float factor,
+                                    float *scores) {
+    VECTOR best = F(all)(-1e30f);
+    for (size_t key = 0; key < count; key += LANES, keys += LANES * dim, scores += LANES) {
+        const size_t these = count - key < LANES ? count - key : LANES;
+        VECTOR sums[LANES];
+        float rest[LANES] = {0};
+        size_t i = 0;
+#pragma clang loop unroll(full)
+        for (int j = 0; j < LANES; j++) sums[j] = F(zero)();
+        if (these == LANES) {
+            for (; i + LANES <= dim; i += LANES) {
+                VECTOR part = F(load)(query + i);
+#pragma clang loop unroll(full)
+                for (int j = 0; j < LANES; j++) sums[j] = F(fma)(part, F(load)(keys + (size_t)j * dim + i), sums[j]);
+            }
+        } else {
+            for (; i + LANES <= dim; i += LANES)
+#pragma clang loop unroll(full)
+                for (int j = 0; j < LANES; j++)
+                    if ((size_t)j < these)
+                        sums[j] = F(fma)(F(load)(query + i), F(load)(keys + (size_t)j * dim + i), sums[j]);
+        }
+        for (; i < dim; i++)
+            for (size_t j = 0; j < these; j++) rest[j] += query[i] * keys[j * dim + i];
+        F(store)(scores, F(multiply)(F(add)(F(sums)(sums), F(load)(rest)), F(all)(factor)));
+        for (size_t j = these; j < LANES; j++) scores[j] = -1e30f;
+        best = F(maximum)(F(load)(scores), best);
+    }
+    return F(largest)(best);
+}
+
 // Attention of one row, block by block of keys, head by head.
 TARGET static void NAME(attend_row)(const winnow_attention_task *task, void *scratch) {
     enum { block = 32 };
@@ -79,16 +113,19 @@ TARGET static void NAME(attend_row)(const winnow_attention_task *task, void *scr
             values = wide_values;
         }
         for (size_t head = 0; head < task->heads; head++) {
+            // The next block comes from memory while this one is computed, a share with each head.
+            const size_t bytes = block * dim * (task->half ? 2 : 4), next = (size_t)(from + block) * (bytes / block);
+            for (size_t at = head * bytes / task->heads; at < (head + 1) * bytes / task->heads; at += 64) {
+                __builtin_prefetch((const char *)task->keys + next + at);
+                __builtin_prefetch((const char *)task->values + next + at);
+            }
             float weights[block], lanes[LANES];
             float *best = state + 2 * head, *sum = best + 1, before = *best;
-            for (size_t key = 0; key < count; key++) {
-                weights[key] = NAME(dot)(task->queries + head * dim, keys + key * dim, dim) * factor;
-                // What is not a number stays, and takes the row with it.
-                if (!(weights[key] <= *best)) *best = weights[key];
-            }
-            for (size_t key = count; key < block; key++) weights[key] = -1e30f;
+            // What is not a number weighs so, and takes the row with it.
+            const float largest = NAME(score_row)(task->queries + head * dim, keys, count, dim, factor, weights);
+            if (largest > before) *best = largest;
             VECTOR total = F(zero)();
-            for (size_t key = 0; key < block; key += LANES) {
+            for (size_t key = 0; key < count; key += LANES) {
                 VECTOR weight = NAME(power)(F(subtract)(F(load)(weights + key), F(all)(*best)));
                 F(store)(weights + key, weight);
                 total = F(add)(total, weight);

@@ -30,6 +30,17 @@ WINNOW_F8 float f8_sum(f8 x) {
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
+// The sums of eight vectors, in their order.
+WINNOW_F8 f8 f8_sums(const f8 x[8]) {
+    f8 low = _mm256_hadd_ps(_mm256_hadd_ps(x[0], x[1]), _mm256_hadd_ps(x[2], x[3]));
+    f8 high = _mm256_hadd_ps(_mm256_hadd_ps(x[4], x[5]), _mm256_hadd_ps(x[6], x[7]));
+    return _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
+}
+WINNOW_F8 float f8_largest(f8 x) {
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
 // x * 2^n, where the low bits of `biased` hold n: x's exponent must stay in range.
 WINNOW_F8 f8 f8_scale_exponent(f8 x, f8 biased) {
     return _mm256_castsi256_ps(
@@ -94,6 +105,22 @@ WINNOW_F16 f16 f16_multiply(f16 a, f16 b) { return _mm512_mul_ps(a, b); }
 WINNOW_F16 f16 f16_fma(f16 a, f16 b, f16 c) { return _mm512_fmadd_ps(a, b, c); }
 WINNOW_F16 f16 f16_maximum(f16 a, f16 b) { return _mm512_max_ps(a, b); }
 WINNOW_F16 float f16_sum(f16 x) { return _mm512_reduce_add_ps(x); }
+// The sums of sixteen vectors, in their order.
+WINNOW_F16 f16 f16_sums(const f16 x[16]) {
+    f16 two[8], four[4];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 8; i++)
+        two[i] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]), _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; i++) {
+        __m512d a = _mm512_castps_pd(two[2 * i]), b = _mm512_castps_pd(two[2 * i + 1]);
+        four[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    }
+    f16 low = _mm512_add_ps(_mm512_shuffle_f32x4(four[0], four[1], 0x88), _mm512_shuffle_f32x4(four[0], four[1], 0xdd));
+    f16 high = _mm512_add_ps(_mm512_shuffle_f32x4(four[2], four[3], 0x88), _mm512_shuffle_f32x4(four[2], four[3], 0xdd));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+WINNOW_F16 float f16_largest(f16 x) { return _mm512_reduce_max_ps(x); }
 WINNOW_F16 f16 f16_scale_exponent(f16 x, f16 biased) {
     return _mm512_castsi512_ps(
         _mm512_add_epi32(_mm512_castps_si512(x), _mm512_slli_epi32(_mm512_castps_si512(biased), 23)));

@@ -255,7 +255,7 @@ void winnow_onednn_destroy(winnow_onednn_weights *weights) {
     if (weights == NULL) return;
     if (weights->memory != NULL) onednn.memory_destroy(weights->memory);
     if (weights->shape != NULL) shape_return(weights->shape);
-    free(weights->packed);
+    winnow_memory_free(weights->packed, weights->size);
     free(weights->scales);
     free(weights->shifts);
     free(weights);

@@ -1,7 +1,6 @@
 // Weights in the layout of the packed kernels.
 
 internal import CKernels
-internal import Glibc
 
 /// What rows must be converted to before they are multiplied.
 enum RowFormat {
@@ -70,9 +69,9 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
     }
 
     deinit {
-        free(packed.panels)
-        free(packed.scales)
-        free(packed.offsets)
+        winnow_memory_free(packed.panels, panels * winnow_panel_bytes(level, packed.type, inputs))
+        winnow_memory_free(packed.scales, scaleCount * 4)
+        winnow_memory_free(packed.offsets, isInt8 ? panels * Self.panelOutputs * 4 : 0)
     }
 
     /// What rows must be converted to.
