@@ -22,17 +22,26 @@ struct DecoderLayer: Sendable {
     /// Loads the layer's weights.
     init(checkpoint: Checkpoint, index: Int, precision: Precision, pool: ThreadPool) throws(CheckpointError) {
         let tensors = TensorLayout(checkpoint.configuration).layer(index)
-        func linear(_ weights: TensorLayout.Tensor...) throws(CheckpointError) -> Linear {
-            try checkpoint.linear(weights, precision: precision, pool: pool)
+        func linear(
+            _ weights: TensorLayout.Tensor..., factors: [Float]? = nil
+        ) throws(CheckpointError) -> Linear {
+            try checkpoint.linear(weights, factors: factors, precision: precision, pool: pool)
         }
+        /// A norm before products in a precision.
+        func norm(_ tensor: TensorLayout.Tensor, _ precision: Precision) throws(CheckpointError) -> Smoothing {
+            let norm = try checkpoint.vector(tensor)
+            return precision == .int8 ? Smoothing(norm) : Smoothing(as: norm)
+        }
+        let attention = try norm(tensors.attentionNorm, precision.queryKeyValue)
         func projection(
             _ weights: TensorLayout.Tensor..., bias: TensorLayout.Tensor?...
         ) throws(CheckpointError) -> Linear {
             try checkpoint.linear(
-                weights, bias: bias.compactMap(\.self), precision: precision.queryKeyValue, pool: pool)
+                weights, bias: bias.compactMap(\.self), factors: attention.factors, precision: precision.queryKeyValue,
+                pool: pool)
         }
         epsilon = checkpoint.configuration.normEpsilon
-        attentionNorm = try checkpoint.vector(tensors.attentionNorm)
+        attentionNorm = attention.norm
         query = try projection(tensors.query, bias: tensors.queryBias)
         keyValue = try projection(tensors.key, tensors.value, bias: tensors.keyBias, tensors.valueBias)
         if let queryNorm = tensors.queryNorm, let keyNorm = tensors.keyNorm {
@@ -42,8 +51,9 @@ struct DecoderLayer: Sendable {
             headNorm = nil
         }
         attentionOutput = try linear(tensors.attentionOutput)
-        feedForwardNorm = try checkpoint.vector(tensors.feedForwardNorm)
-        gateUp = try linear(tensors.gate, tensors.up)
+        let feedForward = try norm(tensors.feedForwardNorm, precision)
+        feedForwardNorm = feedForward.norm
+        gateUp = try linear(tensors.gate, tensors.up, factors: feedForward.factors)
         down = try linear(tensors.down)
     }
 

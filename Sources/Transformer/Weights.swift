@@ -27,9 +27,10 @@ extension Checkpoint {
         return matrix
     }
 
-    /// Tensors of equal width, one below the other, as one linear layer.
+    /// Tensors of equal width, one below the other, as one linear layer; columns are multiplied with `factors`, if any.
     func linear(
-        _ tensors: [TensorLayout.Tensor], bias: [TensorLayout.Tensor] = [], precision: Precision, pool: ThreadPool
+        _ tensors: [TensorLayout.Tensor], bias: [TensorLayout.Tensor] = [], factors: [Float]? = nil,
+        precision: Precision, pool: ThreadPool
     ) throws(CheckpointError) -> Linear {
         let inputs = tensors.first?.columns ?? 0
         return try Linear(
@@ -47,6 +48,8 @@ extension Checkpoint {
                 }
                 first += tensor.rows
             }
+            guard let factors else { return }
+            for index in 0..<rows.count * inputs { buffer[index] *= factors[index % inputs] }
         }
     }
 }

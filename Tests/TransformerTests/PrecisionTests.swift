@@ -60,6 +60,29 @@ import Transformer
         }
     }
 
+    /// A channel far above the rest, as some trained models have, must not cost the others their bits.
+    @Test(arguments: [Float(30), 300]) func outlierChannelsLoseLittleMore(factor: Float) throws {
+        let folder = try TemporaryDirectory()
+        let source = Self.models.appendingPathComponent("stories260K").path
+        for name in ["config.json", "model.safetensors"] {
+            try FileManager.default.copyItem(atPath: source + "/" + name, toPath: folder.path + "/" + name)
+        }
+        let usual = relativeError(try lastHidden(source, .int8), try lastHidden(source, .f32))
+        let file = try SafetensorsFile(path: folder.path + "/model.safetensors")
+        var data = file.file.withBytes { Data($0) }
+        for layer in 0..<5 {
+            let norm = try #require(file.tensors["model.layers.\(layer).post_attention_layernorm.weight"])
+            let at = norm.bytes.lowerBound + 4 * 7
+            let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(data[at + $1]) << (8 * UInt32($1)) }
+            let larger = (Float(bitPattern: bits) * factor).bitPattern.littleEndian
+            withUnsafeBytes(of: larger) { data.replaceSubrange(at..<at + 4, with: $0) }
+        }
+        try data.write(to: URL(fileURLWithPath: folder.path + "/model.safetensors"))
+        let error = relativeError(try lastHidden(folder.path, .int8), try lastHidden(folder.path, .f32))
+        print("int8 with a channel of \(factor): \(error), without \(usual)")
+        #expect(error < 4 * usual)
+    }
+
     /// A text that Float32 has written, forced upon the other formats token by token: where Float32's choice is clear it is
     /// theirs, whether they see the text at once, as a prompt, or a few rows at a time, as they would write it.
     @Test(arguments: ["stories260K", "needle-main-2m"], [Precision.bf16, .int8])
