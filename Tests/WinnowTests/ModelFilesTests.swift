@@ -164,7 +164,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func aPromptOfNoTokensIsNoPrompt() async throws {
+        @Test func anEmptyPromptIsNoPrompt() async throws {
             let run = try await Program.run(["generate", "--model", Package.stories, "--prompt", ""])
             #expect(run.end == .exit(65) && run.log.count == 1)
         }
