@@ -93,7 +93,7 @@ enum HeadRules {
                 "The request's head is larger than the \(GatewayLimits.headBytes) bytes or \(GatewayLimits.headFields) fields taken here."
             )
         case .invalidVersion:
-            return refusal(.httpVersionNotSupported, "The request is of no version of HTTP/1: use HTTP/1.1.")
+            return refusal(.badRequest, "The request is of no version of HTTP/1: use HTTP/1.1.")
         case .invalidEOFState, .closedConnection:
             return refusal(.badRequest, "The request ended before it was complete.")
         case .invalidMethod: return refusal(.badRequest, "The request begins with no method of HTTP.")

@@ -27,8 +27,9 @@ package final class WorkThreads: Sendable {
         self.queue = queue
         for number in 0..<threads {
             let thread = Thread { [self] in
-                // On Linux a name is taken from inside only; the kernel keeps 15 bytes of it.
-                Thread.current.name = "\(name)-\(number)"
+                // A thread's own handle may not be known to Foundation yet, which then drops a name without a word.
+                // The kernel keeps 15 bytes.
+                FileHandle(forWritingAtPath: "/proc/thread-self/comm")?.write(Data("\(name)-\(number)".utf8))
                 serve()
             }
             thread.stackSize = Self.stackBytes
