@@ -32,6 +32,7 @@ struct CoordinatorModels {
         do {
             let checkpoint = try Checkpoint(path: directory)
             notes += checkpoint.notes.map { (directory, $0) }
+            notes += try Stage.notes(on: checkpoint, precision: settings.precision).map { (directory, $0) }
             try TokenizerMatch.check(
                 pair: tokenizer, settings.modelDirectory, with: try Tokenizer(modelPath: directory), directory,
                 configuration: checkpoint.configuration)

@@ -22,17 +22,13 @@ struct Smoothing {
 
     /// Takes from a norm's weight, `[1, hidden]`.
     init(_ norm: Matrix) {
-        let sizes = norm.withUnsafeBufferPointer { $0.map(abs) }
-        let median = sizes.sorted()[sizes.count / 2]
-        let factors = sizes.map { size -> Float in
-            guard median > 0, (size / median).isFinite, size / median > Self.outlier else { return 1 }
-            return Float(sign: .plus, exponent: (size / median).exponent / 2, significand: 1)
-        }
-        guard factors.contains(where: { $0 != 1 }) else {
+        let ratios = Self.outliers(norm)
+        guard !ratios.isEmpty else {
             self.norm = norm
             self.factors = nil
             return
         }
+        let factors = ratios.map { $0 > 1 ? Float(sign: .plus, exponent: $0.exponent / 2, significand: 1) : 1 }
         let smooth = Matrix(rows: 1, columns: norm.columns)
         norm.withUnsafeBufferPointer { from in
             smooth.withUnsafeMutableBufferPointer { to in
@@ -41,5 +37,17 @@ struct Smoothing {
         }
         self.norm = smooth
         self.factors = factors
+    }
+
+    /// How many times the median each channel of a norm's weight is, 1 for those that are not above the rest; empty: none
+    /// is.
+    static func outliers(_ norm: Matrix) -> [Float] {
+        let sizes = norm.withUnsafeBufferPointer { $0.map(abs) }
+        let median = sizes.sorted()[sizes.count / 2]
+        let ratios = sizes.map { size -> Float in
+            guard median > 0, (size / median).isFinite, size / median > outlier else { return 1 }
+            return size / median
+        }
+        return ratios.contains { $0 > 1 } ? ratios : []
     }
 }

@@ -64,6 +64,15 @@ public final class Worker: Sendable {
         hello.name = configuration.name
         hello.threads = UInt32(clamping: configuration.threads)
         try Self.check(configuration, layerCount: layerCount)
+        do {
+            for note in try Stage.notes(
+                on: checkpoint, layers: configuration.layers, precision: configuration.precision)
+            {
+                logger.notice("\(note)")
+            }
+        } catch {
+            throw .model("\(error)")
+        }
         hello.kvRows = UInt64(
             configuration.kvRows
                 ?? Self.kvRows(

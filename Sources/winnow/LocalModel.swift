@@ -36,13 +36,13 @@ final class LocalModel {
         stage = try Stage(
             checkpoint: checkpoint, layers: 0..<configuration.layerCount, precision: precision, pool: pool)
         guard let speculator else {
-            notes = checkpoint.notes.map { "\(model): \($0)" }
+            notes = try Self.notes(checkpoint, model, precision)
             self.speculator = nil
             speculatorContext = nil
             return
         }
         let small = try Checkpoint(path: speculator)
-        notes = checkpoint.notes.map { "\(model): \($0)" } + small.notes.map { "\(speculator): \($0)" }
+        notes = try Self.notes(checkpoint, model, precision) + Self.notes(small, speculator, precision)
         try TokenizerMatch.check(
             pair: tokenizer, model, with: try Tokenizer(modelPath: speculator), speculator,
             configuration: small.configuration)
@@ -51,6 +51,10 @@ final class LocalModel {
                 checkpoint: small, layers: 0..<small.configuration.layerCount, precision: precision, pool: pool),
             eosTokens: tokenizer.endTokens(of: small.configuration))
         speculatorContext = small.configuration.contextLength
+    }
+
+    private static func notes(_ checkpoint: Checkpoint, _ path: String, _ precision: Precision) throws -> [String] {
+        (checkpoint.notes + (try Stage.notes(on: checkpoint, precision: precision))).map { "\(path): \($0)" }
     }
 
     /// Generates until the model ends, `maxTokens` are there, or the caller cancels.

@@ -78,6 +78,18 @@ import Transformer
             withUnsafeBytes(of: larger) { data.replaceSubrange(at..<at + 4, with: $0) }
         }
         try data.write(to: URL(fileURLWithPath: folder.path + "/model.safetensors"))
+        // It is said before the model is loaded, and of no other model or format.
+        let notes = try Stage.notes(on: Checkpoint(path: folder.path), precision: .int8)
+        #expect(notes.count == 1)
+        let note = try #require(notes.first)
+        let name = try #require(
+            note.firstMatch(of: /model\.layers\.(\d)\.post_attention_layernorm\.weight is (\d+) times/))
+        #expect((0.3...3).contains((Float(name.2) ?? 0) / factor), "\(note)")
+        #expect(note.contains("5 norms"), "\(note)")
+        let one = try Stage.notes(on: Checkpoint(path: folder.path), layers: 2..<3, precision: .int8)
+        #expect(one.count == 1 && one[0].contains("model.layers.2."), "\(one)")
+        #expect(try Stage.notes(on: Checkpoint(path: folder.path), precision: .bf16).isEmpty)
+        #expect(try Stage.notes(on: Checkpoint(path: source), precision: .int8).isEmpty)
         let error = relativeError(try lastHidden(folder.path, .int8), try lastHidden(folder.path, .f32))
         print("int8 with a channel of \(factor): \(error), without \(usual)")
         #expect(error < 6 * usual)

@@ -1,0 +1,35 @@
+// What a model's weights say about the number format it is to be computed in.
+
+public import Checkpoint
+public import Compute
+
+extension Stage {
+    /// What is worth a word before a model is computed in a number format, found without loading it: norms whose outlier
+    /// channels make 8 bits lose more than they do on other models.
+    ///
+    /// - Parameter layers: absolute layer ids within the model; nil: all.
+    /// - Throws: for a norm that can't be read.
+    public static func notes(
+        on checkpoint: Checkpoint, layers: Range<Int>? = nil, precision: Precision
+    ) throws(CheckpointError) -> [String] {
+        guard precision == .int8 else { return [] }
+        let layout = TensorLayout(checkpoint.configuration)
+        var (largest, name, count) = (Float(0), "", 0)
+        for index in layers ?? 0..<checkpoint.configuration.layerCount {
+            let layer = layout.layer(index)
+            // The norms before products in 8 bits.
+            let norms = precision.queryKeyValue == .int8 ? [layer.attentionNorm] : []
+            for norm in norms + [layer.feedForwardNorm] {
+                guard let ratio = Smoothing.outliers(try checkpoint.vector(norm)).max() else { continue }
+                count += 1
+                if ratio > largest { (largest, name) = (ratio, norm.name) }
+            }
+        }
+        guard count > 0 else { return [] }
+        return [
+            "int8 loses more of this model than of most: a channel of \(name) is \(Int(min(largest, 1e9))) times the median"
+                + (count > 1 ? ", and \(count) norms have such channels" : "")
+                + "; part of it is moved into the weights behind it; compare answers with --dtype bf16"
+        ]
+    }
+}
