@@ -9,8 +9,8 @@ of the probes' times, the stream's longest gap between two events, and with --pi
 resident memory above what it had idle. Standard library only. Exit code 1 when a bound is broken: probes within 0.2 s
 at p99, gaps under 0.3 s, memory under 300 MiB.
 
-Loads: `texts` eight texts of 15 MB to be tokenised at once; `fitting` many texts as long as the context allows;
-`values` bodies of very many numbers; `heads` 1,100 half-sent heads; `slow` 300 heads that come byte by byte; `bodies`
+Loads: `texts` eight texts of 15 MB at once, which a context of millions of tokens has tokenised and a smaller one
+refused; `fitting` many texts as long as the context allows, half a megabyte at most, and as many chats; `values` bodies of very many numbers; `heads` 1,100 half-sent heads; `slow` 300 heads that come byte by byte; `bodies`
 300 bodies that stop half way.
 """
 import argparse
@@ -150,24 +150,30 @@ def together(count, action):
     return results
 
 
+def most(model):
+    """Asks for more tokens than a prompt that was read leaves room for, so that nothing is computed."""
+    return {"model": model["id"], "max_tokens": model["max_model_len"] - 1}
+
+
 def texts(server, model):
     text = "the quick brown fox 12345 jumps over it. " * 370_000
     plain = json.dumps({"prompt": text}).encode()
-    named = json.dumps({"model": model["id"], "prompt": text}).encode()
-    chat = json.dumps({"model": model["id"], "messages": [{"role": "user", "content": text}]}).encode()
+    named = json.dumps(most(model) | {"prompt": text}).encode()
+    chat = json.dumps(most(model) | {"messages": [{"role": "user", "content": text}]}).encode()
     bodies = [("/tokenize", plain), ("/v1/completions", named), ("/v1/chat/completions", chat), ("/tokenize", plain)]
     return lambda: together(8, lambda index: server.request("POST", *bodies[index % 4])[0])
 
 
 def fitting(server, model):
     # About as many tokens as the context has, whatever the vocabulary; some are refused for it after the work.
-    text = "the quick brown fox 12345 jumps over it. " * (model["max_model_len"] * 3 // 40)
-    body = json.dumps({"prompt": text}).encode()
-    return lambda: together(64, lambda index: tuple(server.request("POST", "/tokenize", body)[0] for _ in range(4)))
+    text = "the quick brown fox 12345 jumps over it. " * min(model["max_model_len"] * 3 // 40, 12_000)
+    bodies = [json.dumps(body).encode() for body in ({"prompt": text}, {"messages": [{"role": "user", "content": text}]})]
+    return lambda: together(
+        64, lambda index: tuple(server.request("POST", "/tokenize", bodies[index % 2])[0] for _ in range(4)))
 
 
 def values(server, model):
-    body = json.dumps({"model": model["id"], "prompt": [1] * 1_000_000}).encode()
+    body = json.dumps(most(model) | {"prompt": [1] * 1_000_000}).encode()
     nested = (b'{"model": "x", "prompt": ' + b"[" * 1_000_000)
     return lambda: together(16, lambda index: server.request("POST", "/v1/completions", [body, nested][index % 2])[0])
 

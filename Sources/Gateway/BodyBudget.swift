@@ -31,6 +31,14 @@ package final class BodyBudget: Sendable {
         }
     }
 
+    private func force(_ bytes: Int, _ address: String) {
+        guard bytes > 0 else { return }
+        held.withLock { held in
+            held.all += bytes
+            held.byAddress[address, default: 0] += bytes
+        }
+    }
+
     private func give(_ bytes: Int, _ address: String) {
         guard bytes > 0 else { return }
         held.withLock { held in
@@ -52,6 +60,15 @@ package final class BodyBudget: Sendable {
         }
 
         deinit { budget.give(taken.withLock { $0 }, address) }
+
+        /// Takes more until it holds `bytes`, though there may be no more: what is in memory already is to keep others out.
+        package func grow(anywayTo bytes: Int) {
+            let more = taken.withLock { taken in
+                defer { taken = max(taken, bytes) }
+                return max(0, bytes - taken)
+            }
+            budget.force(more, address)
+        }
 
         /// Takes more. `false`: there is no more, and nothing was taken.
         package func grow(by bytes: Int) -> Bool {

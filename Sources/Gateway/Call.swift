@@ -94,8 +94,9 @@ struct Call: Sendable {
         try Self.checkModel(fields.answer.model, service)
         self.init(.chat, fields.answer, logProbabilities: fields.logProbabilities)
         try Self.checkCount(prompts: 1, fields.answer, limits)
-        let rendered = try Self.rendered(fields.conversation, service)
-        let protected = rendered.toolSpans + fields.conversation.protectedMessages.flatMap { rendered.messageSpans[$0] }
+        let rendered = try Self.rendered(fields.asked, service)
+        let protected =
+            rendered.toolSpans + fields.asked.conversation.protectedMessages.flatMap { rendered.messageSpans[$0] }
         try add(
             rendered.tokens, place: "messages", protected: protected, fields: fields.answer,
             maxTokens: fields.maxTokens,
@@ -164,11 +165,12 @@ struct Call: Sendable {
 
     /// A conversation as the model is to read it.
     static func rendered(
-        _ conversation: Conversation, _ service: any GenerationService
+        _ asked: ConversationFields, _ service: any GenerationService
     ) throws(APIError) -> RenderedChat {
+        let conversation = asked.conversation
         let text: ChatText
         do {
-            text = try service.tokenizer.text(of: conversation)
+            text = try service.tokenizer.text(of: conversation, longest: asked.renderedBytes)
         } catch {
             let field = ConversationFields.names.first { error.place.hasPrefix($0) } ?? "messages"
             throw .invalid(field, "The conversation cannot be rendered: \(error)", code: "chat_template")

@@ -6,7 +6,7 @@ import Tokenizer
 
 /// A conversation, and how to answer it.
 struct ChatFields: Decodable, Sendable {
-    var conversation: Conversation
+    var asked: ConversationFields
     var answer: AnswerFields
     var maxTokens: Int?
     /// Log-probabilities to report per token besides the chosen one's; `nil`: report none.
@@ -18,7 +18,7 @@ struct ChatFields: Decodable, Sendable {
             fields, own: ConversationFields.names.union(["max_completion_tokens", "top_logprobs"]))
         maxTokens = try AnswerFields.maxTokens(fields, names: ["max_completion_tokens", "max_tokens"])
         logProbabilities = try Self.logProbabilities(fields)
-        conversation = try ConversationFields(fields, decoder).conversation
+        asked = try ConversationFields(fields, decoder)
     }
 
     private static func logProbabilities(_ fields: Fields) throws -> Int? {

@@ -12,6 +12,8 @@ struct ConversationFields: Sendable {
     ]
 
     var conversation: Conversation
+    /// The most bytes that may be written of it.
+    var renderedBytes: Int
 
     /// Reads the fields; the error names the place. Objects keep the client's order, because templates write them out.
     init(_ fields: Fields, _ decoder: any Decoder) throws {
@@ -20,7 +22,9 @@ struct ConversationFields: Sendable {
         guard !messages.isEmpty else {
             throw APIError.invalid("messages", "'messages' is missing or empty: send at least one message.")
         }
-        let body = try Self.body(decoder)
+        let data = decoder.userInfo[.requestBody] as? Data ?? Data()
+        renderedBytes = PromptBounds.renderedBytes(body: data.count)
+        let body = try Self.body(data)
         let tools = try Self.tools(fields, body)
         conversation = Conversation(
             (body["messages"]?.array ?? []).map { message in
@@ -41,8 +45,7 @@ struct ConversationFields: Sendable {
     }
 
     /// The whole body, its objects in order.
-    private static func body(_ decoder: any Decoder) throws -> JSON {
-        let data = decoder.userInfo[.requestBody] as? Data ?? Data()
+    private static func body(_ data: Data) throws -> JSON {
         do {
             return try data.withUnsafeBytes { bytes in try JSONParser.parse(bytes) }
         } catch let fault as JSONParser.Fault {

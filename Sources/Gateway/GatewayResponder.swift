@@ -167,8 +167,9 @@ struct GatewayResponder: HTTPResponder {
         }
         log.note(.promptTokens, count)
         log.end(.ok)
+        body.share.grow(anywayTo: text.readableBytes)
         var response = Response(json: text)
-        // As long as the answer waits to be read, it takes about as much memory as the request did.
+        // As long as the answer waits to be read, it takes the place of the request's body.
         response.body = ResponseBody(contentLength: text.readableBytes) { [share = body.share] writer in
             try await writer.write(text)
             try await writer.finish(nil)

@@ -11,6 +11,10 @@ enum PromptBounds {
     /// Bytes that JSON may spend on one byte of text: `\u0061`.
     private static let escapedBytes = 6
 
+    /// Bytes of text that a template may write for each byte of the body it comes from, how many it may write of its own,
+    /// and how many at most.
+    private static let (writtenBytes, ownBytes, mostBytes) = (8, 1 << 20, 32 << 20)
+
     /// The most bytes of UTF-8 that fit the context of `service`.
     static func textBytes(_ service: any GenerationService) -> Int {
         let (bytes, overflow) = service.contextLength.multipliedReportingOverflow(by: service.tokenizer.longestToken)
@@ -22,6 +26,12 @@ enum PromptBounds {
         let (escaped, overflow) = textBytes(service).multipliedReportingOverflow(by: escapedBytes)
         let (bytes, overflows) = escaped.addingReportingOverflow(otherBytes)
         return overflow || overflows ? .max : bytes
+    }
+
+    /// The most bytes of a conversation as its template writes it, from a body of `body` bytes: what a template repeats
+    /// costs memory that no body has paid for.
+    static func renderedBytes(body: Int) -> Int {
+        min(mostBytes, ownBytes + writtenBytes * min(body, mostBytes / writtenBytes))
     }
 
     /// Throws when a text of so many bytes, the request's `field`, has more tokens than the context.

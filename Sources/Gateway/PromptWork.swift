@@ -3,10 +3,10 @@
 import HTTPTypes
 import NIOCore
 
-/// Reads requests: short ones and long ones apart, so that a text of megabytes keeps no short question waiting.
+/// Reads requests: short ones and long ones apart, so that a long text keeps no short question waiting.
 final class PromptWork: Sendable {
     /// Bodies from this size on are long.
-    static let longBytes = 1 << 20
+    static let longBytes = 128 << 10
 
     private let short: WorkThreads
     private let long: WorkThreads

@@ -7,7 +7,7 @@ import Tokenizer
 struct TokenizeFields: Decodable, Sendable {
     enum Source: Sendable {
         case text(String, addSpecialTokens: Bool)
-        case chat(Conversation)
+        case chat(ConversationFields)
     }
 
     /// `nil`: whichever is served.
@@ -38,7 +38,7 @@ struct TokenizeFields: Decodable, Sendable {
         case (nil, true):
             // A conversation's special tokens are those of its template, and no others.
             if addSpecialTokens == true { throw Self.unsupported("add_special_tokens", send: false) }
-            source = .chat(try ConversationFields(fields, decoder).conversation)
+            source = .chat(try ConversationFields(fields, decoder))
         case (nil, false):
             throw APIError.invalid("prompt", "'prompt' is missing: send a text as 'prompt', or 'messages'.")
         case (_?, true):
@@ -59,8 +59,7 @@ struct TokenizeFields: Decodable, Sendable {
         case .text(let text, let addSpecialTokens):
             try PromptBounds.check(bytes: text.utf8.count, field: "prompt", for: service)
             return service.tokenizer.encode(text, addSpecialTokens: addSpecialTokens)
-        case .chat(let conversation):
-            return try Call.rendered(conversation, service).tokens
+        case .chat(let asked): return try Call.rendered(asked, service).tokens
         }
     }
 }

@@ -12,8 +12,8 @@ extension ChatTemplate {
         "messages", "tools", "documents", "add_generation_prompt", "chat_template",
     ]
 
-    /// The text of a conversation and whose words it is.
-    func render(_ conversation: Conversation, clock: Clock) throws(TokenizerError) -> Text {
+    /// The text of a conversation and whose words it is; of `longest` bytes at most.
+    func render(_ conversation: Conversation, clock: Clock, longest: Int) throws(TokenizerError) -> Text {
         guard !conversation.messages.isEmpty else {
             throw .chat("messages", "is empty", fix: "send at least one message")
         }
@@ -35,7 +35,8 @@ extension ChatTemplate {
         if conversation.continuesFinalMessage { try Self.mark(&messages[messages.count - 1]) }
         let text: Text
         do throws(TemplateError) {
-            text = try variant.template.render(try variables(conversation, messages), clock: clock)
+            text = try variant.template.render(
+                try variables(conversation, messages), clock: clock, limits: Limits(textBytes: longest))
         } catch {
             throw Self.failure(error)
         }

@@ -38,8 +38,12 @@ extension Tokenizer {
     ///
     /// Throws when the model has no template, or the template fails or refuses the conversation.
     ///
-    /// - Parameter clock: where templates that write the day take it from.
-    public func text(of conversation: Conversation, clock: Clock = .system) throws(TokenizerError) -> ChatText {
+    /// - Parameters:
+    ///   - clock: where templates that write the day take it from.
+    ///   - longest: the most bytes of text that the template may write, or hold in a variable.
+    public func text(
+        of conversation: Conversation, clock: Clock = .system, longest: Int = Limits().textBytes
+    ) throws(TokenizerError) -> ChatText {
         guard let template = try chatTemplate.get() else {
             throw .chat(
                 "chat_template", "the model has none, so it is not known how it wants conversations written",
@@ -48,7 +52,8 @@ extension Tokenizer {
             )
         }
         return ChatText(
-            text: try template.render(conversation, clock: clock), messageCount: conversation.messages.count)
+            text: try template.render(conversation, clock: clock, longest: longest),
+            messageCount: conversation.messages.count)
     }
 
     /// The tokens of a conversation and the places of its messages.

@@ -56,6 +56,16 @@ struct BoundsTests {
         }
         #expect(budget.bytes == 50)
         #expect(budget.share(of: "a").grow(by: 1) == false)
+        // What is held already counts though there is no room for it, and nobody gets more until it is gone.
+        do {
+            let answer = budget.share(of: "c")
+            #expect(answer.grow(by: 5))
+            answer.grow(anywayTo: 500)
+            answer.grow(anywayTo: 20)
+            #expect(budget.bytes == 550)
+            #expect(!budget.share(of: "d").grow(by: 1))
+        }
+        #expect(budget.bytes == 50)
         // One body of the largest size is always possible.
         #expect(BodyBudget(total: 5, largest: 10).share(of: "a").grow(by: 10))
     }

@@ -221,4 +221,25 @@ struct ChatTests {
             #expect(reply.text.contains("/v1/completions"), "\(reply.text)")
         }
     }
+
+    @Test("What a template repeats is bounded by what was sent, before it is written")
+    func repetition() async throws {
+        let (service, folder) = try service("{% for i in range(1000) %}{{ messages[0].content }}{% endfor %}")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try await TestGateway.with(service) { gateway in
+            for path in ["/tokenize", "/v1/chat/completions"] {
+                func reply(_ letters: Int) async throws -> Reply {
+                    let text = String(repeating: "x", count: letters)
+                    return try await gateway.post(
+                        path, #"{"model": "scripted", "messages": [{"role": "user", "content": "\#(text)"}]}"#)
+                }
+                #expect(try await reply(1).status == 200)
+                // 20 MB are never made of 20 KB.
+                let refused = try await reply(20_000)
+                #expect(refused.status == 400)
+                #expect(try refused.json["error"]?["code"] == .string("chat_template"))
+                #expect(refused.text.contains("send a shorter conversation"), "\(refused.text)")
+            }
+        }
+    }
 }
