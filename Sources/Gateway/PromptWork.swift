@@ -15,8 +15,8 @@ final class PromptWork: Sendable {
     /// `queue`: the most requests that wait for a thread, of either kind.
     init(threads: Int, queue: Int) {
         short = WorkThreads(name: "prompts", threads: threads, queue: queue)
-        long = WorkThreads(name: "long-prompts", threads: 1, queue: queue)
-        answers = WorkThreads(name: "long-answers", threads: 1, queue: queue)
+        long = WorkThreads(name: "long-prompts", threads: 1, queue: queue, niceness: 5)
+        answers = WorkThreads(name: "long-answers", threads: 1, queue: queue, niceness: 5)
     }
 
     func stop() {

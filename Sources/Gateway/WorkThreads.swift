@@ -3,6 +3,7 @@
 import DequeModule
 import Dispatch
 import Foundation
+import Glibc
 import Synchronization
 
 /// Named threads with a bounded queue before them. Work on them holds up neither the event loops nor Swift's own
@@ -22,7 +23,10 @@ package final class WorkThreads: Sendable {
     private let queue: Int
 
     /// Starts `threads` threads that take the work of a queue of at most `queue` pieces.
-    package init(name: String, threads: Int, queue: Int) {
+    ///
+    /// - Parameter niceness: 0 for an even share of the CPUs, up to 19 for one that leaves them to others: probes and
+    ///   streams are late on a busy host when each piece of long work may run on for as long as theirs wait.
+    package init(name: String, threads: Int, queue: Int, niceness: Int32 = 0) {
         self.threads = threads
         self.queue = queue
         for number in 0..<threads {
@@ -30,6 +34,8 @@ package final class WorkThreads: Sendable {
                 // A thread's own handle may not be known to Foundation yet, which then drops a name without a word.
                 // The kernel keeps 15 bytes.
                 FileHandle(forWritingAtPath: "/proc/thread-self/comm")?.write(Data("\(name)-\(number)".utf8))
+                // On Linux a thread has a niceness of its own.
+                if niceness > 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
                 serve()
             }
             thread.stackSize = Self.stackBytes

@@ -93,6 +93,12 @@ struct BoundsTests {
         #expect(await first == 1)
         let name = await threads.run { try? String(contentsOfFile: "/proc/thread-self/comm", encoding: .utf8) }
         #expect(name == "test-0\n")
+        let nice = WorkThreads(name: "nice", threads: 1, queue: 1, niceness: 5)
+        defer { nice.stop() }
+        // The nineteenth field is the niceness; the second, the name, stands in brackets.
+        let status = await nice.run { try? String(contentsOfFile: "/proc/thread-self/stat", encoding: .utf8) }
+        let fields = try #require(status ?? nil).split(separator: ") ").last?.split(separator: " ")
+        #expect(fields?[16] == "5")
     }
 
     @Test("A text that can't fit the context is refused for its bytes", arguments: ["completions", "chat", "tokenize"])
