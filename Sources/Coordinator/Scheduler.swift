@@ -7,8 +7,8 @@ package import Transformer
 /// every stage busy; a request's prompt rows may follow each other down the pipeline without waiting, its decode rows
 /// can't. KV rows are reserved for the kept tokens and the answer when a request's first rows leave, and given back when
 /// every stage has freed them.
-package struct Scheduler {
-    package struct Limits: Equatable {
+package struct Scheduler: Sendable {
+    package struct Limits: Equatable, Sendable {
         /// Rows of one micro-batch.
         package var maxRows: Int
         /// Micro-batches under way.
@@ -18,7 +18,7 @@ package struct Scheduler {
         /// Fewer prompt rows than this make inefficient products.
         package var minRows: Int
 
-        package init(maxRows: Int, maxInFlight: Int, stageCount: Int, kvRows: Int, minRows: Int = 64) {
+        package init(maxRows: Int, maxInFlight: Int, stageCount: Int, kvRows: Int, minRows: Int = ChunkPlan.minRows) {
             self.maxRows = maxRows
             self.maxInFlight = maxInFlight
             self.stageCount = stageCount
@@ -27,39 +27,46 @@ package struct Scheduler {
         }
     }
 
-    /// A request whose prompt has been pruned (or not).
-    package struct Work {
+    /// A request whose prompt has been pruned (or not), from its beginning or from where another pipeline left it.
+    package struct Work: Sendable {
         package var id: UInt64
-        /// Kept prompt tokens, and their position ids in the unpruned prompt.
+        /// Kept prompt tokens, and their position ids in the unpruned prompt; after them the `firstStep` tokens that were
+        /// generated before, at positions M, M+1, ...
         package var tokens: [Int32]
         package var positions: [Int32]
-        /// M: generation continues at this position.
+        /// M: generation begins at this position.
         package var promptCount: Int
+        /// Tokens generated before: 0, or on a replay those at the end of `tokens`. What is sampled next has this step.
+        package var firstStep: Int
+        /// Of the whole answer, `firstStep` included.
         package var maxTokens: Int
         package var sampling: SamplingParameters
-        /// Score the prompt's tokens, and report so many of the most likely ones with each; `nil`: don't.
+        /// Score the tokens of `tokens`, those generated before included, and report so many of the most likely ones with
+        /// each; `nil`: don't.
         package var topTargets: Int?
         /// Tokens that end the answer; empty to go on regardless.
         package var ends: Set<Int32>
 
         package init(
-            id: UInt64, tokens: [Int32], positions: [Int32], promptCount: Int, maxTokens: Int,
+            id: UInt64, tokens: [Int32], positions: [Int32], promptCount: Int, firstStep: Int = 0, maxTokens: Int,
             sampling: SamplingParameters, topTargets: Int? = nil, ends: Set<Int32>
         ) {
             self.id = id
             self.tokens = tokens
             self.positions = positions
             self.promptCount = promptCount
+            self.firstStep = firstStep
             self.maxTokens = maxTokens
             self.sampling = sampling
             self.topTargets = topTargets
             self.ends = ends
         }
 
-        package var kvRows: Int { tokens.count + max(0, maxTokens - 1) }
+        /// The last token of an answer needs no row.
+        package var kvRows: Int { tokens.count + max(0, maxTokens - firstStep - 1) }
     }
 
-    package struct Part: Equatable {
+    package struct Part: Equatable, Sendable {
         package var request: UInt64
         package var tokens: [Int32]
         package var positions: [Int32]
@@ -70,25 +77,25 @@ package struct Scheduler {
         /// The prompt tokens that follow its rows, where they are to be scored.
         package var targets: [Int32] = []
     }
-    package struct Opening: Equatable {
+    package struct Opening: Equatable, Sendable {
         package var kvRows: Int
         package var sampling: SamplingParameters
         /// Most likely tokens to report with each target.
         package var topTargets = 0
     }
-    package struct MicroBatch: Equatable {
+    package struct MicroBatch: Equatable, Sendable {
         package var id: UInt64
         package var parts: [Part]
         package var rows: Int { parts.reduce(0) { $0 + $1.tokens.count } }
     }
 
-    package enum Effect: Equatable {
+    package enum Effect: Equatable, Sendable {
         /// The next prompt tokens, scored.
         case promptTokens(UInt64, [SampledToken])
         case token(UInt64, SampledToken)
         case endToken(UInt64, SampledToken)
         case finished(UInt64, FinishReason)
-        /// The stages gave an answer that cannot be right.
+        /// A stage could not compute it, or gave an answer that cannot be right.
         case failed(UInt64, String)
         /// Tell the stages to free the request.
         case release(UInt64)
@@ -97,21 +104,40 @@ package struct Scheduler {
     private struct Active {
         let work: Work
         var rowsSent = 0
-        var generated = 0
+        /// Tokens of the answer so far, `work.firstStep` included.
+        var generated: Int
         /// Sampled, and to be sent down as the next decode row.
         var pendingToken: Int32?
+        /// How the prompt is cut while it is alone; made when that is first needed.
+        var plan: ChunkPlan?
+
+        init(work: Work) {
+            self.work = work
+            generated = work.firstStep
+        }
+
         var isPrefilling: Bool { rowsSent < work.tokens.count }
     }
 
+    /// What the stages are to answer for a part.
+    private struct Expected {
+        let request: UInt64
+        let rows: Int
+        let isSampled: Bool
+        let targets: [Int32]
+    }
+
     package let limits: Limits
+    /// Cuts a lone prompt into chunks that take the stages equal times; without it they have equal rows.
+    package var cost: PipelineCost?
     private var waiting: Deque<Work> = []
     private var active: [UInt64: Active] = [:]
     /// Active requests whose prompt is not all sent, in order of arrival.
     private var prefilling: Deque<UInt64> = []
     /// Active requests with a pending token, in the order they came.
     private var decodable: Deque<UInt64> = []
-    /// The requests of each micro-batch under way, and the tokens to be scored for each.
-    private var inFlight: [UInt64: [(request: UInt64, targets: [Int32])]] = [:]
+    /// The parts of each micro-batch under way.
+    private var inFlight: [UInt64: [Expected]] = [:]
     private var releasing: [UInt64: Int] = [:]
     private var reservedRows = 0
     private var nextMicroBatch: UInt64 = 1
@@ -121,6 +147,19 @@ package struct Scheduler {
     package var isIdle: Bool { waiting.isEmpty && active.isEmpty }
     /// KV rows that active and not yet freed requests hold.
     package var kvRowsReserved: Int { reservedRows }
+    /// KV rows that neither those hold nor waiting requests will; below 0 when more is asked for than there is.
+    package var kvRowsFree: Int { limits.kvRows - reservedRows - waiting.reduce(0) { $0 + $1.kvRows } }
+    /// Prompt rows that have not been sent, and requests whose prompt has.
+    package var queuedRows: (prompt: Int, decoding: Int) {
+        var rows = waiting.reduce(0) { $0 + $1.tokens.count }
+        var decoding = 0
+        for request in active.values {
+            if request.isPrefilling { rows += request.work.tokens.count - request.rowsSent } else { decoding += 1 }
+        }
+        return (rows, decoding)
+    }
+    /// Rows of the micro-batches under way.
+    package var rowsInFlight: Int { inFlight.values.joined().reduce(0) { $0 + $1.rows } }
 
     /// Queues a request. It must fit: `work.kvRows <= limits.kvRows`, and at least one token.
     package mutating func add(_ work: Work) { waiting.append(work) }
@@ -134,7 +173,9 @@ package struct Scheduler {
         takePromptRows(&parts, room: &room)
         guard !parts.isEmpty else { return nil }
         defer { nextMicroBatch += 1 }
-        inFlight[nextMicroBatch] = parts.map { ($0.request, $0.targets) }
+        inFlight[nextMicroBatch] = parts.map {
+            Expected(request: $0.request, rows: $0.tokens.count, isSampled: $0.sample, targets: $0.targets)
+        }
         return MicroBatch(id: nextMicroBatch, parts: parts)
     }
 
@@ -169,7 +210,7 @@ package struct Scheduler {
             }
             let work = request.work
             let rows = min(
-                room, work.tokens.count - request.rowsSent, isShared ? limits.maxRows : share(of: work.tokens.count))
+                room, work.tokens.count - request.rowsSent, isShared ? limits.maxRows : share(of: &request))
             let range = request.rowsSent..<request.rowsSent + rows
             let following = range.lowerBound + 1..<min(range.upperBound + 1, work.tokens.count)
             request.rowsSent = range.upperBound
@@ -179,7 +220,7 @@ package struct Scheduler {
                     request: id, tokens: Array(work.tokens[range]), positions: Array(work.positions[range]),
                     opening: range.lowerBound == 0
                         ? Opening(kvRows: work.kvRows, sampling: work.sampling, topTargets: work.topTargets ?? 0) : nil,
-                    sample: !request.isPrefilling, step: 0,
+                    sample: !request.isPrefilling, step: work.firstStep,
                     targets: work.topTargets == nil ? [] : Array(work.tokens[following])))
             room -= rows
             isShared = true
@@ -187,52 +228,71 @@ package struct Scheduler {
         }
     }
 
-    /// Rows of a lone prompt in one micro-batch. Cut into n micro-batches, a lone prompt is through S stages in
-    /// (n+S-1)/(nS) of the time one stage would take for all layers: so about two micro-batches a stage, unless that makes
-    /// them too small to compute well. When other prompts follow they keep the stages busy, and nothing is cut.
-    private func share(of count: Int) -> Int {
+    /// Rows of a lone prompt in one micro-batch. When other prompts follow they keep the stages busy, and nothing is cut.
+    ///
+    /// Without a cost model: cut into n micro-batches, a lone prompt is through S stages in (n+S-1)/(nS) of the time one
+    /// stage would take for all layers, so about two micro-batches a stage, unless that makes them too small to compute well.
+    private func share(of request: inout Active) -> Int {
         guard limits.stageCount > 1 else { return limits.maxRows }
+        let count = request.work.tokens.count
+        if let cost {
+            let plan =
+                request.plan
+                ?? ChunkPlan(rows: count, cost: cost, minRows: limits.minRows, maxRows: limits.maxRows)
+            request.plan = plan
+            return plan.rows(cached: request.rowsSent)
+        }
         let even = (count + 2 * limits.stageCount - 1) / (2 * limits.stageCount)
         return min(limits.maxRows, max(limits.minRows, (even + 31) / 32 * 32))
     }
 
     /// A micro-batch came out of the last stage. What it says of requests that are gone is ignored.
+    ///
+    /// - Parameter failed: requests whose rows a stage could not compute, and why. They end; the others go on.
     package mutating func complete(
         _ microBatch: UInt64, samples: [(request: UInt64, token: SampledToken)],
-        targets: [(request: UInt64, token: SampledToken)] = []
+        targets: [(request: UInt64, token: SampledToken)] = [], failed: [UInt64: String] = [:]
     ) -> [Effect] {
         guard let expected = inFlight.removeValue(forKey: microBatch) else { return [] }
-        var effects: [Effect] = []
+        let sampled = Dictionary(grouping: samples, by: \.request)
         let scored = Dictionary(grouping: targets, by: \.request)
-        for (id, wanted) in expected where !wanted.isEmpty && active[id] != nil {
-            let tokens = (scored[id] ?? []).map(\.token)
-            if tokens.map(\.token) == wanted {
-                effects.append(.promptTokens(id, tokens))
-            } else {
-                effects += [.failed(id, "the last stage scored other tokens than the prompt's")] + end(id)
-            }
+        return expected.flatMap { part in
+            take(
+                part, sampled: (sampled[part.request] ?? []).map(\.token),
+                scored: (scored[part.request] ?? []).map(\.token), failure: failed[part.request])
         }
-        for (id, token) in samples where expected.contains(where: { $0.request == id }) {
-            guard var request = active[id] else { continue }
-            guard request.work.maxTokens > 0 else {
-                // The prompt is through, which is all that was asked for.
-                effects += [.finished(id, .length)] + end(id)
-                continue
-            }
-            request.generated += 1
-            if request.work.ends.contains(token.token) {
-                effects += [.endToken(id, token), .finished(id, .stop)] + end(id)
-                continue
-            }
-            effects.append(.token(id, token))
-            if request.generated >= request.work.maxTokens {
-                effects += [.finished(id, .length)] + end(id)
-                continue
-            }
-            request.pendingToken = token.token
-            active[id] = request
-            decodable.append(id)
+    }
+
+    /// The answer to one part.
+    private mutating func take(
+        _ part: Expected, sampled: [SampledToken], scored: [SampledToken], failure: String?
+    ) -> [Effect] {
+        let id = part.request
+        guard var request = active[id] else { return [] }
+        if let failure { return [.failed(id, failure)] + end(id) }
+        guard scored.map(\.token) == part.targets else {
+            return [.failed(id, "the last stage scored other tokens than the prompt's")] + end(id)
         }
+        guard sampled.count == (part.isSampled ? 1 : 0) else {
+            // Without its one token the request would wait for ever.
+            return [.failed(id, "the last stage drew \(sampled.count) tokens for rows that ask for another number")]
+                + end(id)
+        }
+        var effects: [Effect] = scored.isEmpty ? [] : [.promptTokens(id, scored)]
+        guard let token = sampled.first else { return effects }
+        guard request.generated < request.work.maxTokens else {
+            // The prompt is through, which is all that was asked for.
+            return effects + [.finished(id, .length)] + end(id)
+        }
+        request.generated += 1
+        if request.work.ends.contains(token.token) {
+            return effects + [.endToken(id, token), .finished(id, .stop)] + end(id)
+        }
+        effects.append(.token(id, token))
+        if request.generated >= request.work.maxTokens { return effects + [.finished(id, .length)] + end(id) }
+        request.pendingToken = token.token
+        active[id] = request
+        decodable.append(id)
         return effects
     }
 
