@@ -7,11 +7,18 @@ package struct MetricsCollector {
     private struct UnderWay {
         var phase = ServiceMetrics.Phase.queue
         var since: Instant
-        var hasLeftQueue = false
+        let accepted: Instant
+        var firstToken: Instant?
+        /// Time in the queue so far; `nil` once it has been recorded.
+        var queued: Duration? = .zero
+        /// Phases it has been counted in.
+        var counted: Set<ServiceMetrics.Phase> = []
     }
 
     /// Workers that come and go under ever new names leave no more series behind than this.
     package static let maxStages = 1024
+    /// More kinds of faults than this are counted as `other`.
+    package static let maxFaultKinds = 32
 
     private var sums = ServiceMetrics()
     private var requests: [UInt64: UnderWay] = [:]
@@ -36,7 +43,7 @@ package struct MetricsCollector {
 
     package mutating func refused() { sums.requests[.refused, default: 0] += 1 }
 
-    package mutating func accepted(_ id: UInt64, now: Instant) { requests[id] = UnderWay(since: now) }
+    package mutating func accepted(_ id: UInt64, now: Instant) { requests[id] = UnderWay(since: now, accepted: now) }
 
     /// The speculator begins with the request's prompt.
     package mutating func speculationBegan(_ id: UInt64, now: Instant) { enter(.speculate, id, now) }
@@ -44,47 +51,86 @@ package struct MetricsCollector {
     /// The speculator is done with a prompt, whether it scored it or gave it up.
     package mutating func speculationEnded(_ id: UInt64, busy: Duration, isScored: Bool, now: Instant) {
         sums.speculatorBusy += busy
-        if isScored { sums.speculatorPrompts += 1 }
+        if isScored {
+            sums.speculatorPrompts += 1
+            sums.speculationTime.record(busy)
+        }
         if requests[id]?.phase == .speculate { enter(.queue, id, now) }
     }
 
-    /// The prompt is on its way to the pipeline, pruned or not.
+    /// The prompt is on its way to its first pipeline, pruned or not.
     package mutating func pruned(promptTokens: Int, keptTokens: Int) {
         sums.promptTokens += promptTokens
         sums.keptTokens += keptTokens
+        if promptTokens > 0 { sums.keptShare.record(Double(keptTokens) / Double(promptTokens)) }
     }
 
     /// The request's first rows leave for the pipeline.
-    package mutating func prefillBegan(_ id: UInt64, now: Instant) { enter(.prefill, id, now) }
+    package mutating func prefillBegan(_ id: UInt64, now: Instant) {
+        enter(.prefill, id, now)
+        if let queued = requests[id]?.queued { sums.queueTime.record(queued) }
+        requests[id]?.queued = nil
+    }
 
-    package mutating func firstToken(_ id: UInt64, now: Instant) { enter(.decode, id, now) }
+    /// The first token out of a pipeline; on a replay the first out of the next one.
+    package mutating func firstToken(_ id: UInt64, now: Instant) {
+        enter(.decode, id, now)
+        guard let request = requests[id], request.firstToken == nil else { return }
+        requests[id]?.firstToken = now
+        sums.timeToFirstToken.record(request.accepted.duration(to: now))
+    }
+
+    /// The request's pipeline fell, and it waits for another.
+    package mutating func replayed(_ id: UInt64, now: Instant) {
+        guard requests[id] != nil else { return }
+        sums.replays += 1
+        enter(.queue, id, now)
+    }
 
     package mutating func generated(tokens: Int) { sums.generatedTokens += tokens }
 
     /// The request's one end. Unknown requests are ignored.
-    package mutating func ended(_ id: UInt64, _ outcome: ServiceMetrics.Outcome, now: Instant) {
-        guard let request = requests.removeValue(forKey: id) else { return }
-        add(request, until: now)
+    ///
+    /// - Parameter tokens: of its answer.
+    package mutating func ended(
+        _ id: UInt64, _ outcome: ServiceMetrics.Outcome, tokens: Int = 0, now: Instant
+    ) {
+        guard var request = requests.removeValue(forKey: id) else { return }
+        leave(&request, now)
         sums.requests[outcome, default: 0] += 1
+        // One that never left the queue has waited too.
+        if let queued = request.queued { sums.queueTime.record(queued) }
+        if outcome == .finished { sums.endToEnd.record(request.accepted.duration(to: now)) }
+        if let first = request.firstToken, tokens > 1 {
+            sums.timePerOutputToken.record(first.duration(to: now) / (tokens - 1))
+        }
     }
 
     private mutating func enter(_ phase: ServiceMetrics.Phase, _ id: UInt64, _ now: Instant) {
         guard var request = requests[id] else { return }
-        add(request, until: now)
-        request.hasLeftQueue = true
+        leave(&request, now)
         request.phase = phase
         request.since = now
         requests[id] = request
     }
 
-    private mutating func add(_ request: UnderWay, until now: Instant) {
-        let isSecondWait = request.phase == .queue && request.hasLeftQueue
+    /// Adds the time in the phase that the request is in.
+    private mutating func leave(_ request: inout UnderWay, _ now: Instant) {
         // Events of two threads may come a moment out of order.
-        sums.phases[request.phase, default: .init()].time += max(.zero, request.since.duration(to: now))
-        if !isSecondWait { sums.phases[request.phase, default: .init()].requests += 1 }
+        let time = max(.zero, request.since.duration(to: now))
+        let isFirst = request.counted.insert(request.phase).inserted
+        sums.phases[request.phase, default: .init()].time += time
+        if isFirst { sums.phases[request.phase, default: .init()].requests += 1 }
+        if request.phase == .queue, let queued = request.queued { request.queued = queued + time }
     }
 
     // MARK: Pipelines
+
+    /// A worker, a link or a pipeline failed; `kind` is a word of ours, as `connection_closed`.
+    package mutating func faulted(_ kind: String) {
+        let isKnown = sums.faults[kind] != nil || sums.faults.count < Self.maxFaultKinds
+        sums.faults[isKnown ? kind : "other", default: 0] += 1
+    }
 
     /// A pipeline can serve, made of these stages. `kvRows`: the budget each of them keeps to.
     package mutating func stood(pipeline: Int, stages: [Registry.Placed], kvRows: Int) {

@@ -22,7 +22,8 @@ public struct ServiceMetrics: Sendable, Equatable {
     /// Sums over the requests that have been in a phase.
     public struct PhaseSum: Sendable, Equatable {
         public var time: Duration = .zero
-        /// Requests that have left the phase; the queue counts each once, though some wait in it twice.
+        /// Requests that have left the phase, each once, though some are in it twice: in the queue before they are scored
+        /// and after it, on a replay in every phase but that one.
         public var requests = 0
 
         public init(time: Duration = .zero, requests: Int = 0) {
@@ -82,10 +83,49 @@ public struct ServiceMetrics: Sendable, Equatable {
     public var speculatorBusy: Duration = .zero
     /// Prompts it has scored.
     public var speculatorPrompts = 0
+    /// Times requests went on elsewhere because their pipeline fell.
+    public var replays = 0
+    /// Faults of workers, links and pipelines, by kind.
+    public var faults: [String: Int] = [:]
+    /// Seconds from acceptance to the first token.
+    public var timeToFirstToken = Histogram.seconds
+    /// Seconds of a token after the first, the mean of each request that had two.
+    public var timePerOutputToken = Histogram.seconds
+    /// Seconds from acceptance to the end, of finished requests.
+    public var endToEnd = Histogram.seconds
+    /// Seconds each request waited before its first rows left, for the speculator and for room.
+    public var queueTime = Histogram.seconds
+    /// Seconds it took to score each prompt.
+    public var speculationTime = Histogram.seconds
+    /// Of each prompt, the share that was kept; 1 where nothing was pruned.
+    public var keptShare = Histogram.shares
     /// An absent phase is 0.
     public var phases: [Phase: PhaseSum] = [:]
     /// By pipeline and stage; more than one of a place after its worker was replaced.
     public var stages: [Stage] = []
 
     public init() {}
+
+    /// The share of its KV budget that each standing pipeline's fullest stage uses, 0...1, by pipeline.
+    public var kvUse: [Int: Double] {
+        var use: [Int: Double] = [:]
+        for stage in stages {
+            guard let holding = stage.holding, holding.kvRowsBudget > 0 else { continue }
+            let share = min(1, max(0, Double(holding.kvRowsUsed) / Double(holding.kvRowsBudget)))
+            use[stage.pipeline] = max(use[stage.pipeline] ?? 0, share)
+        }
+        return use
+    }
+
+    /// The mean of ``kvUse`` over the standing pipelines, each as heavy as its budget; 1 when none stands: there is no room.
+    public var kvUseOfAll: Double {
+        var used = 0.0
+        var budget = 0.0
+        for (pipeline, share) in kvUse.sorted(by: { $0.key < $1.key }) {
+            let rows = stages.filter { $0.pipeline == pipeline }.compactMap { $0.holding?.kvRowsBudget }.max() ?? 0
+            used += share * Double(rows)
+            budget += Double(rows)
+        }
+        return budget > 0 ? used / budget : 1
+    }
 }

@@ -10,7 +10,9 @@ extension ServiceMetrics {
             "winnow_build_info", .gauge, "The release that runs here.", [.init(.count(1), ["version": version])])
         writeRequests(to: &text)
         writePhases(to: &text)
+        writeTimes(to: &text)
         writeTokens(to: &text)
+        writeFaults(to: &text)
         writeStageSums(to: &text)
         writeStageLevels(to: &text)
         return text.text
@@ -39,6 +41,31 @@ extension ServiceMetrics {
         text.write(
             "winnow_phase_requests_total", .counter, "Requests that have left each phase.",
             Phase.allCases.map { .init(.count(phases[$0]?.requests ?? 0), ["phase": $0.rawValue]) })
+    }
+
+    private func writeTimes(to text: inout PrometheusText) {
+        text.write(
+            "winnow_time_to_first_token_seconds", "From a request's acceptance to its first token.", timeToFirstToken)
+        text.write(
+            "winnow_time_per_output_token_seconds",
+            "Each request's mean time of a token after the first.", timePerOutputToken)
+        text.write(
+            "winnow_e2e_request_latency_seconds", "From a finished request's acceptance to its end.", endToEnd)
+        text.write(
+            "winnow_request_queue_time_seconds",
+            "What each request waited for the speculator and for room, before its first rows left.", queueTime)
+        text.write("winnow_speculation_time_seconds", "What it took to score each prompt.", speculationTime)
+        text.write(
+            "winnow_kept_share_ratio", "The share of each prompt that was kept; 1 where nothing was pruned.", keptShare)
+    }
+
+    private func writeFaults(to text: inout PrometheusText) {
+        text.write(
+            "winnow_replays_total", .counter, "Times a request went on elsewhere because its pipeline fell.",
+            [.init(.count(replays))])
+        text.write(
+            "winnow_faults_total", .counter, "Faults of workers, links and pipelines.",
+            faults.sorted { $0.key < $1.key }.map { .init(.count($0.value), ["kind": $0.key]) })
     }
 
     private func writeTokens(to text: inout PrometheusText) {
@@ -86,6 +113,14 @@ extension ServiceMetrics {
         text.write(
             "winnow_kv_tokens_budget", .gauge, "KV cache rows that requests may hold on a standing stage.",
             levels(\.kvRowsBudget))
+        text.write(
+            "winnow_kv_cache_usage_ratio", .gauge,
+            "Share of the KV budget that is used, over all standing pipelines; 1 when none stands.",
+            [.init(.number(kvUseOfAll))])
+        text.write(
+            "winnow_pipeline_kv_cache_usage_ratio", .gauge,
+            "Share of its KV budget that a pipeline's fullest stage uses.",
+            kvUse.sorted { $0.key < $1.key }.map { .init(.number($0.value), ["pipeline": "\($0.key)"]) })
         text.write(
             "winnow_pipeline_info", .gauge, "The layers of each standing stage, first and last.",
             stages.compactMap { stage in

@@ -1,5 +1,7 @@
 // Prometheus' text exposition format, version 0.0.4.
 
+import Coordinator
+
 /// Metrics written as text, one family after the other.
 struct PrometheusText {
     enum Kind: String {
@@ -11,11 +13,13 @@ struct PrometheusText {
         case count(Int)
         /// In seconds.
         case time(Duration)
+        case number(Double)
 
         fileprivate var text: String {
             switch self {
             case .count(let count): "\(count)"
             case .time(let time): "\(time / .seconds(1))"
+            case .number(let number): "\(number)"
             }
         }
     }
@@ -40,6 +44,16 @@ struct PrometheusText {
             let labels = sample.labels.map { "\($0)=\"\(Self.escaped($1, quotes: true))\"" }
             text += name + (labels.isEmpty ? "" : "{\(labels.joined(separator: ","))}") + " \(sample.value.text)\n"
         }
+    }
+
+    /// Writes a histogram: its buckets up to each bound, its sum and its count.
+    mutating func write(_ name: String, _ help: String, _ histogram: Histogram) {
+        text += "# HELP \(name) \(Self.escaped(help))\n# TYPE \(name) histogram\n"
+        for (bound, count) in zip(histogram.bounds, histogram.cumulative) {
+            text += "\(name)_bucket{le=\"\(bound)\"} \(count)\n"
+        }
+        text += "\(name)_bucket{le=\"+Inf\"} \(histogram.count)\n"
+        text += "\(name)_sum \(histogram.sum)\n\(name)_count \(histogram.count)\n"
     }
 
     /// With backslashes and line feeds as escapes; in label values also double quotes.

@@ -72,6 +72,79 @@ struct MetricsCollectorTests {
         #expect(metrics.requests == [.cancelled: 2, .refused: 1])
     }
 
+    @Test func histogramsHoldEachRequestOnce() {
+        var collector = MetricsCollector()
+        collector.accepted(1, now: at(0))
+        collector.speculationBegan(1, now: at(1))
+        collector.speculationEnded(1, busy: .seconds(2), isScored: true, now: at(3))
+        collector.pruned(promptTokens: 1000, keptTokens: 100)
+        collector.prefillBegan(1, now: at(7))
+        collector.firstToken(1, now: at(15))
+        collector.ended(1, .finished, tokens: 5, now: at(31))
+        // Cancelled while it waited: it has waited, and nothing else.
+        collector.accepted(2, now: at(31))
+        collector.ended(2, .cancelled, now: at(34))
+        // A single token has none after it.
+        collector.accepted(3, now: at(40))
+        collector.prefillBegan(3, now: at(40))
+        collector.firstToken(3, now: at(41))
+        collector.ended(3, .finished, tokens: 1, now: at(41))
+        let metrics = collector.metrics
+        #expect(metrics.timeToFirstToken.count == 2 && metrics.timeToFirstToken.sum == 15 + 1)
+        #expect(metrics.timePerOutputToken.count == 1 && metrics.timePerOutputToken.sum == 4)
+        #expect(metrics.endToEnd.count == 2 && metrics.endToEnd.sum == 31 + 1)
+        #expect(metrics.queueTime.count == 3 && metrics.queueTime.sum == (1 + 4) + 3 + 0)
+        #expect(metrics.speculationTime.count == 1 && metrics.speculationTime.sum == 2)
+        #expect(metrics.keptShare.count == 1 && metrics.keptShare.sum == 0.1)
+    }
+
+    /// A replay is more of the same phases, and one request all the same.
+    @Test func aReplayedRequestCountsOnceInEachPhase() {
+        var collector = MetricsCollector()
+        collector.accepted(1, now: at(0))
+        collector.prefillBegan(1, now: at(1))
+        collector.firstToken(1, now: at(3))
+        collector.replayed(1, now: at(7))
+        #expect(collector.metrics.waiting == 1 && collector.metrics.running == 0)
+        collector.prefillBegan(1, now: at(15))
+        collector.firstToken(1, now: at(31))
+        collector.ended(1, .finished, tokens: 11, now: at(63))
+        collector.replayed(1, now: at(64))
+        let metrics = collector.metrics
+        #expect(
+            metrics.phases == [
+                .queue: .init(time: .seconds(1 + 8), requests: 1), .prefill: .init(time: .seconds(2 + 16), requests: 1),
+                .decode: .init(time: .seconds(4 + 32), requests: 1),
+            ])
+        #expect(metrics.replays == 1)
+        #expect(metrics.queueTime.count == 1 && metrics.queueTime.sum == 1)
+        #expect(metrics.timeToFirstToken.count == 1 && metrics.timeToFirstToken.sum == 3)
+        #expect(metrics.timePerOutputToken.sum == 6)
+    }
+
+    @Test func kindsOfFaultsAreBounded() {
+        var collector = MetricsCollector()
+        for kind in 0..<100 { collector.faulted("kind \(kind)") }
+        collector.faulted("kind 0")
+        let faults = collector.metrics.faults
+        #expect(faults.count == MetricsCollector.maxFaultKinds + 1)
+        #expect(faults["kind 0"] == 2 && faults["other"] == 100 - MetricsCollector.maxFaultKinds)
+    }
+
+    @Test func kvUseIsTheFullestStages() {
+        var collector = MetricsCollector()
+        #expect(collector.metrics.kvUse.isEmpty && collector.metrics.kvUseOfAll == 1)
+        collector.stood(pipeline: 0, stages: placed("a", "b"), kvRows: 100)
+        collector.stood(pipeline: 1, stages: placed("c"), kvRows: 300)
+        collector.kvRowsUsed(pipeline: 0, stage: 0, rows: 20)
+        collector.kvRowsUsed(pipeline: 0, stage: 1, rows: 40)
+        collector.kvRowsUsed(pipeline: 1, stage: 0, rows: .max)
+        #expect(collector.metrics.kvUse == [0: 0.4, 1: 1])
+        #expect(collector.metrics.kvUseOfAll == 340.0 / 400)
+        collector.fell(pipeline: 1)
+        #expect(collector.metrics.kvUse == [0: 0.4] && collector.metrics.kvUseOfAll == 0.4)
+    }
+
     @Test func aReplacedWorkerKeepsItsSumsAndHoldsNothing() throws {
         var collector = MetricsCollector()
         collector.stood(pipeline: 0, stages: placed("a", "b"), kvRows: 100)

@@ -30,9 +30,21 @@ struct MetricsTests {
             #"winnow_phase_requests_total{phase="queue"} 0"#, #"winnow_phase_requests_total{phase="speculate"} 0"#,
             #"winnow_phase_requests_total{phase="prefill"} 0"#, #"winnow_phase_requests_total{phase="decode"} 0"#,
             "winnow_prompt_tokens_total 0", "winnow_kept_tokens_total 0", "winnow_generated_tokens_total 0",
-            "winnow_speculator_busy_seconds_total 0.0", "winnow_speculator_prompts_total 0",
+            "winnow_speculator_busy_seconds_total 0.0", "winnow_speculator_prompts_total 0", "winnow_replays_total 0",
+            "winnow_kv_cache_usage_ratio 1.0",
         ]
-        #expect(lines.filter { !$0.hasPrefix("#") } == expected)
+        let samples = lines.filter { !$0.hasPrefix("#") }
+        #expect(
+            samples.filter { !$0.contains("_bucket{") && !$0.hasSuffix("_sum 0.0") && !$0.hasSuffix("_count 0") }
+                == expected)
+        for family in [
+            "time_to_first_token_seconds", "time_per_output_token_seconds", "e2e_request_latency_seconds",
+            "request_queue_time_seconds", "speculation_time_seconds", "kept_share_ratio",
+        ] {
+            #expect(lines.contains("# TYPE winnow_\(family) histogram"))
+            #expect(samples.contains("winnow_\(family)_bucket{le=\"+Inf\"} 0"))
+            #expect(samples.contains("winnow_\(family)_sum 0.0") && samples.contains("winnow_\(family)_count 0"))
+        }
     }
 
     @Test("Every family says what it is, and counters are named as such")
@@ -43,6 +55,44 @@ struct MetricsTests {
         #expect(heads.map { $0[2] } == types.map { $0[2] })
         #expect(Set(heads.map { $0[2] }).count == heads.count && heads.allSatisfy { $0.count == 4 })
         for type in types { #expect((type[3] == "counter") == type[2].hasSuffix("_total"), "\(type)") }
+    }
+
+    @Test("A histogram's buckets add up, and its last holds all")
+    func histogram() async throws {
+        var metrics = ServiceMetrics()
+        for share in [0.125, 0.125, 0.25, 1] { metrics.keptShare.record(share) }
+        let lines = try await page(metrics).text.split(separator: "\n").map(String.init)
+        let counts = [
+            ("0.025", 0), ("0.05", 0), ("0.1", 0), ("0.15", 2), ("0.2", 2), ("0.3", 3), ("0.4", 3), ("0.5", 3),
+            ("0.6", 3), ("0.7", 3), ("0.8", 3), ("0.9", 3), ("1.0", 4), ("+Inf", 4),
+        ]
+        let buckets = counts.map { "winnow_kept_share_ratio_bucket{le=\"\($0)\"} \($1)" }
+        #expect(
+            lines.filter { $0.hasPrefix("winnow_kept_share_ratio") }
+                == buckets + ["winnow_kept_share_ratio_sum 1.5", "winnow_kept_share_ratio_count 4"])
+    }
+
+    @Test("Faults by kind, and KV use by pipeline and of all")
+    func faultsAndUse() async throws {
+        var metrics = ServiceMetrics()
+        metrics.replays = 3
+        metrics.faults = ["silence": 2, "connection_closed": 1]
+        var first = ServiceMetrics.Stage(pipeline: 0, stage: 0, worker: "a")
+        first.holding = .init(layers: 0..<8, threads: 2, kvRowsUsed: 25, kvRowsBudget: 100)
+        var second = ServiceMetrics.Stage(pipeline: 1, stage: 0, worker: "b")
+        second.holding = .init(layers: 0..<8, threads: 2, kvRowsUsed: 75, kvRowsBudget: 100)
+        metrics.stages = [first, second]
+        let lines = try await page(metrics).text.split(separator: "\n").map(String.init)
+        #expect(
+            lines.filter { $0.hasPrefix("winnow_faults") || $0.hasPrefix("winnow_replays") } == [
+                "winnow_replays_total 3", #"winnow_faults_total{kind="connection_closed"} 1"#,
+                #"winnow_faults_total{kind="silence"} 2"#,
+            ])
+        #expect(
+            lines.filter { $0.contains("cache_usage_ratio") && !$0.hasPrefix("#") } == [
+                "winnow_kv_cache_usage_ratio 0.5", #"winnow_pipeline_kv_cache_usage_ratio{pipeline="0"} 0.25"#,
+                #"winnow_pipeline_kv_cache_usage_ratio{pipeline="1"} 0.75"#,
+            ])
     }
 
     @Test("Stages carry their labels; one that is gone has sums alone")
@@ -76,6 +126,7 @@ struct MetricsTests {
                 "winnow_stage_threads\(hi) 2",
                 "winnow_kv_tokens_used\(hi) 40", "winnow_kv_tokens_used\(two) 0",
                 "winnow_kv_tokens_budget\(hi) 1000", "winnow_kv_tokens_budget\(two) 1000",
+                #"winnow_pipeline_kv_cache_usage_ratio{pipeline="0"} 0.04"#,
                 #"winnow_pipeline_info{pipeline="0",stage="0",layers="0-7"} 1"#,
                 #"winnow_pipeline_info{pipeline="0",stage="1",layers="8-8"} 1"#,
             ])
