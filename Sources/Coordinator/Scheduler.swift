@@ -70,6 +70,8 @@ package struct Scheduler: Sendable {
         package var request: UInt64
         package var tokens: [Int32]
         package var positions: [Int32]
+        /// Rows of the request that went before these.
+        package var cached: Int
         /// In a request's first part.
         package var opening: Opening?
         package var sample: Bool
@@ -87,6 +89,8 @@ package struct Scheduler: Sendable {
         package var id: UInt64
         package var parts: [Part]
         package var rows: Int { parts.reduce(0) { $0 + $1.tokens.count } }
+        /// What its cost depends on.
+        package var segments: [CostSegment] { parts.map { CostSegment(cached: $0.cached, rows: $0.tokens.count) } }
     }
 
     package enum Effect: Equatable, Sendable {
@@ -186,8 +190,9 @@ package struct Scheduler: Sendable {
             parts.append(
                 Part(
                     request: id, tokens: [token],
-                    positions: [Int32(request.work.promptCount + request.generated - 1)], opening: nil, sample: true,
-                    step: request.generated))
+                    positions: [Int32(request.work.promptCount + request.generated - 1)],
+                    cached: request.work.tokens.count + request.generated - request.work.firstStep - 1, opening: nil,
+                    sample: true, step: request.generated))
             room -= 1
         }
     }
@@ -218,6 +223,7 @@ package struct Scheduler: Sendable {
             parts.append(
                 Part(
                     request: id, tokens: Array(work.tokens[range]), positions: Array(work.positions[range]),
+                    cached: range.lowerBound,
                     opening: range.lowerBound == 0
                         ? Opening(kvRows: work.kvRows, sampling: work.sampling, topTargets: work.topTargets ?? 0) : nil,
                     sample: !request.isPrefilling, step: work.firstStep,

@@ -102,7 +102,7 @@ struct SchedulerTests {
         #expect(scheduler.complete(last.id, samples: [(1, sample(10))]) == [.token(1, sample(10))])
         let decode = try next(&scheduler)
         #expect(decode.parts.map(\.tokens) == [[10]] && decode.parts.map(\.positions) == [[103]])
-        #expect(decode.parts[0].step == 4)
+        #expect(decode.parts[0].step == 4 && decode.segments == [CostSegment(cached: 6, rows: 1)])
         #expect(
             scheduler.complete(decode.id, samples: [(1, sample(11))])
                 == [.token(1, sample(11)), .finished(1, .length), .release(1)])
@@ -325,7 +325,7 @@ struct SchedulerTests {
                     let work = try #require(works[part.request])
                     let rows = sent[part.request]?.count ?? 0
                     #expect(!part.sample || part.step == work.firstStep + max(0, rows - work.tokens.count + 1))
-                    #expect((part.opening != nil) == (sent[part.request] == nil))
+                    #expect(part.cached == rows && (part.opening != nil) == (rows == 0))
                     if let opening = part.opening { openRows[part.request] = opening.kvRows }
                     sent[part.request, default: []] += part.positions
                     #expect(sent[part.request]?.count ?? 0 <= work.kvRows)
