@@ -1,6 +1,6 @@
 // The shell around `LaunchSession`: real processes, real time.
 
-/// Runs the processes of a plan until they are asked to end or one of them fails.
+/// Runs the processes of a plan until they are asked to end or it can't go on.
 public actor Launch {
     /// How long the launch waits for what.
     public struct Patience: Sendable {
@@ -51,7 +51,9 @@ public actor Launch {
     private let output: Output
     private var session: LaunchSession
     private var children: [String: ChildProcess] = [:]
-    private var timers: [Task<Void, Never>] = []
+    private var timers: [Int: Task<Void, Never>] = [:]
+    private var timerCount = 0
+    private let began = ContinuousClock.now
     private var outcome: LaunchOutcome?
     private var waiters: [CheckedContinuation<LaunchOutcome, Never>] = []
 
@@ -79,7 +81,7 @@ public actor Launch {
     public func stop(_ reason: StopReason) { handle(.stop(reason)) }
 
     private func handle(_ event: LaunchSession.Event) {
-        for directive in session.handle(event) { perform(directive) }
+        for directive in session.handle(event, at: began.duration(to: .now)) { perform(directive) }
     }
 
     private func perform(_ directive: LaunchSession.Directive) {
@@ -105,17 +107,21 @@ public actor Launch {
             case .drain: patience.drain
             case .grace: patience.grace
             case .reap: patience.reap
+            case .restart(_, let wait): wait
             }
-        timers.append(
-            Task {
-                do { try await Task.sleep(for: time) } catch { return }
-                self.handle(.deadline(deadline))
-            })
+        let number = timerCount
+        timerCount += 1
+        timers[number] = Task {
+            do { try await Task.sleep(for: time) } catch { return }
+            self.timers[number] = nil
+            self.handle(.deadline(deadline))
+        }
     }
 
     private func finish(_ outcome: LaunchOutcome) {
         self.outcome = outcome
-        for timer in timers { timer.cancel() }
+        for timer in timers.values { timer.cancel() }
+        timers = [:]
         for waiter in waiters { waiter.resume(returning: outcome) }
         waiters = []
     }

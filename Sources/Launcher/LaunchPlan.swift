@@ -4,16 +4,28 @@ internal import Wire
 
 /// One process of a launch.
 public struct ProcessPlan: Equatable, Sendable {
-    /// Its name in logs and reports: `coordinator`, `worker-0`, ...
+    /// What the cluster needs a process for.
+    public enum Part: Equatable, Sendable {
+        case coordinator
+        /// A stage of this pipeline.
+        case stage(pipeline: String)
+        case spare
+        case speculator
+    }
+
+    /// Its name in logs and reports: `coordinator`, `worker-0`, `spare-0`, `speculator-0`, ...
     public var name: String
+    /// What it is needed for.
+    public var part: Part
     /// Arguments after the executable.
     public var arguments: [String]
     /// Variables set on top of the launcher's own environment.
     public var environment: [String: String]
 
     /// Creates a plan for one process.
-    public init(name: String, arguments: [String], environment: [String: String] = [:]) {
+    public init(name: String, part: Part, arguments: [String], environment: [String: String] = [:]) {
         self.name = name
+        self.part = part
         self.arguments = arguments
         self.environment = environment
     }
@@ -28,8 +40,10 @@ public struct LaunchPlan: Equatable, Sendable {
     public var executable: String
     /// Started first.
     public var coordinator: ProcessPlan
-    /// Started in order once the coordinator listens. Arguments lack `--coordinator`.
+    /// Stages, speculators and spares, started in order once the coordinator listens. Arguments lack `--coordinator`.
     public var workers: [ProcessPlan]
+    /// What becomes of processes that end by themselves.
+    public var restart: RestartPolicy
     /// How long the coordinator lets running requests go on once it is asked to end.
     public var drainTime: Duration
 
@@ -60,9 +74,10 @@ public struct LaunchPlan: Equatable, Sendable {
             ["coordinator", "--model", topology.model]
             + Self.option("--speculator", topology.speculator)
             + ["--name", topology.name, "--http", http ?? place.http, "--listen", place.listen]
-            + ["--stages", String(topology.stageCount)]
+            + Self.flag("--speculator-workers", !topology.speculators.isEmpty)
+            + Self.shape(topology)
             + Self.option("--threads", place.threads)
-            + Self.option("--cpus", place.cpus ?? shares.map { CPUShares.text($0.coordinator) })
+            + Self.option("--cpus", place.cpus ?? shares?.coordinator.map(CPUShares.text))
             + Self.option("--dtype", topology.dtype)
             + Self.option("--cpu-level", topology.cpuLevel)
             + Self.option("--kv-tokens", place.kvTokens)
@@ -75,6 +90,11 @@ public struct LaunchPlan: Equatable, Sendable {
             + Self.option("--max-connections", place.maxConnections)
             + Self.option("--max-connections-per-address", place.maxConnectionsPerAddress)
             + Self.option("--drain-time", drainSeconds)
+            + Self.option("--replay-wait", place.replayWait)
+            + Self.option("--max-replays", place.maxReplays)
+            + Self.option("--stall", place.stall)
+            + Self.option("--wire-dtype", place.wireDtype)
+            + Self.option("--trace", place.trace)
             + Self.option("--advertise", place.advertise)
             + Self.flag("--allow-plaintext", place.allowPlaintext)
             + Self.option("--log-level", place.logLevel)
@@ -87,24 +107,20 @@ public struct LaunchPlan: Equatable, Sendable {
             + Self.option("--tail", speculation.tail)
             + Self.option("--threshold", speculation.threshold)
         coordinator = ProcessPlan(
-            name: "coordinator", arguments: arguments + [Self.endWithInput], environment: topology.environment)
-        workers = topology.pipelines.flatMap(\.stages).enumerated().map { index, stage in
-            let cpus = stage.cpus ?? shares.map { CPUShares.text($0.stages[index]) }
-            let layers = stage.layers.map { Range($0).layersText }
-            let arguments =
-                ["worker", "--model", topology.model, "--listen", stage.listen, "--name", "worker-\(index)"]
-                + Self.option("--layers", layers)
-                + Self.option("--threads", stage.threads)
-                + Self.option("--cpus", cpus)
-                + Self.option("--dtype", topology.dtype)
-                + Self.option("--cpu-level", topology.cpuLevel)
-                + Self.option("--kv-tokens", stage.kvTokens)
-                + Self.option("--advertise", stage.advertise)
-                + Self.flag("--allow-plaintext", stage.allowPlaintext)
-                + Self.option("--log-level", stage.logLevel)
-            return ProcessPlan(
-                name: "worker-\(index)", arguments: arguments + [Self.endWithInput], environment: topology.environment)
+            name: "coordinator", part: .coordinator, arguments: arguments + [Self.endWithInput],
+            environment: topology.environment)
+        restart = topology.restart
+        workers = Self.workers(of: topology, shares)
+    }
+
+    /// `--stages N` for one pipeline that is called as it would be anyway, else each with its name.
+    private static func shape(_ topology: Topology) -> [String] {
+        if let only = topology.pipelines.first, topology.pipelines.count == 1,
+            only.name == Topology.Pipeline.defaultName
+        {
+            return ["--stages", String(only.stages.count)]
         }
+        return topology.pipelines.flatMap { ["--pipeline", "\($0.name)=\($0.stages.count)"] }
     }
 
     /// The workers, told where the coordinator listens.
@@ -118,32 +134,9 @@ public struct LaunchPlan: Equatable, Sendable {
         }
     }
 
-    /// Shell commands that run the same processes by hand, coordinator first. `--exit-with-stdin` is left out:
-    /// at a terminal each process ends with Ctrl-C.
-    ///
-    /// - Parameter endpoint: Where the workers find the coordinator.
-    public func commands(coordinatorAt endpoint: String) -> [String] {
-        ([coordinator] + workers(coordinatorAt: endpoint)).map { process in
-            let variables = process.environment.sorted { $0.key < $1.key }.map { "\($0.key)=\(Self.quoted($0.value))" }
-            let words = ([executable] + process.arguments.filter { $0 != Self.endWithInput }).map(Self.quoted)
-            return (variables + words).joined(separator: " ")
-        }
-    }
-
-    private static func option(_ flag: String, _ value: (some CustomStringConvertible)?) -> [String] {
+    static func option(_ flag: String, _ value: (some CustomStringConvertible)?) -> [String] {
         value.map { [flag, $0.description] } ?? []
     }
 
-    private static func flag(_ flag: String, _ isSet: Bool) -> [String] { isSet ? [flag] : [] }
-
-    /// A word as a POSIX shell reads it back.
-    private static func quoted(_ word: String) -> String {
-        let plain = word.unicodeScalars.allSatisfy { scalar in
-            scalar.isASCII
-                && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
-                    || "-_./:=,@".unicodeScalars.contains(scalar))
-        }
-        return plain && !word.isEmpty
-            ? word : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
-    }
+    static func flag(_ flag: String, _ isSet: Bool) -> [String] { isSet ? [flag] : [] }
 }

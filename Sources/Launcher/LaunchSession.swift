@@ -26,6 +26,8 @@ public struct LaunchSession: Sendable {
         case grace
         /// Processes have ended after SIGKILL.
         case reap
+        /// A process that ended by itself has waited this long for its next start.
+        case restart(process: String, after: Duration)
     }
 
     /// What to do.
@@ -67,13 +69,23 @@ public struct LaunchSession: Sendable {
     /// Processes started and not ended, in the order they were started.
     private var running: [String] = []
     private var tails: [String: [String]] = [:]
+    private var now = Duration.zero
+    private var records: [String: RestartPolicy.Record] = [:]
+    /// Processes that ended and are not started again.
+    private var givenUp: Set<String> = []
+    /// Where the coordinator listened first and serves; it comes back there.
+    private var endpoint: String?
+    private var url: String?
 
     /// A launch of `plan` that has not begun.
     public init(plan: LaunchPlan) { self.plan = plan }
 
     /// Takes an event and says what to do, in order.
-    public mutating func handle(_ event: Event) -> [Directive] {
-        switch event {
+    ///
+    /// - Parameter now: Time since the launch began.
+    public mutating func handle(_ event: Event, at now: Duration) -> [Directive] {
+        self.now = now
+        return switch event {
         case .begin: begin()
         case .line(let process, let text, let output): line(process, text, output: output)
         case .ended(let process, let end): ended(process, end)
@@ -90,6 +102,7 @@ public struct LaunchSession: Sendable {
 
     private mutating func start(_ processes: [ProcessPlan]) -> [Directive] {
         running += processes.map(\.name)
+        for process in processes { records[process.name, default: .init()].started = now }
         return processes.map { .start($0) }
     }
 
@@ -102,9 +115,11 @@ public struct LaunchSession: Sendable {
         switch (phase, words.first) {
         case (.waitingForEndpoint, "listening") where words.count == 2:
             phase = .waitingForStages
+            endpoint = String(words[1])
             return [log] + start(plan.workers(coordinatorAt: String(words[1])))
         case (.waitingForStages, "ready") where words.count == 2:
             phase = .serving
+            url = String(words[1])
             return [log, .announceReady(String(words[1]))]
         default:
             return [log]
@@ -120,8 +135,47 @@ public struct LaunchSession: Sendable {
         case .draining(let outcome): return process == plan.coordinator.name ? endAll(outcome) : []
         default: break
         }
-        let failure = ProcessFailure(name: process, end: end, lastLines: tails[process] ?? [])
-        return endAll(.failed(failure))
+        let decision = plan.restart.decision(
+            after: end, at: now, hasServed: phase == .serving, &records[process, default: .init()])
+        switch decision {
+        case .restart(let wait):
+            return [
+                .say("\(process) ended: \(end); starting it again in \(wait)"),
+                .arm(.restart(process: process, after: wait)),
+            ]
+        case .giveUp(let reason):
+            let failure = ProcessFailure(name: process, end: end, lastLines: tails[process] ?? [])
+            givenUp.insert(process)
+            guard canGoOn else { return endAll(.failed(failure)) }
+            return [
+                .say("\(LaunchOutcome.failed(failure))"),
+                .say("\(process) is not started again: \(reason); the launch goes on without it"),
+            ]
+        }
+    }
+
+    /// Whether some pipeline can be served without the processes given up. Before it has served, the launch goes on with
+    /// all it was told to start or not at all.
+    private var canGoOn: Bool {
+        guard phase == .serving, !givenUp.contains(plan.coordinator.name) else { return false }
+        var lost: [String: Int] = [:]
+        var spares = 0
+        for worker in plan.workers {
+            let isLost = givenUp.contains(worker.name)
+            switch worker.part {
+            case .stage(let pipeline): lost[pipeline, default: 0] += isLost ? 1 : 0
+            case .spare: spares += isLost ? 0 : 1
+            case .speculator, .coordinator: break
+            }
+        }
+        return lost.values.contains { $0 <= spares }
+    }
+
+    private mutating func startAgain(_ process: String) -> [Directive] {
+        if process == plan.coordinator.name {
+            return start([plan.coordinator(listeningAt: endpoint, servingAt: url)])
+        }
+        return start(plan.workers(coordinatorAt: endpoint ?? "").filter { $0.name == process })
     }
 
     private mutating func stop(_ reason: StopReason) -> [Directive] {
@@ -155,6 +209,9 @@ public struct LaunchSession: Sendable {
             let last = tails[plan.coordinator.name]?.last.map { "; the coordinator's last line: \($0)" } ?? ""
             return endAll(
                 .notReady("the coordinator has not said `ready URL`: a stage is missing or still loading\(last)"))
+        case (.restart(let process, _), .waitingForEndpoint), (.restart(let process, _), .waitingForStages),
+            (.restart(let process, _), .serving):
+            return startAgain(process)
         case (.drain, .draining(let outcome)):
             return [
                 .say("\(plan.coordinator.name) did not end after SIGTERM: killing it"), .kill(plan.coordinator.name),

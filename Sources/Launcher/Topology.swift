@@ -7,7 +7,8 @@ public struct Topology: Equatable, Sendable {
     public var name: String
     /// Directory of the main model, in Hugging Face layout.
     public var model: String
-    /// Directory of the speculator; nil serves every prompt dense.
+    /// Directory of the speculator; nil serves every prompt dense. The coordinator computes it, unless there are
+    /// ``speculators``.
     public var speculator: String?
     /// Number formats of all processes: `auto`, `f32`, `bf16` or `int8`; nil lets each choose.
     public var dtype: String?
@@ -15,8 +16,14 @@ public struct Topology: Equatable, Sendable {
     public var cpuLevel: String?
     /// The process that takes requests and owns the speculator.
     public var coordinator: CoordinatorPlace
-    /// The pipelines; this version runs exactly one.
+    /// The pipelines, at least one, each with a name of its own.
     public var pipelines: [Pipeline]
+    /// Workers that take the place of any stage that is lost.
+    public var spares: [WorkerPlace]
+    /// Workers that score prompts; where there is none, the coordinator does.
+    public var speculators: [WorkerPlace]
+    /// What becomes of processes that end by themselves.
+    public var restart: RestartPolicy
     /// What a request that says nothing about speculation gets; nil fields keep the coordinator's defaults.
     public var speculation: SpeculationDefaults
     /// Variables set for every process, on top of the launcher's own environment.
@@ -30,7 +37,7 @@ public struct Topology: Equatable, Sendable {
         public var http: String
         /// The ZeroMQ endpoint workers register at; port `*` takes any free one.
         public var listen: String
-        /// Compute threads of the speculator; nil lets the coordinator choose.
+        /// Compute threads of its own speculator; nil lets the coordinator choose.
         public var threads: Int?
         /// CPUs the compute threads are pinned to, for example `0-3,6`; nil pins nothing.
         public var cpus: String?
@@ -52,6 +59,16 @@ public struct Topology: Equatable, Sendable {
         public var maxConnections: Int?
         /// The most of them from one address; nil keeps the default.
         public var maxConnectionsPerAddress: Int?
+        /// How long a request may wait for a pipeline after it has lost its own, in seconds; nil keeps the default.
+        public var replayWait: Int?
+        /// Pipelines a request may lose before it is suspected; nil keeps the default.
+        public var maxReplays: Int?
+        /// How long a busy worker may make no progress before it counts as lost, in seconds; nil keeps the default.
+        public var stall: Int?
+        /// Number format of hidden rows between stages, `f32` or `bf16`; nil keeps the default.
+        public var wireDtype: String?
+        /// File a trace of all requests is written to; nil writes none.
+        public var trace: String?
         /// How long running requests may go on after the end has been asked for, in seconds; nil keeps the default.
         public var drainTime: Int?
         /// The name other hosts know its host by.
@@ -69,15 +86,17 @@ public struct Topology: Equatable, Sendable {
 
     /// Stages in order; together they hold every layer of the model.
     public struct Pipeline: Equatable, Sendable {
+        /// Its name in logs and metrics, as ``Topology/isPipelineName(_:)`` allows; no other pipeline has it.
+        public var name: String
         /// At least one stage, first to last.
-        public var stages: [StagePlace]
+        public var stages: [WorkerPlace]
     }
 
-    /// Where and how one worker runs.
-    public struct StagePlace: Equatable, Sendable {
+    /// Where and how one worker runs: a stage, a spare or a speculator.
+    public struct WorkerPlace: Equatable, Sendable {
         /// The host it runs on.
         public var host: String
-        /// The layers it holds, first and last inclusive; nil lets the coordinator divide them.
+        /// The layers it holds, first and last inclusive; nil lets the coordinator divide them. Stages only.
         public var layers: ClosedRange<Int>?
         /// The endpoint it takes hidden rows at.
         public var listen: String
@@ -85,7 +104,7 @@ public struct Topology: Equatable, Sendable {
         public var threads: Int?
         /// CPUs the compute threads are pinned to, for example `4-7`; nil pins nothing.
         public var cpus: String?
-        /// Rows of KV cache it may hold, in tokens over all requests; nil lets the worker choose.
+        /// Rows of KV cache it may hold, in tokens over all requests; nil lets the worker choose. Not of speculators.
         public var kvTokens: Int?
         /// The name other hosts know its host by.
         public var advertise: String?
@@ -118,6 +137,6 @@ public struct Topology: Equatable, Sendable {
         public init() {}
     }
 
-    /// Number of workers of all pipelines.
+    /// Number of stages of all pipelines.
     public var stageCount: Int { pipelines.reduce(0) { $0 + $1.stages.count } }
 }

@@ -1,5 +1,6 @@
 // Typed, bounded reading of one YAML node; every failure names its line, key and fix.
 
+internal import Foundation
 internal import Yams
 
 /// A node of the file together with its place in it.
@@ -81,6 +82,31 @@ struct TopologyNode {
         return scalar
     }
 
+    /// The value of one key of a mapping, whatever its other keys; nil where it is absent.
+    func entry(_ name: String) throws(TopologyError) -> TopologyNode? {
+        guard let value = node.mapping?[name], !value.isAbsent else { return nil }
+        return TopologyNode(path: path, key: "\(key).\(name)", node: value)
+    }
+
+    /// The path of a file or folder; a relative one starts from the topology file's folder.
+    func file() throws(TopologyError) -> String {
+        let written = try text()
+        let folder = (path as NSString).deletingLastPathComponent
+        return written.hasPrefix("/") || folder.isEmpty
+            ? written : (folder as NSString).appendingPathComponent(written)
+    }
+
+    /// A time in seconds, whole or not, in `range`.
+    func seconds(_ range: ClosedRange<Double>) throws(TopologyError) -> Duration {
+        let text = try text()
+        guard let value = Double(text), range.contains(value) else {
+            throw error(
+                "must be seconds from \(range.lowerBound) to \(range.upperBound), found `\(text)`",
+                fix: "Write for example `\(lastKey): \(range.lowerBound)`.")
+        }
+        return .milliseconds(Int64((value * 1000).rounded()))
+    }
+
     /// A whole number in `range`.
     func integer(_ range: ClosedRange<Int>) throws(TopologyError) -> Int {
         let text = try text()
@@ -112,6 +138,7 @@ struct TopologyNode {
     }
 
     var isSequence: Bool { node.sequence != nil }
+    var isMapping: Bool { node.mapping != nil }
 
     private var lastKey: String { key.split(separator: ".").last.map(String.init) ?? "key" }
 

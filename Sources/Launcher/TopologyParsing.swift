@@ -6,8 +6,10 @@ internal import Yams
 extension Topology {
     /// Longest file taken, in bytes.
     static let sizeLimit = 1 << 20
-    /// Most stages a pipeline may have; more than any model has layers to give away.
-    static let stageLimit = 256
+    /// Most stages a pipeline may have (more than any model has layers to give away), most spares, most speculators.
+    public static let stageLimit = 256
+    /// Most pipelines.
+    public static let pipelineLimit = 64
     /// Most compute threads a process may be given.
     static let threadLimit = 1024
     /// Most tokens any cache may be given.
@@ -16,6 +18,12 @@ extension Topology {
     static let rowLimit = 1 << 16
     /// Seconds that running requests may be given at the end.
     public static let drainTimes = 0...3600
+    /// Seconds that a request may wait for another pipeline.
+    public static let replayWaits = 0...3600
+    /// Pipelines that a request may lose.
+    public static let replayCounts = 0...100
+    /// Seconds that a busy worker may go without progress.
+    public static let stallLimits = 1...86_400
 
     /// Reads and checks a file.
     ///
@@ -48,15 +56,11 @@ extension Topology {
     public init(yaml: String, path: String, fileExists: (String) -> Bool) throws(TopologyError) {
         let root = try Self.compose(yaml, path: path)
         let top = try root.mapping(allowed: [
-            "name", "model", "speculator", "dtype", "cpu_level", "coordinator", "pipelines", "speculation", "hosts",
-            "environment",
+            "name", "model", "speculator", "dtype", "cpu_level", "coordinator", "pipelines", "spares", "speculators",
+            "restart", "speculation", "hosts", "environment",
         ])
-        let folder = (path as NSString).deletingLastPathComponent
         func modelDirectory(_ entry: TopologyNode) throws(TopologyError) -> String {
-            let written = try entry.text()
-            let directory =
-                written.hasPrefix("/") || folder.isEmpty
-                ? written : (folder as NSString).appendingPathComponent(written)
+            let directory = try entry.file()
             if directory.hasSuffix(".gguf") {
                 guard fileExists(directory) else {
                     throw entry.error(
@@ -86,17 +90,21 @@ extension Topology {
         cpuLevel = try top["cpu_level"]?.choice("CPU level", Self.cpuLevels)
         let hosts = try HostTable(top["hosts"])
         coordinator = try CoordinatorPlace(top["coordinator"], hosts: hosts)
-        guard let list = top["pipelines"] else {
-            throw root.error("`pipelines` is missing", fix: "Add `pipelines:` with one entry `- stages: 1`.")
+        pipelines = try Pipeline.list(top["pipelines"], of: root, hosts: hosts)
+        spares = try WorkerPlace.list(top["spares"], isSpeculator: false, hosts: hosts)
+        speculators = try WorkerPlace.list(top["speculators"], isSpeculator: true, hosts: hosts)
+        if let entry = top["speculators"], !speculators.isEmpty {
+            guard speculator != nil else {
+                throw entry.error(
+                    "there is no model for them", fix: "Add `speculator: DIR`, the small model's directory.")
+            }
+            if let threads = try top["coordinator"]?.entry("threads") {
+                throw threads.error(
+                    "the coordinator computes nothing where there are `speculators`",
+                    fix: "Give the threads to them: `speculators: {count: \(speculators.count), threads: N}`.")
+            }
         }
-        let entries = try list.sequence(limit: Self.stageLimit)
-        guard entries.count == 1 else {
-            throw list.error(
-                "has \(entries.count) pipelines; this version runs one", fix: "Keep one entry under `pipelines`.")
-        }
-        var pipelines: [Pipeline] = []
-        for entry in entries { pipelines.append(try Pipeline(entry, hosts: hosts)) }
-        self.pipelines = pipelines
+        restart = try RestartPolicy(top["restart"])
         speculation = try SpeculationDefaults(top["speculation"], hasSpeculator: speculator != nil)
         environment = try top["environment"]?.textMapping() ?? [:]
     }

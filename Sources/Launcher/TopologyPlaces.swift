@@ -1,4 +1,4 @@
-// Where things run: hosts, the coordinator's place, and the stages of a pipeline.
+// Where things run: hosts and the coordinator's place; and the values that places have.
 
 internal import Foundation
 internal import Wire
@@ -42,7 +42,8 @@ extension Topology.CoordinatorPlace {
             try entry?.mapping(allowed: [
                 "host", "http", "listen", "advertise", "allow_plaintext", "threads", "cpus", "kv_tokens",
                 "micro_batch_tokens", "max_requests", "max_queued_tokens", "request_timeout", "cors_origin",
-                "max_body_bytes", "max_connections", "max_connections_per_address", "drain_time", "log_level",
+                "max_body_bytes", "max_connections", "max_connections_per_address", "drain_time", "replay_wait",
+                "max_replays", "stall", "wire_dtype", "trace", "log_level",
             ]) ?? [:]
         host = try hosts.local(map["host"])
         if let node = map["http"] {
@@ -66,6 +67,11 @@ extension Topology.CoordinatorPlace {
         maxConnections = try map["max_connections"]?.integer(1...1_000_000)
         maxConnectionsPerAddress = try map["max_connections_per_address"]?.integer(1...1_000_000)
         drainTime = try map["drain_time"]?.integer(Topology.drainTimes)
+        replayWait = try map["replay_wait"]?.integer(Topology.replayWaits)
+        maxReplays = try map["max_replays"]?.integer(Topology.replayCounts)
+        stall = try map["stall"]?.integer(Topology.stallLimits)
+        wireDtype = try map["wire_dtype"]?.choice("number format between stages", ["f32", "bf16"])
+        trace = try map["trace"]?.file()
         advertise = try map["advertise"]?.advertisedHost()
         allowPlaintext = try map["allow_plaintext"]?.boolean() ?? false
         logLevel = try map["log_level"]?.choice("log level", Topology.logLevels)
@@ -81,71 +87,9 @@ extension Topology.CoordinatorPlace {
     }
 }
 
-extension Topology.Pipeline {
-    init(_ entry: TopologyNode, hosts: HostTable) throws(TopologyError) {
-        let shared = ["host", "threads", "kv_tokens", "advertise", "allow_plaintext", "log_level"]
-        let map = try entry.mapping(allowed: ["stages"] + shared)
-        guard let list = map["stages"] else {
-            throw entry.error("`stages` is missing", fix: "Write `stages: 3`, or a list with one entry a stage.")
-        }
-        // `stages: 3` is three equal stages; the pipeline's own keys are the defaults of its stages.
-        let base = try Topology.StagePlace(map.filter { shared.contains($0.key) }, base: nil, hosts: hosts)
-        guard list.isSequence else {
-            let count = try list.integer(1...Topology.stageLimit)
-            stages = Array(repeating: base, count: count)
-            return
-        }
-        stages = []
-        let entries = try list.sequence(limit: Topology.stageLimit)
-        for element in entries {
-            let keys = try element.mapping(allowed: shared + ["layers", "cpus", "listen"])
-            stages.append(try Topology.StagePlace(keys, base: base, hosts: hosts))
-        }
-        try Self.checkLayers(stages, entries, list)
-    }
-
-    /// Either no stage names its layers or all do, in order and without a gap.
-    private static func checkLayers(
-        _ stages: [Topology.StagePlace], _ entries: [TopologyNode], _ list: TopologyNode
-    ) throws(TopologyError) {
-        let named = stages.compactMap(\.layers)
-        guard !named.isEmpty else { return }
-        guard named.count == stages.count else {
-            throw list.error(
-                "\(named.count) of \(stages.count) stages name their layers",
-                fix: "Give `layers` to all stages or to none.")
-        }
-        var next = 0
-        for (layers, entry) in zip(named, entries) {
-            guard layers.lowerBound == next else {
-                throw entry.error(
-                    "layers start at \(layers.lowerBound), but the stages before hold 0 to \(next - 1)",
-                    fix: "Write `layers: \(next)-...`: first and last layer, both inclusive, no gap and no overlap.")
-            }
-            next = layers.upperBound + 1
-        }
-    }
-}
-
-extension Topology.StagePlace {
-    fileprivate init(
-        _ map: [String: TopologyNode], base: Topology.StagePlace?, hosts: HostTable
-    ) throws(TopologyError) {
-        if let node = map["host"] { host = try hosts.local(node) } else { host = base?.host ?? "localhost" }
-        layers = try map["layers"]?.layerRange()
-        listen = try map["listen"]?.endpoint() ?? "tcp://127.0.0.1:*"
-        threads = try map["threads"]?.integer(1...Topology.threadLimit) ?? base?.threads
-        cpus = try map["cpus"]?.cpuList()
-        kvTokens = try map["kv_tokens"]?.integer(1...Topology.kvLimit) ?? base?.kvTokens
-        advertise = try map["advertise"]?.advertisedHost() ?? base?.advertise
-        allowPlaintext = try map["allow_plaintext"]?.boolean() ?? base?.allowPlaintext ?? false
-        logLevel = try map["log_level"]?.choice("log level", Topology.logLevels) ?? base?.logLevel
-    }
-}
-
 extension TopologyNode {
     /// A ZeroMQ endpoint, `tcp://HOST:PORT` (port `*` or 0 for any) or `ipc://PATH`.
-    fileprivate func endpoint() throws(TopologyError) -> String {
+    func endpoint() throws(TopologyError) -> String {
         let text = try text()
         do {
             _ = try Endpoint(text)
@@ -171,7 +115,7 @@ extension TopologyNode {
     }
 
     /// A name or address that other hosts can connect to.
-    fileprivate func advertisedHost() throws(TopologyError) -> String {
+    func advertisedHost() throws(TopologyError) -> String {
         let text = try text()
         guard let host = Host(text), !host.isWildcard else {
             throw error(
@@ -181,7 +125,7 @@ extension TopologyNode {
     }
 
     /// `FIRST-LAST` or one layer, both inclusive.
-    fileprivate func layerRange() throws(TopologyError) -> ClosedRange<Int> {
+    func layerRange() throws(TopologyError) -> ClosedRange<Int> {
         let text = try text()
         guard let range = Self.range(Substring(text)), range.upperBound < 4096 else {
             throw error("must be FIRST-LAST, both inclusive, found `\(text)`", fix: "Write for example `layers: 0-3`.")
@@ -190,7 +134,7 @@ extension TopologyNode {
     }
 
     /// A list of CPUs, `0-3,6` or `[0, 1, 2]`, as the flag takes it.
-    fileprivate func cpuList() throws(TopologyError) -> String {
+    func cpuList() throws(TopologyError) -> String {
         var parts: [String] = []
         if isSequence {
             for element in try sequence(limit: 4096) { parts.append(String(try element.integer(0...4095))) }

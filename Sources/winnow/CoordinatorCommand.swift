@@ -13,14 +13,17 @@ struct CoordinatorCommand: AsyncParsableCommand {
         commandName: "coordinator",
         abstract: "Serve a model: score prompts, route them through workers, answer HTTP.",
         discussion: """
-            Waits for as many workers as it has stages, shares the layers out, and serves an OpenAI-compatible API. \
-            Prints `listening ENDPOINT` once workers can say hello, and `ready http://HOST:PORT` once every layer is held.
+            Waits for as many workers as a pipeline has stages, shares the layers out, and serves an OpenAI-compatible API. \
+            There may be several pipelines, of different depth, and workers that only score prompts. Prints `listening ENDPOINT` once workers can say hello, and `ready http://HOST:PORT` once every layer of a pipeline is held.
 
             SIGTERM or Ctrl-C: no new requests are taken, running ones have --drain-time to end, workers are told goodbye. \
             A second signal ends the running requests at once.
 
-            When a worker is lost, its requests end with a typed error within 5 seconds; as soon as there are enough \
-            workers again (one more than needed waits as a spare) the pipeline is rebuilt.
+            When a worker is lost, its requests go on with another pipeline, or with this one once it stands again (a worker \
+            more than needed is a spare), at most --replay-wait later; their streams continue where they stopped.
+
+              a$ winnow coordinator --model DIR --speculator DIR --pipeline fast=2 --pipeline slow=4
+              b$ winnow worker --model DIR --coordinator tcp://a:5700 --pipeline fast
             """)
 
     @Option(help: ArgumentHelp("The main model: a Hugging Face directory or a GGUF file.", valueName: "path"))
@@ -42,8 +45,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The name other hosts know this one by.", valueName: "host"))
     var advertise: String?
 
-    @Option(help: ArgumentHelp("Stages of the pipeline, one worker each.", valueName: "n"))
-    var stages = 1
+    @OptionGroup var fleet: FleetOptions
 
     @OptionGroup var compute: ComputeOptions
 
@@ -62,7 +64,9 @@ struct CoordinatorCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The longest a request may take.", valueName: "seconds"))
     var requestTimeout = 600
 
-    @Option(help: ArgumentHelp("How long running requests may go on after SIGTERM or Ctrl-C.", valueName: "seconds"))
+    @Option(
+        name: [.long, .customLong("drain")],
+        help: ArgumentHelp("How long running requests may go on after SIGTERM or Ctrl-C.", valueName: "seconds"))
     var drainTime = LaunchPlan.defaultDrainSeconds
 
     @OptionGroup var access: GatewayOptions
@@ -89,6 +93,9 @@ struct CoordinatorCommand: AsyncParsableCommand {
             throw ValidationError(
                 "--drain-time must be \(Topology.drainTimes.lowerBound) to \(Topology.drainTimes.upperBound) seconds, "
                     + "found \(drainTime)")
+        }
+        guard speculator != nil || !fleet.speculatorWorkers else {
+            throw ValidationError("--speculator-workers needs the model they have: add --speculator PATH")
         }
         try AdvertisedHost.check(advertise)
     }
@@ -131,7 +138,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
         do {
             let configuration = CoordinatorConfiguration(
                 modelDirectory: model, speculatorDirectory: speculator, modelName: name, listen: try Endpoint(listen),
-                advertisedHost: advertise, stageCount: stages, threads: compute.threads, cpus: compute.cpus?.cpus,
+                advertisedHost: advertise, stageCount: fleet.pipelines[0].stages, threads: compute.threads,
+                cpus: compute.cpus?.cpus,
                 precision: compute.dtype.precision,
                 microBatchRows: microBatchTokens, kvRows: kvTokens, maxRequests: maxRequests,
                 maxQueuedTokens: maxQueuedTokens, requestTimeout: .seconds(requestTimeout),

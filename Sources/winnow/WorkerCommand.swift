@@ -1,18 +1,27 @@
 import ArgumentParser
+import Foundation
 import Launcher
 import Logging
+import OutsideText
+import Synchronization
 import Wire
 import Worker
 
-/// `winnow worker`: one pipeline stage on this host.
+/// `winnow worker`: a pipeline's stage, or a speculator, on this host.
 struct WorkerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "worker",
-        abstract: "Hold some layers of the main model, as a stage of a pipeline.",
+        abstract: "Hold some layers of the main model, as a stage of a pipeline, or score prompts.",
         discussion: """
             Says hello to the coordinator until it answers, loads the layers it is given, and computes. When the \
             coordinator goes away, the worker forgets its requests and says hello again. A worker whose weights are not \
             the coordinator's, or whose layers do not fit, is refused and ends with 69; the reason is on standard error.
+
+            SIGTERM or Ctrl-C: the worker asks to be relieved, its requests go on elsewhere, and it ends. A second signal does \
+            not wait.
+
+            With --role speculator it holds the whole speculator instead and scores prompts, any number of such workers side by \
+            side; the coordinator must have been started with --speculator-workers.
 
             By hand, on three hosts of a trusted network (links are not encrypted in this version):
               a$ winnow coordinator --model DIR --speculator DIR --stages 2 --listen tcp://0.0.0.0:5700 \
@@ -23,11 +32,20 @@ struct WorkerCommand: AsyncParsableCommand {
             --allow-plaintext
             """)
 
-    @Option(help: ArgumentHelp("The main model: directory or GGUF file, the coordinator's weights.", valueName: "path"))
+    @Option(
+        help: ArgumentHelp(
+            "The main model, with --role speculator the speculator: directory or GGUF file, the coordinator's weights.",
+            valueName: "path"))
     var model: String
 
     @Option(help: ArgumentHelp("The coordinator's endpoint: tcp://HOST:PORT or ipc://PATH.", valueName: "endpoint"))
     var coordinator: String
+
+    @Option(help: ArgumentHelp("What to do: stage or speculator.", valueName: "role"))
+    var role = RoleArgument.stage
+
+    @Option(help: ArgumentHelp("The pipeline to be a stage of. Default: any that needs one.", valueName: "name"))
+    var pipeline: String?
 
     @Option(help: ArgumentHelp("Layers to hold, first-last, e.g. 0-4. Default: as assigned.", valueName: "layers"))
     var layers: LayerList?
@@ -61,6 +79,17 @@ struct WorkerCommand: AsyncParsableCommand {
     var logLevel: LogLevel = .info
 
     func validate() throws {
+        if role == .speculator {
+            for (name, isGiven) in [
+                ("--layers", layers != nil), ("--kv-tokens", kvTokens != nil), ("--pipeline", pipeline != nil),
+            ] where isGiven {
+                throw ValidationError("\(name) belongs to a stage; a speculator holds its whole model: leave it out")
+            }
+        }
+        if let pipeline, !Topology.isPipelineName(pipeline) {
+            throw ValidationError(
+                "--pipeline must be 1 to 64 letters, digits, '-', '_' and '.', found '\(pipeline.shown)'")
+        }
         if let kvTokens, kvTokens < 1 { throw ValidationError("--kv-tokens must be at least 1, found \(kvTokens)") }
         try AdvertisedHost.check(advertise)
     }
@@ -84,18 +113,27 @@ struct WorkerCommand: AsyncParsableCommand {
             throw Console.failure(.unavailable, "\(error)")
         }
         let ends = EndSignals(withStandardInput: exitWithStdin)
+        let asked = Mutex<StopReason?>(nil)
         let wait = Task { [worker] in
-            let reason = await ends.next()
+            guard let reason = await ends.next() else { return }
+            asked.withLock { $0 = reason }
             worker.stop()
-            return reason
+            guard await ends.next() != nil else { return }
+            Console.flush()
+            Foundation.exit(Self.code(reason).rawValue)
         }
+        defer { wait.cancel() }
         do {
             try await worker.run()
         } catch {
-            wait.cancel()
             throw Console.failure(error.exit, "\(error)")
         }
-        if await wait.value == .interrupt { throw ExitCode(Console.Failure.interrupted.rawValue) }
+        let code = Self.code(asked.withLock { $0 })
+        if code != .success { throw code }
+    }
+
+    private static func code(_ reason: StopReason?) -> ExitCode {
+        reason == .interrupt ? ExitCode(Console.Failure.interrupted.rawValue) : .success
     }
 }
 

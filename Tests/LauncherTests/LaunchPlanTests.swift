@@ -58,6 +58,57 @@ struct LaunchPlanTests {
         #expect(try cpus(told, [0, 1, 2, 3]) == ["5", nil, nil])
     }
 
+    @Test func speculatorsComputeBesideTheStagesAndSparesWhereThereIsRoom() throws {
+        func cpus(_ available: [Int]) throws -> [String: String] {
+            let yaml = "model: m\nspeculator: s\npipelines: [{stages: 1}, {stages: 1}]\nspeculators: 1\nspares: 1"
+            let plan = LaunchPlan(topology: try topology(yaml), executable: "x", availableCPUs: available)
+            var cpus: [String: String] = [:]
+            for process in plan.workers + [plan.coordinator] {
+                cpus[process.name] = process.arguments.firstIndex(of: "--cpus").map { process.arguments[$0 + 1] }
+            }
+            return cpus
+        }
+        let three = ["worker-0": "0", "worker-1": "1", "speculator-0": "2"]
+        #expect(try cpus([0, 1]) == [:])
+        #expect(try cpus([0, 1, 2]) == three)
+        #expect(try cpus([0, 1, 2, 3]) == three.merging(["spare-0": "3"]) { $1 })
+        #expect(try cpus([0, 1, 2, 3, 4]) == three.merging(["spare-0": "3", "coordinator": "4"]) { $1 })
+    }
+
+    @Test func everyWorkerKnowsItsPart() throws {
+        let yaml = """
+            model: m
+            speculator: s
+            pipelines:
+              - {name: fast, stages: 1}
+              - {stages: 2}
+            speculators: {count: 2, threads: 3}
+            spares: [{kv_tokens: 9}]
+            """
+        let plan = LaunchPlan(topology: try topology(yaml), executable: "x")
+        func words(_ process: ProcessPlan) -> String { process.arguments.joined(separator: " ") }
+        #expect(words(plan.coordinator).contains(" --speculator-workers --pipeline fast=1 --pipeline pipeline-1=2 "))
+        #expect(words(plan.coordinator).contains(" --speculator s ") && !words(plan.coordinator).contains("--stages"))
+        let names = ["worker-0", "worker-1", "worker-2", "speculator-0", "speculator-1", "spare-0"]
+        #expect(plan.workers.map(\.name) == names)
+        #expect(
+            plan.workers.map(\.part) == [
+                .stage(pipeline: "fast"), .stage(pipeline: "pipeline-1"), .stage(pipeline: "pipeline-1"), .speculator,
+                .speculator, .spare,
+            ])
+        #expect(words(plan.workers[1]).hasPrefix("worker --model m --pipeline pipeline-1 --listen "))
+        #expect(words(plan.workers[3]).hasPrefix("worker --role speculator --model s --listen "))
+        #expect(words(plan.workers[4]).contains(" --name speculator-1 --threads 3 "))
+        #expect(words(plan.workers[5]).hasSuffix(" --name spare-0 --kv-tokens 9 --exit-with-stdin"))
+        #expect(!words(plan.workers[5]).contains("--pipeline"))
+    }
+
+    @Test func aSpareMakesTheStagesNameTheirPipeline() throws {
+        let plan = LaunchPlan(topology: try topology("model: m\npipelines: [{stages: 2}]\nspares: 1"), executable: "x")
+        #expect(plan.coordinator.arguments.contains("--stages"))
+        #expect(plan.workers.map { $0.arguments.contains("--pipeline") } == [true, true, false])
+    }
+
     @Test func numberFormatsReachEveryProcess() throws {
         let plan = LaunchPlan(
             topology: try topology("model: m\ndtype: int8\npipelines: [{stages: 2}]"), executable: "x")
@@ -78,7 +129,8 @@ struct LaunchPlanTests {
                 coordinator:
                   {cors_origin: "*", max_body_bytes: 2048, max_connections: 7, max_connections_per_address: 8,
                    max_requests: 3, max_queued_tokens: 4, request_timeout: 5, drain_time: 6, advertise: a,
-                   allow_plaintext: true, log_level: debug}
+                   allow_plaintext: true, log_level: debug, replay_wait: 9, max_replays: 10, stall: 11,
+                   wire_dtype: bf16, trace: out.json}
                 speculation: {chunk: 64, stride: 16, pool: 5}
                 pipelines: [{stages: 1, advertise: b, allow_plaintext: true, log_level: error}]
                 """), executable: "x")
@@ -89,7 +141,7 @@ struct LaunchPlanTests {
             "--max-requests 3", "--max-queued-tokens 4", "--request-timeout 5", "--drain-time 6", "--advertise a",
             "--allow-plaintext", "--log-level debug", "--cors-origin * --max-body-bytes 2048",
             "--max-connections 7", "--max-connections-per-address 8", "--cpu-level avx2", "--chunk 64", "--stride 16",
-            "--pool 5",
+            "--pool 5", "--replay-wait 9", "--max-replays 10", "--stall 11", "--wire-dtype bf16", "--trace out.json",
         ] {
             #expect(has(plan.coordinator, words), "\(words)")
         }
@@ -101,7 +153,10 @@ struct LaunchPlanTests {
 
     @Test func whatIsNotSaidIsNoFlag() throws {
         let plan = LaunchPlan(topology: try topology("model: m\npipelines: [{stages: 1}]"), executable: "x")
-        for flag in ["--drain-time", "--allow-plaintext", "--log-level", "--max-requests", "--chunk"] {
+        for flag in [
+            "--pipeline", "--stall", "--wire-dtype", "--drain-time", "--allow-plaintext", "--log-level",
+            "--max-requests", "--chunk",
+        ] {
             #expect(!(plan.coordinator.arguments + plan.workers[0].arguments).contains(flag))
         }
         #expect(plan.drainTime == .seconds(LaunchPlan.defaultDrainSeconds))

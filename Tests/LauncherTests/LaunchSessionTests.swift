@@ -129,19 +129,23 @@ struct LaunchSessionTests {
         var session = serving
         for index in 0..<30 { _ = session.handle(says("line \(index)", "worker-1", output: false)) }
         #expect(
-            session.handle(.ended(process: "worker-1", .signaled(9))) == [
+            session.handle(.ended(process: "worker-1", .exited(65))) == [
                 .terminate("worker-0"), .terminate("coordinator"), .arm(.grace),
             ])
         // What ends because of the failure is not the failure.
         _ = session.handle(.ended(process: "coordinator", .exited(69)))
         let failure = ProcessFailure(
-            name: "worker-1", end: .signaled(9), lastLines: (10..<30).map { "line \($0)" })
+            name: "worker-1", end: .exited(65), lastLines: (10..<30).map { "line \($0)" })
         #expect(session.handle(.ended(process: "worker-0", .exited(0))) == [.finish(.failed(failure))])
-        #expect(LaunchOutcome.failed(failure).description.contains("killed by signal 9 (Killed)"))
+        #expect(LaunchOutcome.failed(failure).description.contains("exit status 65; its last log lines:"))
     }
 
-    @Test func anEndWithStatusZeroIsAFailureToo() {
-        var session = session([.begin])
+    @Test func anEndWithStatusZeroIsAFailureWhereItIsNotStartedAgain() throws {
+        let topology = try Topology(yaml: "model: m\nrestart: never\npipelines: [{stages: 2}]", path: "t.yaml") { _ in
+            true
+        }
+        var session = LaunchSession(plan: LaunchPlan(topology: topology, executable: "x"))
+        _ = session.handle(.begin)
         let outcome = LaunchOutcome.failed(ProcessFailure(name: "coordinator", end: .exited(0), lastLines: []))
         #expect(session.handle(.ended(process: "coordinator", .exited(0))) == [.finish(outcome)])
         #expect(outcome.exitCode == 70)
@@ -175,4 +179,9 @@ struct LaunchSessionTests {
         #expect(LaunchOutcome.stopped(.terminate).exitCode == 0)
         #expect(LaunchOutcome.notReady("x").exitCode == 75)
     }
+}
+
+extension LaunchSession {
+    /// Where the time does not matter.
+    mutating func handle(_ event: Event) -> [Directive] { handle(event, at: .zero) }
 }

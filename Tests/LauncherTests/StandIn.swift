@@ -28,6 +28,7 @@ final class StandIn: Sendable {
                 exit 0' TERM
             exec 8<>"$STAND_IN/registered"
             echo "starting up" >&2
+            echo "pid $$" >&2
             echo "listening tcp://127.0.0.1:5999"
             for worker in 1 2; do read -r line <&8; echo "registered $line" >&2; workers="$workers ${line#worker }"; done
             [ "$COORDINATOR" = silent ] || echo "ready http://127.0.0.1:5998"
@@ -35,6 +36,7 @@ final class StandIn: Sendable {
         worker)
             [ "$3" = tcp://127.0.0.1:5999 ] || { echo "bad endpoint $3" >&2; exit 64; }
             [ "$WORKER" = stubborn ] && trap '' TERM
+            echo "pid $$" >&2
             echo "worker $$" > "$STAND_IN/registered"
             if [ "$WORKER" = crash ]; then
                 for line in $(seq 1 25); do echo "before the end $line" >&2; done
@@ -84,7 +86,12 @@ final class StandIn: Sendable {
 
 /// Collects what a launch says, and lets a test wait for it to be ready.
 final class Recorder: Sendable {
-    private let lines = Mutex<[String]>([])
+    private struct Lines {
+        var all: [String] = []
+        var waiters: [(matches: @Sendable (String) -> Bool, continuation: CheckedContinuation<String, Never>)] = []
+    }
+
+    private let lines = Mutex(Lines())
     let ready: AsyncStream<String>
     private let readyContinuation: AsyncStream<String>.Continuation
 
@@ -92,10 +99,31 @@ final class Recorder: Sendable {
 
     var output: Launch.Output {
         Launch.Output(
-            log: { process, text in self.lines.withLock { $0.append("\(process): \(text)") } },
-            say: { text in self.lines.withLock { $0.append("launch: \(text)") } },
+            log: { process, text in self.add("\(process): \(text)") }, say: { text in self.add("launch: \(text)") },
             ready: { self.readyContinuation.yield($0) })
     }
 
-    var all: [String] { lines.withLock { $0 } }
+    var all: [String] { lines.withLock { $0.all } }
+
+    private func add(_ line: String) {
+        let found = lines.withLock { lines in
+            lines.all.append(line)
+            let found = lines.waiters.filter { $0.matches(line) }
+            lines.waiters.removeAll { $0.matches(line) }
+            return found
+        }
+        for waiter in found { waiter.continuation.resume(returning: line) }
+    }
+
+    /// The first such line, once it is there.
+    func line(_ matches: @escaping @Sendable (String) -> Bool) async -> String {
+        await withCheckedContinuation { continuation in
+            let found = lines.withLock { lines -> String? in
+                if let line = lines.all.first(where: matches) { return line }
+                lines.waiters.append((matches, continuation))
+                return nil
+            }
+            if let found { continuation.resume(returning: found) }
+        }
+    }
 }

@@ -8,9 +8,10 @@ import Testing
     "Topology keys and flags", .timeLimit(.minutes(1)),
     .enabled(if: FileManager.default.isExecutableFile(atPath: program), "winnow is not built beside the tests"))
 struct TopologyReachTests {
-    /// What the launch itself says to its processes, by other keys or by none.
+    /// What the launch itself says to its processes, by other keys or by none; and the second spelling of `drain-time`.
     private static let launchsOwn: Set = [
-        "model", "speculator", "name", "stages", "coordinator", "exit-with-stdin", "help", "version",
+        "model", "speculator", "name", "stages", "pipeline", "role", "speculator-workers", "coordinator",
+        "exit-with-stdin", "help", "version", "drain",
     ]
 
     private struct Help: Decodable {

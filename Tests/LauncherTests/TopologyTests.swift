@@ -35,6 +35,48 @@ struct TopologyTests {
         #expect(topology.coordinator.listen == "tcp://127.0.0.1:*")
         #expect(topology.pipelines.map(\.stages.count) == [1])
         #expect(topology.speculation == Topology.SpeculationDefaults())
+        #expect(topology.pipelines[0].name == "main")
+        #expect(topology.spares == [] && topology.speculators == [])
+        #expect(topology.restart == RestartPolicy())
+    }
+
+    @Test func aFleetIsRead() throws {
+        let topology = try parse(
+            """
+            model: m
+            speculator: s
+            coordinator: {replay_wait: 0, max_replays: 1, stall: 2, wire_dtype: bf16, trace: t.json}
+            pipelines:
+              - stages: 2
+              - {name: slow, stages: [{threads: 2}, {threads: 3}, {}]}
+              - stages: 1
+            spares: [{threads: 4, listen: "tcp://127.0.0.1:5800"}, {kv_tokens: 77}]
+            speculators: {count: 2, threads: 5, log_level: debug}
+            restart: {policy: on-failure, backoff: 0.25, max_backoff: 10, give_up: 3, window: 60}
+            """)
+        #expect(topology.pipelines.map(\.name) == ["main", "slow", "pipeline-2"])
+        #expect(topology.pipelines.map(\.stages.count) == [2, 3, 1])
+        #expect(topology.stageCount == 6)
+        #expect(topology.spares.map(\.threads) == [4, nil])
+        #expect(topology.spares.map(\.kvTokens) == [nil, 77])
+        #expect(topology.spares.map(\.listen) == ["tcp://127.0.0.1:5800", "tcp://127.0.0.1:*"])
+        #expect(topology.speculators.map(\.threads) == [5, 5])
+        #expect(topology.speculators.map(\.logLevel) == ["debug", "debug"])
+        let restart = RestartPolicy(
+            condition: .onFailure, backoff: .milliseconds(250), maxBackoff: .seconds(10), giveUp: 3,
+            window: .seconds(60))
+        #expect(topology.restart == restart)
+        let coordinator = topology.coordinator
+        #expect(coordinator.replayWait == 0 && coordinator.maxReplays == 1 && coordinator.stall == 2)
+        #expect(coordinator.wireDtype == "bf16" && coordinator.trace == "cluster/t.json")
+    }
+
+    @Test func aNumberOrAWordIsEnough() throws {
+        let topology = try parse(Self.minimal + "\nspeculator: s\nspares: 2\nspeculators: 3\nrestart: never")
+        #expect(topology.spares.count == 2 && topology.speculators.count == 3)
+        #expect(topology.restart == RestartPolicy(condition: .never))
+        #expect(try parse(Self.minimal + "\nspares: 0\nspeculators: 0").spares == [])
+        #expect(try parse(Self.minimal + "\nrestart: {backoff: 40}").restart.maxBackoff == .seconds(40))
     }
 
     @Test func everyKeyIsRead() throws {
@@ -166,8 +208,44 @@ struct TopologyTests {
         Mistake(
             yaml: "model: m\nhosts: {a: {user: me}}\n" + tail, line: 2, key: "hosts.a.user", says: "unknown key"),
         Mistake(
-            yaml: "model: m\npipelines:\n  - stages: 1\n  - stages: 1\n", line: 3, key: "pipelines",
-            says: "2 pipelines; this version runs one"),
+            yaml: "model: m\npipelines:\n  - stages: 1\n  - {stages: 1, name: main}\n", line: 4,
+            key: "pipelines[1].name", says: "another pipeline is called `main`"),
+        Mistake(
+            yaml: "model: m\npipelines:\n  - {stages: 1, name: pipeline-1}\n  - stages: 1\n", line: 4,
+            key: "pipelines[1]", says: "another pipeline is called `pipeline-1`"),
+        Mistake(
+            yaml: "model: m\npipelines:\n  - {stages: 1, name: a=2}\n", line: 3, key: "pipelines[0].name",
+            says: "must be 1 to 64 letters"),
+        Mistake(yaml: "model: m\nspares: 257\n" + tail, line: 2, key: "spares", says: "from 0 to 256"),
+        Mistake(yaml: "model: m\nspares: {layers: 0-1}\n" + tail, line: 2, key: "spares.layers", says: "unknown key"),
+        Mistake(
+            yaml: "model: m\nspares: {count: 2, listen: \"tcp://127.0.0.1:5\"}\n" + tail, line: 2,
+            key: "spares.listen", says: "2 workers can't listen at one place"),
+        Mistake(
+            yaml: "model: m\nspeculators: 1\n" + tail, line: 2, key: "speculators", says: "no model for them"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\nspeculators: [{kv_tokens: 1}]\n" + tail, line: 3,
+            key: "speculators[0].kv_tokens", says: "unknown key"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\ncoordinator: {threads: 2}\nspeculators: 1\n" + tail, line: 3,
+            key: "coordinator.threads", says: "computes nothing"),
+        Mistake(
+            yaml: "model: m\nrestart: sometimes\n" + tail, line: 2, key: "restart",
+            says: "no restart policy `sometimes`"),
+        Mistake(
+            yaml: "model: m\nrestart: {backoff: 0}\n" + tail, line: 2, key: "restart.backoff",
+            says: "seconds from 0.01 to 3600.0, found `0`"),
+        Mistake(
+            yaml: "model: m\nrestart: {backoff: 9, max_backoff: 8}\n" + tail, line: 2, key: "restart.max_backoff",
+            says: "less than `backoff`"),
+        Mistake(
+            yaml: "model: m\nrestart: {give_up: 0}\n" + tail, line: 2, key: "restart.give_up", says: "from 1 to 1000"),
+        Mistake(
+            yaml: "model: m\ncoordinator: {stall: 0}\n" + tail, line: 2, key: "coordinator.stall",
+            says: "from 1 to 86400"),
+        Mistake(
+            yaml: "model: m\ncoordinator: {wire_dtype: int8}\n" + tail, line: 2, key: "coordinator.wire_dtype",
+            says: "no number format between stages `int8`"),
         Mistake(
             yaml: "model: m\npipelines:\n  - stages: 0\n", line: 3, key: "pipelines[0].stages", says: "from 1 to 256"),
         Mistake(yaml: "model: m\npipelines:\n  - stages: []\n", line: 3, key: "pipelines[0].stages", says: "0 entries"),

@@ -41,16 +41,27 @@ extension EndToEnd {
             #expect(try await within(.seconds(20), "the launch's end") { try await launch.end() } == .exit(0))
         }
 
-        @Test func aLostWorkerEndsTheLaunchWithAReport() async throws {
+        @Test(arguments: [SIGKILL, SIGTERM]) func aLostWorkerIsStartedAgain(signal: Int32) async throws {
             let launch = try launch()
             defer { launch.kill(SIGKILL) }
             let client = try await client(launch)
+            let ask = Ask(prompt: "Call me Ishmael.", maxTokens: 8, speculativePrefill: .dense)
+            let text = try await client.complete(ask).text
             let workers = try Self.children(of: launch.pid).filter { $0.command.contains("\0worker\0") }
             #expect(workers.count == 3)
-            kill(try #require(workers.first).pid, SIGKILL)
-            #expect(try await within(.seconds(20), "the launch's end") { try await launch.end() } == .exit(70))
-            _ = try await launch.log.line(containing: "killed by signal 9")
-            await #expect(throws: (any Error).self) { try await client.get("/health/live") }
+            kill(try #require(workers.first).pid, signal)
+            _ = try await within(.seconds(10), "the launch's word") {
+                try await launch.log.next("the launch's word") { $0.contains("; starting it again in ") }
+            }
+            // The coordinator says so each time a pipeline stands.
+            _ = try await within(.seconds(20), "the pipeline") {
+                try await launch.log.next("`ready` again") {
+                    $0.hasPrefix("coordinator") && $0.contains("ready http://")
+                }
+            }
+            #expect(try await client.complete(ask).text == text)
+            launch.kill(SIGTERM)
+            #expect(try await within(.seconds(20), "the launch's end") { try await launch.end() } == .exit(0))
         }
 
         /// The running children of a process, with their command lines.
