@@ -23,8 +23,13 @@ struct LaunchCommand: AsyncParsableCommand {
 
             One Ctrl-C (or SIGTERM) ends all processes: first the coordinator, which takes no more requests and gives \
             those that run --drain-time to end, then the workers; who does not end within 5 seconds more is killed. A \
-            second Ctrl-C does not wait. The processes end too when the launcher itself is killed. When a process ends by \
-            itself, the launch reports its name, exit status and last 20 log lines, and ends.
+            second Ctrl-C does not wait. The processes end too when the launcher itself is killed.
+
+            A process that ends by itself is started again after a back-off (`restart` below); the coordinator where it \
+            was. So SIGTERM to one worker after the other restarts them all under load. Who ends with 64 or 65, or too often, \
+            is given up; the launch then goes on without it while some pipeline is whole, with spares. Otherwise it reports \
+            the process's name, exit status and last 20 log lines, and ends. Before the cluster has served once, any \
+            exit status but 0 ends it.
 
             TOPOLOGY FILE (YAML; paths are relative to the file; only `model` and `pipelines` are required)
               name: needle                     the model's name for clients; default: the model's folder
@@ -36,9 +41,9 @@ struct LaunchCommand: AsyncParsableCommand {
                 host: localhost                this version starts processes on this machine only
                 http: 127.0.0.1:8080           where clients connect; port 0 takes any free one
                 listen: tcp://127.0.0.1:*      where workers register; * takes any free port
-                threads: 1                     compute threads of the speculator
+                threads: 1                     compute threads of its own speculator
                 cpus: 0-1                      pin them; where no process names CPUs and there are enough,
-                                               each stage gets its own and the coordinator the rest
+                                               each stage and speculator gets its own, the coordinator the rest
                 kv_tokens: 131072              KV rows every stage must be able to hold, over all requests
                 micro_batch_tokens: 512        most token rows that travel together
                 max_requests: 256              requests served at a time; more get 429
@@ -49,6 +54,11 @@ struct LaunchCommand: AsyncParsableCommand {
                 max_connections: 1024          requests answered at a time; more get 503
                 max_connections_per_address: 768
                 drain_time: 10                 for running requests at the end, seconds
+                replay_wait: 30                for a request whose pipeline is lost, until it has another, seconds
+                max_replays: 5                 pipelines a request may lose
+                stall: 60                      a busy worker that stands still for so long is lost, seconds
+                wire_dtype: f32                hidden rows between stages: f32 or bf16
+                trace: trace.json              a trace of all requests for Perfetto
                 log_level: info                trace, debug, info, notice, warning, error, critical
                 advertise: NAME                what other hosts call this one
                 allow_plaintext: false         true: links that other machines could read and change
@@ -61,19 +71,28 @@ struct LaunchCommand: AsyncParsableCommand {
                 pool: 13                       width of the smoothing, odd
                 tail: 64                       tokens at the end that are always kept
                 threshold: 512                 shorter prompts go dense
-              pipelines:                       one entry in this version
-                - threads: 1                   default of its stages; likewise host, kv_tokens, log_level,
+              pipelines:                       one entry each, of any depth
+                - name: main                   default: main, then pipeline-1, pipeline-2, ...
+                  threads: 1                   default of its stages; likewise host, kv_tokens, log_level,
                                                advertise, allow_plaintext
                   stages: 3                    three equal stages, or a list:
                   # stages:
                   #   - {layers: 0-1, threads: 1, cpus: "2", kv_tokens: 65536, listen: "tcp://127.0.0.1:*"}
                   #   - {layers: 2-3}          all stages name their layers (both ends inclusive) or none does
+              spares: 1                        workers that replace any stage; or {count: 1, threads: 2, ...}, or a list
+              speculators: 2                   workers that score prompts instead of the coordinator; likewise
+              restart:                         what ends by itself; or only the policy: `restart: never`
+                policy: always                 always, on-failure (any end but exit status 0), never
+                backoff: 0.5                   before the first new start, seconds; doubles each time ...
+                max_backoff: 30                ... up to this; begins anew after a life of 60 s
+                give_up: 10                    a process that ends more often than this ...
+                window: 300                    ... within so many seconds
               hosts: {localhost: {address: 127.0.0.1}}
               environment: {NAME: value}       for every process
 
             EXIT CODES
               0 ended by SIGTERM; 64 wrong usage; 65 the topology file or a model is wrong; 69 a port or the ready file \
-            is not to be had; 70 a process failed; \
+            is not to be had; 70 a process failed for good; \
             74 the ready file cannot be written; 75 not ready in time; 130 ended by Ctrl-C. A failed process's own code (64 to 78) is passed on.
             """)
 
@@ -98,6 +117,7 @@ struct LaunchCommand: AsyncParsableCommand {
     var cpuLevel: CPULevel?
 
     @Option(
+        name: [.long, .customLong("drain")],
         help: ArgumentHelp(
             "How long running requests may go on at the end, instead of the topology's drain_time.",
             valueName: "seconds"))
