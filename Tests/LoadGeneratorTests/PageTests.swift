@@ -113,7 +113,11 @@ struct PageTests {
         _ = try elements(html)
         for word in words { #expect(html.contains(">\(PageText.escaped(word))</span>")) }
         #expect(html.contains("passed (VALID)") && html.contains("failed (MISSED)"))
-        #expect(html.contains("requests/s offered"))
+        // A search's one run is at a rate that means nothing yet; the rate of a lone run was asked for.
+        #expect(
+            !html.contains("requests/s offered") && html.contains("no rate passed") && html.contains("no run counts"))
+        let lone = PageMode(name: "m", runs: [PageRun(offeredRate: 26, verdict: "INVALID")])
+        #expect(ReportPage(PageContent(modes: [lone])).html().contains("<strong>26</strong> requests/s offered"))
     }
 
     @Test("lines join what counts, once for each rate")

@@ -32,6 +32,13 @@ struct ReportTests {
             CampaignModeResult(name: name, address: "a", model: "m", runs: runs, finding: finding), kind: .search)
     }
 
+    private func settings(_ kind: MeasurementKind) -> LoadSettings {
+        LoadSettings(
+            kind: kind, prompts: "p", slo: [],
+            plan: CampaignPlan(way: .single(rate: 1), shape: .timed(.poisson, .zero)),
+            maxTokens: nil, extraBody: [:], command: [], version: "0", host: "h", system: "s", startedAt: Date())
+    }
+
     /// So many of 10 ms, and some that break the promise.
     private func latencies(_ count: Int, misses: Int = 0) -> [Duration] {
         (0..<count).map { .milliseconds($0 < misses ? 200 : 10) }
@@ -50,12 +57,8 @@ struct ReportTests {
         #expect(objective.samples == 662 && objective.misses == 1 && objective.confidence >= 0.99)
         #expect(mode.headline == 2 && mode.decidedBy == [1, 2])
         #expect(try #require(mode.headlineRun?.objectives.first).confidence < 0.99)
-        let settings = LoadSettings(
-            kind: .search, prompts: "p", slo: [],
-            plan: CampaignPlan(way: .single(rate: 1), shape: .timed(.poisson, .zero)),
-            maxTokens: nil, extraBody: [:], command: [], version: "0", host: "h", system: "s", startedAt: Date())
         let measurement = Measurement(
-            settings: settings,
+            settings: settings(.search),
             results: [
                 CampaignModeResult(
                     name: "m", address: "a", model: "m", runs: runs,
@@ -90,6 +93,18 @@ struct ReportTests {
         // Even with nothing that decided, a run that does not count is not what is shown.
         finding.deciding = []
         #expect(summary(runs, finding).headline == 1)
+        // Where none counts, a search shows no run: no figure at the top, no plot over time, no word on the server.
+        let late = [try run(latencies(20), rate: 26, purpose: .bracket, lateness: .seconds(1))]
+        let nothing = CampaignModeResult(
+            name: "m", address: "a", model: "m", runs: late,
+            finding: RateFinding(verdict: .inconclusive, reasons: ["no time"]))
+        #expect(late[0].judgement.verdict == .invalid)
+        #expect(ModeSummary(nothing, kind: .search).headline == nil)
+        #expect(ModeSummary(nothing, kind: .run).headline == 0)
+        let page = ReportPage(
+            PageContent(Measurement(settings: settings(.search), results: [nothing]), objectives: [Self.promise])
+        ).html()
+        #expect(page.contains("no run counts") && !page.contains("requests/s offered") && !page.contains("over time"))
         // A maximum that the generator could not pass is no maximum to compare.
         let limited = summary(
             [try run(latencies(500), rate: 8)], RateFinding(highest: 8, verdict: .invalid, deciding: [0]))

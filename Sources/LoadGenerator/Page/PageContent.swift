@@ -108,7 +108,7 @@ public struct PageMode: Sendable, Equatable {
     public var unloadedTTFTMilliseconds: Double?
     /// The runs in the order they were made.
     public var runs: [PageRun]
-    /// The index in ``runs`` of the run to show in detail; nil takes the highest valid one, else the last.
+    /// The index in ``runs`` of the run to show in detail; nil takes the highest valid one, else the last that counts.
     public var focus: Int?
 
     /// Makes a mode.
@@ -130,11 +130,12 @@ public struct PageMode: Sendable, Equatable {
         self.focus = focus
     }
 
-    /// The index of the run to show in detail; nil without runs.
+    /// The index of the run to show in detail; nil without one that counts.
     var focusIndex: Int? {
         if let focus, runs.indices.contains(focus) { return focus }
         let valid = runs.indices.filter { PageVerdict(runs[$0].verdict) == .valid }
-        return valid.max { runs[$0].offeredRate < runs[$1].offeredRate } ?? runs.indices.last
+        return valid.max { runs[$0].offeredRate < runs[$1].offeredRate }
+            ?? runs.indices.last { PageVerdict(runs[$0].verdict).counts }
     }
 
     /// The run to show in detail.

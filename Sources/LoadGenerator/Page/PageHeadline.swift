@@ -50,9 +50,14 @@ struct PageHeadline {
     private func figure(_ mode: PageMode) -> (number: String, meaning: String) {
         if let rate = PageText.finite(mode.maximalRate) { return (PageText.number(rate), "maximal QPS") }
         if PageText.finite(mode.passedRate) != nil { return (PageText.absent, "no rate proved") }
-        guard let only = mode.runs.first else { return (PageText.absent, "no run") }
-        if mode.runs.count == 1 { return (PageText.number(only.offeredRate), "requests/s offered") }
-        return (PageText.absent, "no rate passed")
+        guard let first = mode.runs.first else { return (PageText.absent, "no run") }
+        // The rate of a search's run is not what the mode sustains, even where there is no other.
+        if mode.runs.count == 1, first.purpose == RunPurpose.run.rawValue {
+            return (PageText.number(first.offeredRate), "requests/s offered")
+        }
+        return (
+            PageText.absent, mode.runs.contains { PageVerdict($0.verdict).counts } ? "no rate passed" : "no run counts"
+        )
     }
 
     private func comparison(_ comparison: PageComparison) -> String {

@@ -28,7 +28,8 @@ public struct ModeSummary: Codable, Sendable, Equatable {
     public var regimes: [PaperRule.Regime]?
     /// The indices of the runs the verdict stands on.
     public var decidedBy: [Int]
-    /// The index of the run that shows the mode: the last of those that decided.
+    /// The index of the run that shows the mode: the last of those that decided, or else of those that count; `null` where
+    /// none of a search does.
     @OrNull public var headline: Int?
     /// Its runs, in the order they were made.
     public var runs: [RunSummary]
@@ -95,9 +96,9 @@ public struct ModeSummary: Codable, Sendable, Equatable {
             regimes = PaperRule.regimes(
                 result.runs.map { ($0.result.distribution(of: .e2e).meanMeasured, $0.judgement.verdict == .valid) })
         }
-        // A run that does not count is shown only where there is no other.
+        // A run that does not count shows nothing of a search; the one run that was asked for is shown whatever came of it.
         headline =
             deciding.last ?? runs.indices.last { runs[$0].verdict != .invalid && runs[$0].verdict != .interrupted }
-            ?? runs.indices.last
+            ?? (kind == .run ? runs.indices.last : nil)
     }
 }
