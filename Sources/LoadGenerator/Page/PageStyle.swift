@@ -134,7 +134,7 @@ package enum PageStyle {
         dd{margin:0}
         @media screen and (max-width:1000px){td:last-child:not(.number){min-width:52em}}
         @media(max-width:600px){main{padding:12px 8px 32px}.card,figure{padding:10px}
-        td:first-child{min-width:5em}th,td{padding:3px 6px}}
+        th,td{padding:3px 6px}}
         @media print{:root{font-size:11px}body{background:none;font-size:1rem}main{max-width:none;padding:0}
         figure,.card,dl,tr{break-inside:avoid}h2,h3{break-after:avoid}
         .plot,.wide{overflow:visible}.plot svg{min-width:0}
