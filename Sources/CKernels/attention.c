@@ -159,7 +159,7 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch) {
     // Decode: a panel of queries would be mostly empty.
-    const int few = task->rows == 1 && task->heads <= 8;
+    const int few = task->decoded && task->rows == 1 && task->heads <= 8;
     switch (level) {
         case winnow_level_avx512_bf16:
             if (task->half && !few) {

@@ -18,11 +18,15 @@ package struct AttentionSegment: Sendable {
     package var rows: Range<Int>
     /// The first cache row that each row sees, at most its own; nil: from 0 on.
     package var firstVisible: [Int32]?
+    /// Its rows from this one on were decoded one by one, and are computed as then.
+    package var decodedFrom: Int
 
-    /// Describes one request's share of a call.
+    /// Describes one request's share of a call. `decodedFrom`: nil takes a lone row for a decoded one.
     package init(
-        keys: KVRows, values: KVRows, capacity: Int, firstCacheRow: Int, rows: Range<Int>, firstVisible: [Int32]? = nil
+        keys: KVRows, values: KVRows, capacity: Int, firstCacheRow: Int, rows: Range<Int>,
+        firstVisible: [Int32]? = nil, decodedFrom: Int? = nil
     ) {
+        self.decodedFrom = decodedFrom ?? (rows.count == 1 ? 0 : rows.count)
         self.keys = keys
         self.values = values
         self.capacity = capacity
@@ -134,9 +138,15 @@ package final class Attention: Sendable {
         let blockRows = max(1, block / group)
         var tasks: [Task] = []
         for (index, segment) in segments.enumerated() {
-            for first in stride(from: 0, to: segment.rows.count, by: blockRows) {
-                let rows = first..<min(segment.rows.count, first + blockRows)
+            let decodedFrom = min(segment.decodedFrom, segment.rows.count)
+            for first in stride(from: 0, to: decodedFrom, by: blockRows) {
+                let rows = first..<min(decodedFrom, first + blockRows)
                 for kvHead in 0..<kvHeads { tasks.append(Task(segment: index, kvHead: kvHead, rows: rows)) }
+            }
+            for row in decodedFrom..<segment.rows.count {
+                for kvHead in 0..<kvHeads {
+                    tasks.append(Task(segment: index, kvHead: kvHead, rows: row..<row + 1, isDecoded: true))
+                }
             }
         }
         // Long tasks first, so that no thread starts one when the others are done.
@@ -155,6 +165,7 @@ package final class Attention: Sendable {
         var kvHead: Int
         /// Rows of the segment.
         var rows: Range<Int>
+        var isDecoded = false
     }
 
     private func length(of task: Task, _ segments: [AttentionSegment]) -> Int {
@@ -175,7 +186,8 @@ package final class Attention: Sendable {
             rows: task.rows.count, heads: group, head_dim: headDim,
             keys: UnsafeRawPointer(segment.keys.pointer(row: task.kvHead * segment.capacity)),
             values: UnsafeRawPointer(segment.values.pointer(row: task.kvHead * segment.capacity)),
-            half: segment.keys.isHalf ? 1 : 0, first: scratch.first, limit: scratch.limits,
+            half: segment.keys.isHalf ? 1 : 0, decoded: task.isDecoded ? 1 : 0, first: scratch.first,
+            limit: scratch.limits,
             scale: 1 / Float(headDim).squareRoot(),
             output: output.pointer(row: firstRow) + task.kvHead * width, output_stride: output.columns)
         winnow_attend(Kernels.level, &work, scratch.memory)

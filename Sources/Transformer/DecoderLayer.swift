@@ -147,7 +147,8 @@ extension [AttentionSegment] {
                 AttentionSegment(
                     keys: segment.keys, values: segment.values, capacity: segment.capacity,
                     firstCacheRow: segment.firstCacheRow + offset, rows: place..<place + 1,
-                    firstVisible: segment.firstVisible.map { [$0[offset]] }))
+                    firstVisible: segment.firstVisible.map { [$0[offset]] },
+                    decodedFrom: offset >= segment.decodedFrom ? 0 : 1))
         }
         return picked
     }

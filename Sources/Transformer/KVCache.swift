@@ -88,11 +88,11 @@ public final class KVCache: @unchecked Sendable {  // like its Stage, used by on
 
     /// What attention needs to know of `layer` for rows `rows` of a call, the first of which is cache row `first`.
     func attentionSegment(
-        layer: Int, firstCacheRow first: Int, rows: Range<Int>, firstVisible: [Int32]?
+        layer: Int, firstCacheRow first: Int, rows: Range<Int>, firstVisible: [Int32]?, decodedFrom: Int
     ) -> AttentionSegment {
         AttentionSegment(
             keys: keys[index(of: layer)], values: values[index(of: layer)], capacity: capacity, firstCacheRow: first,
-            rows: rows, firstVisible: firstVisible)
+            rows: rows, firstVisible: firstVisible, decodedFrom: decodedFrom)
     }
 
     /// For each cache row from `first` on, the first row whose position is inside its window: over p - window.
@@ -117,9 +117,13 @@ public struct Segment: Sendable {
     public var cache: KVCache
     /// A position id for each row. Rows see the cache rows before them whatever the position ids are.
     public var positions: [Int32]
+    /// The first row that was decoded, at most the number of rows. Such a row is computed alike whether it comes alone or,
+    /// when an answer is taken up again, with others; so is a prompt's row however the prompt is cut.
+    public var decodedFrom: Int
 
-    /// Pairs a cache with the position ids of the next rows.
-    public init(cache: KVCache, positions: [Int32]) {
+    /// Pairs a cache with the position ids of the next rows. `decodedFrom`: nil takes a lone row for a decoded one.
+    public init(cache: KVCache, positions: [Int32], decodedFrom: Int? = nil) {
+        self.decodedFrom = decodedFrom ?? (positions.count == 1 ? 0 : positions.count)
         self.cache = cache
         self.positions = positions
     }

@@ -158,7 +158,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             let shares = zip(segments, ranges).enumerated().map { index, share in
                 share.0.cache.attentionSegment(
                     layer: layer, firstCacheRow: share.1.first, rows: share.1.rows,
-                    firstVisible: isWindowed ? visible?[index] : nil)
+                    firstVisible: isWindowed ? visible?[index] : nil, decodedFrom: share.0.decodedFrom)
             }
             let isTrimmed = layer == configuration.layerCount - 1 && outputs != nil
             block.forward(

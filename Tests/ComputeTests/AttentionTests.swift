@@ -137,7 +137,8 @@ import Testing
                                 var task = winnow_attention_task(
                                     queries: queries.baseAddress, query_stride: heads * headDim, rows: rows,
                                     heads: heads, head_dim: headDim, keys: keys, values: values,
-                                    half: isHalf ? 1 : 0, first: first.baseAddress, limit: limits.baseAddress,
+                                    half: isHalf ? 1 : 0, decoded: rows == 1 ? 1 : 0, first: first.baseAddress,
+                                    limit: limits.baseAddress,
                                     scale: 0.3, output: output.baseAddress, output_stride: heads * headDim)
                                 winnow_attend(level, &task, scratch)
                             }

@@ -17,6 +17,9 @@ typedef struct {
     const void *keys, *values;
     // Whether they are bf16; Float32 otherwise.
     int half;
+    // Whether the only row was decoded: read once for one row, in Float32. A prompt's row never is, however many come with
+    // it, so that it does not matter how a prompt is cut.
+    int decoded;
     // Row r sees cache rows first[r] ..< limit[r]; at least one.
     const int32_t *first, *limit;
     // Multiplies the products of queries and keys, before the softmax.
@@ -35,7 +38,7 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 // With bf16 instructions (winnow_level_avx512_bf16 and a bf16 cache) queries and softmax weights are rounded to bf16
 // and sums are Float32. With AVX2 and a bf16 cache both products are taken in 16-bit fixed point (fixed_point.h): queries
 // and keys with a scale each, values with a power of two that goes into the weight of their key, weights relative to the
-// largest of about 100 keys. Otherwise, and for one row of up to 8 heads, all arithmetic is Float32.
+// largest of about 100 keys. Otherwise, and for a decoded row of up to 8 heads, all arithmetic is Float32.
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch);
 
 // scores[q][key] = scale * q . k for `count` keys of one KV head and a few queries, `[queries, head_dim]`.
