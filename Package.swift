@@ -67,8 +67,11 @@ let package = Package(
 
         // Floor 5: the two ends of a pipeline.
         .target(
-            name: "Worker", dependencies: ["Transformer", "Wire", "Checkpoint", "Compute", "OutsideText", log],
-            swiftSettings: swift),
+            name: "Worker",
+            dependencies: [
+                "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", log,
+                .product(name: "DequeModule", package: "swift-collections"),
+            ], swiftSettings: swift),
         .target(
             name: "Coordinator",
             dependencies: [

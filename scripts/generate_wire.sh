@@ -6,4 +6,4 @@ cd "$(dirname "$0")/../Sources/Wire/Messages"
 for tool in protoc protoc-gen-swift; do
     command -v "$tool" >/dev/null || { echo "generate_wire: $tool is not on the PATH" >&2; exit 69; }
 done
-protoc --swift_out=. --swift_opt=Visibility=Package --swift_opt=UseAccessLevelOnImports=true wire.proto
+protoc --swift_out=. --swift_opt=Visibility=Internal --swift_opt=UseAccessLevelOnImports=true wire.proto

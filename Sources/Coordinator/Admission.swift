@@ -3,15 +3,23 @@ import Synchronization
 import Transformer
 
 /// What is decided about a request before it is queued; callable from any thread.
-final class Admission: Sendable {
-    struct Limits: Sendable {
-        var contextLength: Int
-        var vocabularySize: Int
-        var maxRequests: Int
-        var maxQueuedTokens: Int
+package final class Admission: Sendable {
+    package struct Limits: Sendable {
+        package var contextLength: Int
+        package var vocabularySize: Int
+        package var maxRequests: Int
+        package var maxQueuedTokens: Int
+
+        package init(contextLength: Int, vocabularySize: Int, maxRequests: Int, maxQueuedTokens: Int) {
+            self.contextLength = contextLength
+            self.vocabularySize = vocabularySize
+            self.maxRequests = maxRequests
+            self.maxQueuedTokens = maxQueuedTokens
+        }
     }
     private struct State {
         var notReadyReason: String?
+        var isStopping = false
         var requests = 0
         var queuedTokens = 0
         var nextID: UInt64 = 1
@@ -22,12 +30,12 @@ final class Admission: Sendable {
     let limits: Limits
     private let state: Mutex<State>
 
-    init(limits: Limits, notReadyReason: String) {
+    package init(limits: Limits, notReadyReason: String) {
         self.limits = limits
         state = Mutex(State(notReadyReason: notReadyReason))
     }
 
-    var readiness: Readiness {
+    package var readiness: Readiness {
         state.withLock { $0.notReadyReason.map { .notReady(reason: $0) } ?? .ready }
     }
 
@@ -35,14 +43,18 @@ final class Admission: Sendable {
         state.withLock { $0.notReadyReason = notReadyReason }
     }
 
+    /// Takes nothing more.
+    func stop() { state.withLock { $0.isStopping = true } }
+
     /// Takes a request in and numbers it, or refuses it.
-    func admit(_ request: GenerationRequest) throws(RequestError) -> UInt64 {
+    package func admit(_ request: GenerationRequest) throws(RequestError) -> UInt64 {
         try check(request)
         let limits = limits
         let verdict: Result<UInt64, RequestError> = state.withLock { state in
-            if let reason = state.notReadyReason {
+            // An outage is waited for: see RequestTable. Only a coordinator that ends takes nothing more.
+            guard !state.isStopping else {
                 return .failure(
-                    RequestError(.unavailable, "no pipeline stands: \(reason)", retryAfter: .seconds(2)))
+                    RequestError(.unavailable, "the coordinator is stopping", retryAfter: .seconds(2)))
             }
             let retry = Duration.seconds(max(1, min(60, state.timeToFirstToken.rounded(.up))))
             guard state.requests < limits.maxRequests else {

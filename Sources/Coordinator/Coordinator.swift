@@ -10,7 +10,9 @@ import Transformer
 public import Wire
 
 /// Takes requests, scores and prunes their prompts, and leads them through a pipeline of workers.
-public final class Coordinator: GenerationService {
+///
+/// `@unchecked Sendable`: edges and shell are used on the loop's thread alone.
+public final class Coordinator: GenerationService, @unchecked Sendable {
     public let modelName: String
     public let contextLength: Int
     public let tokenizer: Tokenizer
@@ -21,11 +23,14 @@ public final class Coordinator: GenerationService {
     public let endpoint: Endpoint
 
     private let loop: SocketLoop
-    private let core: CoordinatorCore
+    private let shell: CoordinatorShell
+    private let control: any Listener
+    private let results: any Listener
     private let admission: Admission
     private let ledger = MetricsLedger()
     private let logger: Logger
     private let precision: Precision
+    private let trace: TraceWriter?
     private let stopping = AsyncStream<Void>.makeStream()
 
     /// Opens the models and binds the endpoints; workers are awaited by `run`.
@@ -34,8 +39,18 @@ public final class Coordinator: GenerationService {
     ///   thread, so it must not block.
     /// - Throws: `CoordinatorError` for a setting out of range, a model that can't be read or a pair that does not belong
     ///   together, an address that can't be bound.
-    public init(
+    public convenience init(
         configuration: CoordinatorConfiguration, context: ZeroMQContext, logger: Logger,
+        onReady: @escaping @Sendable ([String]) -> Void = { _ in }
+    ) throws(CoordinatorError) {
+        try self.init(
+            configuration: configuration, transport: ZeroMQTransport(context: context), logger: logger, onReady: onReady
+        )
+    }
+
+    /// The same over any transport.
+    package init(
+        configuration: CoordinatorConfiguration, transport: any Transport, logger: Logger,
         onReady: @escaping @Sendable ([String]) -> Void = { _ in }
     ) throws(CoordinatorError) {
         self.logger = logger
@@ -46,70 +61,80 @@ public final class Coordinator: GenerationService {
         tokenizer = models.tokenizer
         modelFingerprint = "\(models.fingerprint)"
         contextLength = models.configuration.contextLength
-        hasSpeculator = models.speculator != nil
+        hasSpeculator = models.speculatorContext != nil
         defaultSpeculation = configuration.speculation
         modelName =
             configuration.modelName
             ?? URL(fileURLWithPath: configuration.modelDirectory).standardizedFileURL.lastPathComponent
 
-        let control: Socket
-        let results: Socket
-        let resultsEndpoint: Endpoint
         do {
-            control = try Socket(
-                .router, context: context, limits: Socket.Limits(maxFrameBytes: Protocol.maxControlBytes))
-            try control.setTransportHeartbeat(intervalMilliseconds: 1000, timeoutMilliseconds: 3000)
-            let bound = try Endpoint(try control.bind(configuration.listen.description))
-            endpoint = configuration.advertisedHost.map(bound.advertised(as:)) ?? bound
-            results = try Socket(.router, context: context, limits: Socket.Limits(maxFrameBytes: Protocol.maxDataBytes))
-            let results = try Endpoint(try results.bind(configuration.listen.sibling(suffix: ".results").description))
-            resultsEndpoint = configuration.advertisedHost.map(results.advertised(as:)) ?? results
+            control = try transport.listen(at: configuration.listen, as: .control)
+            results = try transport.listen(
+                at: configuration.listen.sibling(suffix: ".results"), as: .data(maxFrameBytes: Protocol.maxResultBytes))
             loop = try SocketLoop(name: "winnow-coord")
         } catch {
             throw .transport("\(error)")
         }
+        endpoint = configuration.advertisedHost.map(control.endpoint.advertised(as:)) ?? control.endpoint
+        let resultsEndpoint = configuration.advertisedHost.map(results.endpoint.advertised(as:)) ?? results.endpoint
         guard resultsEndpoint.isConnectable else {
             throw .badConfiguration(
                 "no worker can connect to \(resultsEndpoint): give the name other hosts know this one by "
                     + "(--advertise HOST)")
         }
-        let registry = Registry(
-            settings: Registry.Settings(
-                fingerprint: models.fingerprint.bytes, layerCount: models.configuration.layerCount,
-                stageCount: configuration.stageCount, kvRows: configuration.kvRows,
-                resultsEndpoint: resultsEndpoint.description, silenceLimit: Protocol.silenceLimit,
-                stallLimit: .seconds(60)))
+        let plane = ControlPlane(
+            settings: ControlPlane.Settings(
+                incarnation: .random(in: 1 ... .max), pipelines: configuration.pipelines,
+                layerCount: models.configuration.layerCount, vocabularySize: models.configuration.vocabularySize,
+                fingerprint: models.fingerprint.bytes, speculatorFingerprint: models.speculatorFingerprint?.bytes,
+                speculatorsAreWorkers: configuration.speculatorsAreWorkers,
+                speculatorContext: models.speculatorContext, kvRows: configuration.kvRows,
+                microBatchRows: configuration.microBatchRows, wireType: configuration.wireType,
+                rowBytes: models.configuration.hiddenSize * configuration.wireType.bytes,
+                resultsEndpoint: resultsEndpoint.description, dataPeer: PeerID.random(),
+                stall: configuration.stallLimit,
+                requests: RequestTable.Limits(
+                    timeout: configuration.requestTimeout, replayWait: configuration.replayWait,
+                    maxReplays: configuration.maxReplays),
+                ends: Set(models.tokenizer.endTokens(of: models.configuration)),
+                isTracing: configuration.traceFile != nil))
+        do {
+            trace = try configuration.traceFile.map { try TraceWriter(path: $0, logger: logger) }
+        } catch {
+            throw .badConfiguration("the trace can't be written to \(configuration.traceFile ?? ""): \(error)")
+        }
         admission = Admission(
             limits: Admission.Limits(
                 contextLength: contextLength, vocabularySize: models.configuration.vocabularySize,
                 maxRequests: configuration.maxRequests, maxQueuedTokens: configuration.maxQueuedTokens),
-            notReadyReason: registry.notReadyReason ?? "starting")
-        core = CoordinatorCore(
-            loop: loop,
-            settings: CoordinatorCore.Settings(
-                stageCount: configuration.stageCount, microBatchRows: configuration.microBatchRows,
-                vocabularySize: models.configuration.vocabularySize,
-                eosTokens: Set(models.tokenizer.endTokens(of: models.configuration)),
-                requestTimeout: configuration.requestTimeout,
-                resultsEndpoint: resultsEndpoint.description, onReady: onReady),
-            context: context, control: control, results: results, registry: registry, admission: admission,
-            ledger: ledger, speculator: models.speculator, logger: logger)
+            notReadyReason: plane.notReadyReason ?? "starting")
+        shell = CoordinatorShell(
+            plane: plane, control: control, results: results, transport: transport, admission: admission,
+            ledger: ledger, speculator: models.speculator, trace: trace, logger: logger, now: { ContinuousClock.now },
+            hop: { [loop] work in loop.submit(work) }, onStands: onReady)
     }
 
     private static func check(
         _ configuration: CoordinatorConfiguration, models: CoordinatorModels
     ) throws(CoordinatorError) {
         let layers = models.configuration.layerCount
-        let counts: [(String, Int, ClosedRange<Int>)] = [
-            ("stages", configuration.stageCount, 1...layers),
-            ("micro-batch rows", configuration.microBatchRows, 1...Protocol.maxRows),
-            ("KV rows", configuration.kvRows, 1...Int(Int32.max)),
-            ("max requests", configuration.maxRequests, 1...1_000_000),
-            ("max queued tokens", configuration.maxQueuedTokens, 1...Int(Int32.max)),
-            ("threads", configuration.threads, 1...1024),
-        ]
+        let counts: [(String, Int, ClosedRange<Int>)] =
+            [
+                ("pipelines", configuration.pipelines.count, 1...1024),
+                ("micro-batch rows", configuration.microBatchRows, 1...Protocol.maxRows),
+                ("KV rows", configuration.kvRows, 1...Int(Int32.max)),
+                ("max requests", configuration.maxRequests, 1...1_000_000),
+                ("max queued tokens", configuration.maxQueuedTokens, 1...Int(Int32.max)),
+                ("threads", configuration.threads, 1...1024),
+                ("max replays", configuration.maxReplays, 0...1000),
+            ] + configuration.pipelines.map { ("stages of pipeline \($0.name)", $0.stageCount, 1...layers) }
         for (what, value, range) in counts where !range.contains(value) {
             throw .badConfiguration("\(what) must be \(range.lowerBound) to \(range.upperBound), found \(value)")
+        }
+        if let name = configuration.pipelines.map(\.name).first(where: { name in
+            configuration.pipelines.count { $0.name == name } > 1
+        }) {
+            throw .badConfiguration("two pipelines are called \(name)")
         }
         do {
             try configuration.speculation.validate()
@@ -140,9 +165,9 @@ public final class Coordinator: GenerationService {
         ledger.record { $0.accepted(id, now: .now) }
         let (generation, sink) = Generation.make(
             id: id,
-            onCancel: { [loop, core] in loop.submit { core.assumeIsolated { $0.cancel(id) } } },
-            onConclude: { [loop, core] in loop.submit { core.assumeIsolated { $0.conclude(id) } } })
-        loop.submit { [core] in core.assumeIsolated { $0.begin(id, request, sink: sink) } }
+            onCancel: { [loop, shell] in loop.submit { shell.cancel(id) } },
+            onConclude: { [loop, shell] in loop.submit { shell.conclude(id) } })
+        loop.submit { [shell] in shell.begin(id, request, sink: sink) }
         return generation
     }
 
@@ -159,13 +184,18 @@ public final class Coordinator: GenerationService {
                 metadata: ["problem": "\(problem)"])
         }
         loop.start()
-        await core.start()
+        loop.submit { [self] in
+            control.watch(on: loop) { [shell] in shell.readControl() }
+            results.watch(on: loop) { [shell] in shell.readResults() }
+            loop.every(CoordinatorShell.tickInterval) { [shell] in shell.tick() }
+        }
         for await _ in stopping.stream {}
-        await core.stop()
+        loop.submit { [shell] in shell.stop() }
         await withCheckedContinuation { done in
             // Joining a thread blocks, which the cooperative pool must not.
-            DispatchQueue.global().async { [loop] in
+            DispatchQueue.global().async { [loop, trace] in
                 loop.stopAndWait()
+                trace?.close()
                 done.resume()
             }
         }
@@ -174,7 +204,7 @@ public final class Coordinator: GenerationService {
     /// Ends every request at once with `unavailable`, takes no more, and tells the workers goodbye, while `run` goes on
     /// until `stop()`. From any thread, more than once.
     public func endRequests() {
-        loop.submit { [core] in core.assumeIsolated { $0.stop() } }
+        loop.submit { [shell] in shell.stop() }
     }
 
     /// Ends `run`: every request ends with `unavailable`, workers are told goodbye. From any thread, more than once.

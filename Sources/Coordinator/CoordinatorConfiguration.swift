@@ -14,7 +14,11 @@ public struct CoordinatorConfiguration: Sendable {
     public var listen: Endpoint
     /// The host name under which other machines reach this one; needed when `listen` is a wildcard.
     public var advertisedHost: String?
-    public var stageCount: Int
+    /// The pipelines to stand, at least one, each under a name of its own.
+    public var pipelines: [PipelineShape]
+    /// Prompts are scored by speculator workers; this process reads of the speculator only what tells that the pair belongs
+    /// together.
+    public var speculatorsAreWorkers: Bool
     /// The speculator's compute threads, at least 1.
     public var threads: Int
     /// The CPUs that compute threads beyond the first are pinned to, `nil`: any. `ThreadPool.pinProcess` pins the first
@@ -34,23 +38,42 @@ public struct CoordinatorConfiguration: Sendable {
     public var requestTimeout: Duration
     /// What a request gets that says nothing about speculation.
     public var speculation: SpeculationParameters
+    /// The longest a request waits for a pipeline while none stands.
+    public var replayWait: Duration
+    /// The most pipelines that may fall under a request before it is suspected of it.
+    public var maxReplays: Int
+    /// A busy worker without progress for this long hangs, and counts as lost.
+    public var stallLimit: Duration
+    /// How hidden rows travel between stages.
+    public var wireType: WireType
+    /// Where to write a trace of every request and stage; `nil`: nowhere.
+    public var traceFile: String?
     /// Allow links that other machines can read and write.
     public var allowPlaintext: Bool
 
+    /// - Parameter stageCount: of the one pipeline, where `pipelines` names none.
     public init(
         modelDirectory: String, speculatorDirectory: String? = nil, modelName: String? = nil, listen: Endpoint,
-        advertisedHost: String? = nil, stageCount: Int = 1, threads: Int = 1, cpus: [Int]? = nil,
+        advertisedHost: String? = nil, stageCount: Int = 1, pipelines: [PipelineShape]? = nil,
+        speculatorsAreWorkers: Bool = false, threads: Int = 1, cpus: [Int]? = nil,
         precision: Precision = .automatic,
         microBatchRows: Int = 512, kvRows: Int = 131_072, maxRequests: Int = 256, maxQueuedTokens: Int = 1 << 20,
         requestTimeout: Duration = .seconds(600), speculation: SpeculationParameters = .init(),
-        allowPlaintext: Bool = false
+        replayWait: Duration = .seconds(30), maxReplays: Int = 5, stallLimit: Duration = .seconds(60),
+        wireType: WireType = .f32, traceFile: String? = nil, allowPlaintext: Bool = false
     ) {
         self.modelDirectory = modelDirectory
         self.speculatorDirectory = speculatorDirectory
         self.modelName = modelName
         self.listen = listen
         self.advertisedHost = advertisedHost
-        self.stageCount = stageCount
+        self.pipelines = pipelines ?? [PipelineShape(name: PipelineShape.defaultName, stageCount: stageCount)]
+        self.speculatorsAreWorkers = speculatorsAreWorkers
+        self.replayWait = replayWait
+        self.maxReplays = maxReplays
+        self.stallLimit = stallLimit
+        self.wireType = wireType
+        self.traceFile = traceFile
         self.threads = threads
         self.cpus = cpus
         self.precision = precision

@@ -10,7 +10,11 @@ struct CoordinatorModels {
     let configuration: ModelConfiguration
     let fingerprint: Fingerprint
     let tokenizer: Tokenizer
+    /// In this process; `nil` without one, and where workers are the speculators.
     let speculator: SpeculatorRunner?
+    /// Of the speculator, wherever it runs.
+    let speculatorFingerprint: Fingerprint?
+    let speculatorContext: Int?
     /// What is worth a word about the models' files.
     private(set) var notes: [(model: String, text: String)] = []
 
@@ -27,6 +31,8 @@ struct CoordinatorModels {
         try TokenizerMatch.check(tokenizer, configuration: configuration, directory: settings.modelDirectory)
         guard let directory = settings.speculatorDirectory else {
             speculator = nil
+            speculatorFingerprint = nil
+            speculatorContext = nil
             return
         }
         do {
@@ -36,6 +42,12 @@ struct CoordinatorModels {
             try TokenizerMatch.check(
                 pair: tokenizer, settings.modelDirectory, with: try Tokenizer(modelPath: directory), directory,
                 configuration: checkpoint.configuration)
+            speculatorFingerprint = try checkpoint.fingerprint()
+            speculatorContext = checkpoint.configuration.contextLength
+            guard !settings.speculatorsAreWorkers else {
+                speculator = nil
+                return
+            }
             let stage = try Stage(
                 checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: settings.precision,
                 pool: ThreadPool(threads: settings.threads, cpus: settings.cpus, name: "speculator"))

@@ -25,7 +25,8 @@ public struct Generation: AsyncSequence, Sendable {
             if case .cancelled = reason { onCancel() }
         }
         let generation = Generation(id: id, stream: stream, cancellation: onCancel, conclusion: onConclude)
-        return (generation, Sink(continuation: continuation))
+        let sink = Sink(onEvent: { continuation.yield($0) }, onEnd: { continuation.finish(throwing: $0) })
+        return (generation, sink)
     }
 
     /// Gives the request up.
@@ -61,10 +62,19 @@ public struct Generation: AsyncSequence, Sendable {
 
     /// The producing end. Calls after the end are ignored.
     public struct Sink: Sendable {
-        fileprivate let continuation: AsyncThrowingStream<GenerationEvent, any Error>.Continuation
+        private let onEvent: @Sendable (GenerationEvent) -> Void
+        private let onEnd: @Sendable (RequestError?) -> Void
 
-        public func yield(_ event: GenerationEvent) { continuation.yield(event) }
-        public func finish() { continuation.finish() }
-        public func fail(_ error: RequestError) { continuation.finish(throwing: error) }
+        /// - Parameter onEnd: told why the generation failed; `nil`: it ended well.
+        package init(
+            onEvent: @escaping @Sendable (GenerationEvent) -> Void, onEnd: @escaping @Sendable (RequestError?) -> Void
+        ) {
+            self.onEvent = onEvent
+            self.onEnd = onEnd
+        }
+
+        public func yield(_ event: GenerationEvent) { onEvent(event) }
+        public func finish() { onEnd(nil) }
+        public func fail(_ error: RequestError) { onEnd(error) }
     }
 }

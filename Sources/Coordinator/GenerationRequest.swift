@@ -74,13 +74,15 @@ public enum FinishReason: String, Sendable {
 }
 
 /// What a generation tells, in this order: one `prompt`, then prompt tokens, then tokens, then perhaps an end token, then
-/// one `finished`.
+/// one `finished`. A `replayed` may come anywhere between.
 public enum GenerationEvent: Sendable {
     /// The prompt was scored and pruned (or not); comes before the first token.
     case prompt(SpeculationReport)
     /// The next tokens of the prompt with their log-probabilities; together all of them but the first. Told only where
     /// ``GenerationRequest/promptLogProbabilities`` asks for it.
     case promptTokens([SampledToken])
+    /// The pipeline was lost and the request goes on in another one, for so many times now. No token is told twice.
+    case replayed(Int)
     /// A token was sampled.
     case token(SampledToken)
     /// The end-of-sequence token that ends the answer was sampled. It is no part of the answer, and counts as no token.

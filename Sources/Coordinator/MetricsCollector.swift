@@ -15,6 +15,20 @@ package struct MetricsCollector {
         var counted: Set<ServiceMetrics.Phase> = []
     }
 
+    /// A worker in its place in a pipeline.
+    package struct Placed: Equatable, Sendable {
+        package var worker: String
+        package var layers: Range<Int>
+        /// 0: not said.
+        package var threads: Int
+
+        package init(worker: String, layers: Range<Int>, threads: Int) {
+            self.worker = worker
+            self.layers = layers
+            self.threads = threads
+        }
+    }
+
     /// Workers that come and go under ever new names leave no more series behind than this.
     package static let maxStages = 1024
     /// More kinds of faults than this are counted as `other`.
@@ -133,7 +147,7 @@ package struct MetricsCollector {
     }
 
     /// A pipeline can serve, made of these stages. `kvRows`: the budget each of them keeps to.
-    package mutating func stood(pipeline: Int, stages: [Registry.Placed], kvRows: Int) {
+    package mutating func stood(pipeline: Int, stages: [Placed], kvRows: Int) {
         fell(pipeline: pipeline)
         for (stage, placed) in stages.enumerated() {
             var entry = ServiceMetrics.Stage(pipeline: pipeline, stage: stage, worker: placed.worker)
@@ -176,6 +190,26 @@ package struct MetricsCollector {
         }
     }
 
+    /// The pipeline had something to do for so much longer.
+    package mutating func active(pipeline: Int, _ time: Duration) {
+        for index in sums.stages.indices
+        where sums.stages[index].pipeline == pipeline && sums.stages[index].holding != nil {
+            sums.stages[index].active += time
+        }
+    }
+
+    /// How long a micro-batch waited at each stage, and was on its way to it.
+    package mutating func passed(pipeline: Int, waits: [Duration], wires: [Duration]) {
+        for index in sums.stages.indices
+        where sums.stages[index].pipeline == pipeline && sums.stages[index].holding != nil {
+            let stage = sums.stages[index].stage
+            guard waits.indices.contains(stage), wires.indices.contains(stage) else { continue }
+            // What a broken worker says of its clock must not overflow.
+            sums.stages[index].wait += min(waits[stage], .seconds(86_400))
+            sums.stages[index].wire += min(wires[stage], .seconds(86_400))
+        }
+    }
+
     package mutating func kvRowsUsed(pipeline: Int, stage: Int, rows: Int) {
         for index in sums.stages.indices
         where sums.stages[index].pipeline == pipeline && sums.stages[index].stage == stage {
@@ -196,10 +230,12 @@ extension RequestError {
 }
 
 /// The metrics as several threads add to them: admission on any, the speculator on its own, the rest on the coordinator's.
-final class MetricsLedger: Sendable {
+package final class MetricsLedger: Sendable {
     private let collector = Mutex(MetricsCollector())
 
-    func record(_ event: (inout MetricsCollector) -> Void) { collector.withLock { event(&$0) } }
+    package init() {}
 
-    var metrics: ServiceMetrics { collector.withLock { $0.metrics } }
+    package func record(_ event: (inout MetricsCollector) -> Void) { collector.withLock { event(&$0) } }
+
+    package var metrics: ServiceMetrics { collector.withLock { $0.metrics } }
 }

@@ -78,6 +78,8 @@ package struct Scheduler: Sendable {
         package var step: Int
         /// The prompt tokens that follow its rows, where they are to be scored.
         package var targets: [Int32] = []
+        /// Its last so many rows are of the answer, not of the prompt: they are computed as decoded ones.
+        package var decoded = 0
     }
     package struct Opening: Equatable, Sendable {
         package var kvRows: Int
@@ -192,7 +194,7 @@ package struct Scheduler: Sendable {
                     request: id, tokens: [token],
                     positions: [Int32(request.work.promptCount + request.generated - 1)],
                     cached: request.work.tokens.count + request.generated - request.work.firstStep - 1, opening: nil,
-                    sample: true, step: request.generated))
+                    sample: true, step: request.generated, decoded: 1))
             room -= 1
         }
     }
@@ -227,7 +229,9 @@ package struct Scheduler: Sendable {
                     opening: range.lowerBound == 0
                         ? Opening(kvRows: work.kvRows, sampling: work.sampling, topTargets: work.topTargets ?? 0) : nil,
                     sample: !request.isPrefilling, step: work.firstStep,
-                    targets: work.topTargets == nil ? [] : Array(work.tokens[following])))
+                    targets: work.topTargets == nil ? [] : Array(work.tokens[following]),
+                    decoded: range.upperBound
+                        - min(range.upperBound, max(range.lowerBound, work.tokens.count - work.firstStep))))
             room -= rows
             isShared = true
             if request.isPrefilling { index += 1 } else { prefilling.remove(at: index) }
@@ -300,12 +304,6 @@ package struct Scheduler: Sendable {
         active[id] = request
         decodable.append(id)
         return effects
-    }
-
-    /// A stage could not compute a micro-batch: its requests are lost, and freed everywhere.
-    package mutating func lose(_ microBatch: UInt64) -> (lost: [UInt64], effects: [Effect]) {
-        let lost = (inFlight.removeValue(forKey: microBatch) ?? []).map(\.request).filter { active[$0] != nil }
-        return (lost, lost.flatMap { end($0) })
     }
 
     /// Takes a request out, wherever it is.

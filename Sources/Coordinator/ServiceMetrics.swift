@@ -39,6 +39,11 @@ public struct ServiceMetrics: Sendable, Equatable {
         public var worker: String
         /// Time spent computing micro-batches, of those that came out of the pipeline.
         public var busy: Duration = .zero
+        /// Time in which its pipeline had something to do. What of it the stage was not busy is the pipeline's bubble.
+        public var active: Duration = .zero
+        /// Time that micro-batches waited at it, and were on their way to it.
+        public var wait: Duration = .zero
+        public var wire: Duration = .zero
         public var microBatches = 0
         /// Token rows of those micro-batches.
         public var rows = 0

@@ -8,6 +8,8 @@ struct Answer {
     enum Step: Sendable {
         /// The prompt was scored and pruned, or not.
         case prompt(SpeculationReport)
+        /// Its pipeline was lost, and another one goes on with it: so many times by now.
+        case replayed(Int)
         /// The prompt, to be repeated.
         case echo(AnswerText.Piece)
         /// A token's text as far as it may be sent.
@@ -51,6 +53,7 @@ struct Answer {
                 if text.isStopped { generation.conclude() }
                 return .token(piece)
             case .endToken(let token): text.end(token)
+            case .replayed(let count): return .replayed(count)
             case .finished(let reason):
                 let rest = text.finish()
                 return .end(rest, reason: text.isStopped ? "stop" : reason.rawValue)

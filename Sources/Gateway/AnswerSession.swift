@@ -10,6 +10,8 @@ struct AnswerSession: Sendable {
     private struct Choice: Sendable {
         var report: SpeculationReport?
         var tokens = 0
+        /// Pipelines that fell under it.
+        var replays = 0
         /// A part of it has been written.
         var isBegun = false
         var reason: String?
@@ -45,6 +47,7 @@ struct AnswerSession: Sendable {
             parts[choice].piece.text += part.piece.text
             parts[choice].piece.tokens += part.piece.tokens
             parts[choice].reason = part.reason
+            parts[choice].replays = part.replays
             parts[choice].speculation = part.speculation
         }
         finish()
@@ -109,6 +112,9 @@ struct AnswerSession: Sendable {
         case .prompt(let report):
             choices[index].report = report
             return nil
+        case .replayed(let count):
+            choices[index].replays = count
+            return nil
         case .echo(let piece): part.piece = piece
         case .token(let piece):
             choices[index].tokens += 1
@@ -118,6 +124,7 @@ struct AnswerSession: Sendable {
             choices[index].reason = reason
             part.piece = piece
             part.reason = reason
+            part.replays = choices[index].replays
             // The last event with data says what was done to the prompt, and the usage may come after this one.
             let isLast = !writer.call.stream || !writer.call.streamOptions.includeUsage
             part.speculation = isLast || choices.count > 1 ? facts(of: index) : nil

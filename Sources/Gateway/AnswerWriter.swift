@@ -35,6 +35,8 @@ struct AnswerWriter: Sendable {
         var reason: String?
         /// What was done to its prompt, where the part is to say it.
         var speculation: SpeculationFacts?
+        /// In a choice's last part: pipelines that fell under it.
+        var replays = 0
     }
 
     /// The whole answer, its choices in order.
@@ -115,7 +117,8 @@ struct AnswerWriter: Sendable {
     ) -> AnswerBody<Choice> {
         AnswerBody(
             id: id, object: object, created: created, model: model, fingerprint: fingerprint, choices: choices,
-            usage: usage, speculation: call.choices.count == 1 ? parts.first?.speculation : nil)
+            usage: usage, speculation: call.choices.count == 1 ? parts.first?.speculation : nil,
+            winnow: ServiceFacts(replays: parts.reduce(0) { $0 + $1.replays }))
     }
 
     private static func event(_ value: some Encodable) throws -> ByteBuffer {

@@ -91,6 +91,16 @@ extension ServiceMetrics {
             "Time a stage's worker spent computing the micro-batches that came out of the pipeline.",
             stages.map { $0.sample(.time($0.busy)) })
         text.write(
+            "winnow_stage_active_seconds_total", .counter,
+            "Time in which a stage's pipeline had something to do; what of it the stage was not busy is bubble.",
+            stages.map { $0.sample(.time($0.active)) })
+        text.write(
+            "winnow_stage_wait_seconds_total", .counter, "Time that micro-batches waited at a stage.",
+            stages.map { $0.sample(.time($0.wait)) })
+        text.write(
+            "winnow_stage_wire_seconds_total", .counter, "Time that micro-batches were on their way to a stage.",
+            stages.map { $0.sample(.time($0.wire)) })
+        text.write(
             "winnow_stage_micro_batches_total", .counter, "Micro-batches a stage's worker has computed.",
             stages.map { $0.sample(.count($0.microBatches)) })
         text.write(

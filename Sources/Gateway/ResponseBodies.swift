@@ -16,12 +16,26 @@ struct AnswerBody<Choice: Encodable & Sendable>: Encodable, Sendable {
     var usage: Nullable<Usage>?
     /// Of a lone choice; several have it each.
     var speculation: SpeculationFacts?
+    /// Where there is something to tell.
+    var winnow: ServiceFacts?
 
     enum CodingKeys: String, CodingKey {
         case id, object, created, model
         case fingerprint = "system_fingerprint"
-        case choices, usage
+        case choices, usage, winnow
         case speculation = "speculative_prefill"
+    }
+}
+
+/// What happened to the answer on its way.
+struct ServiceFacts: Encodable, Sendable {
+    /// How often its pipeline was lost, and another one went on with it. No token is told twice.
+    var replays: Int
+
+    /// `nil` when nothing happened.
+    init?(replays: Int) {
+        guard replays > 0 else { return nil }
+        self.replays = replays
     }
 }
 

@@ -10,76 +10,25 @@ struct StageLimits: Sendable, Equatable {
     var hiddenSize: Int
     var vocabularySize: Int
     var contextLength: Int
+    var wireType: WireType
 }
 
-/// A micro-batch that has been checked: every count agrees with every other, and with the stage's limits.
+/// A micro-batch whose shape has been checked: every count agrees with every other, and with the stage's limits. What is
+/// wrong with one request's segment alone is a failure of that request, and the others go on.
 struct MicroBatchWork: Sendable {
     struct Part: Sendable {
-        var request: UInt64
-        var positions: [Int32]
-        /// Empty behind stage 0.
-        var tokens: [Int32]
-        /// In a request's first segment: KV rows to reserve, and how to sample.
-        var opening: Opening?
-        var sample: Bool
-        var step: Int
-        /// The tokens that follow the first rows, as many as are to be scored.
-        var targets: [Int32]
-    }
+        var segment: WireSegment
+        /// In a request's first segment: how to sample.
+        var sampling: SamplingParameters?
+        /// Its first row among those that came.
+        var firstRow: Int
 
-    struct Opening: Sendable {
-        var kvRows: Int
-        var sampling: SamplingParameters
-        /// Most likely tokens to report with each target.
-        var topTargets: Int
-        /// As it came, for the next stage.
-        var message: OpeningMessage
-    }
-
-    var id: UInt64
-    var parts: [Part]
-    var rows: Int
-    var stageMicroseconds: [UInt64]
-    /// Rows x hidden, Float32; `nil` at stage 0.
-    var hidden: Frame?
-
-    /// - Throws: `MessageError` naming the field at fault.
-    init(_ message: MicroBatchMessage, tensors: [Frame], limits: StageLimits) throws(MessageError) {
-        id = message.id
-        stageMicroseconds = message.stageMicroseconds
-        guard stageMicroseconds.count < 1024 else { throw MessageError("micro_batch.stage_microseconds", "too many") }
-        parts = []
-        rows = 0
-        var seen: Set<UInt64> = []
-        for (index, segment) in message.segments.enumerated() {
-            let place = "micro_batch.segments[\(index)]"
-            guard seen.insert(segment.request).inserted else {
-                throw MessageError("\(place).request", "\(segment.request) stands twice in one micro-batch")
-            }
-            parts.append(try Part(segment, place: place, limits: limits))
-            rows += segment.positions.count
-            guard rows <= limits.maxRows else {
-                throw MessageError("micro_batch.segments", "more than the agreed \(limits.maxRows) rows")
-            }
-        }
-        guard rows > 0 else { throw MessageError("micro_batch.segments", "no row") }
-        if limits.isFirst {
-            guard tensors.isEmpty else { throw MessageError("tensors", "stage 0 takes none, found \(tensors.count)") }
-            hidden = nil
-        } else {
-            guard tensors.count == 1 else { throw MessageError("tensors", "expected 1, found \(tensors.count)") }
-            let expected = rows * limits.hiddenSize * MemoryLayout<Float>.size
-            guard tensors[0].count == expected else {
-                throw MessageError(
-                    "tensors[0]",
-                    "expected \(rows) x \(limits.hiddenSize) Float32 = \(expected) bytes, found \(tensors[0].count)")
-            }
-            hidden = tensors[0]
-        }
+        var rows: Int { segment.positions.count }
     }
 
     /// A row whose logits are wanted, and why.
     struct Output: Sendable {
+        /// Among the rows that are computed.
         var row: Int
         /// The part it belongs to.
         var part: Int
@@ -87,81 +36,172 @@ struct MicroBatchWork: Sendable {
         var target: Int32?
     }
 
+    let id: UInt64
+    /// What can be computed.
+    private(set) var parts: [Part] = []
+    /// What can't, here or at a stage before.
+    private(set) var failures: [WireFailure]
+    let stageMicroseconds: [UInt64]
+    private(set) var stageTimes: [WireStageTime]
+    /// Rows as they came, those of failed segments among them; `nil` at stage 0, and where there are none.
+    let hidden: Frame?
+
+    /// - Throws: `MessageError` naming the field that no sound neighbour would have sent.
+    init(_ message: WireMicroBatch, tensors: [Frame], limits: StageLimits) throws(MessageError) {
+        id = message.id
+        stageMicroseconds = message.stageMicroseconds
+        stageTimes = message.stageTimes
+        failures = message.failures
+        guard stageMicroseconds.count < 4096, stageTimes.count < 4096 else {
+            throw MessageError("micro_batch.stage_microseconds", "too many")
+        }
+        guard failures.count <= limits.maxRows else { throw MessageError("micro_batch.failures", "too many") }
+        var rows = 0
+        var seen: Set<UInt64> = []
+        for (index, segment) in message.segments.enumerated() {
+            let place = "micro_batch.segments[\(index)]"
+            guard seen.insert(segment.request).inserted else {
+                throw MessageError("\(place).request", "\(segment.request) stands twice in one micro-batch")
+            }
+            guard !segment.positions.isEmpty else { throw MessageError("\(place).positions", "empty") }
+            let expectedTokens = limits.isFirst ? segment.positions.count : 0
+            guard segment.tokens.count == expectedTokens else {
+                throw MessageError("\(place).tokens", "expected \(expectedTokens), found \(segment.tokens.count)")
+            }
+            let part = Part(segment: segment, firstRow: rows)
+            rows += part.rows
+            guard rows <= limits.maxRows else {
+                throw MessageError("micro_batch.segments", "more than the agreed \(limits.maxRows) rows")
+            }
+            parts.append(part)
+        }
+        guard rows > 0 || !failures.isEmpty else { throw MessageError("micro_batch.segments", "no row") }
+        hidden = try Self.tensor(tensors, rows: rows, limits: limits)
+        for index in parts.indices { check(index, limits) }
+        drop { [failures] part in failures.contains { $0.request == part.segment.request } }
+    }
+
+    private static func tensor(
+        _ tensors: [Frame], rows: Int, limits: StageLimits
+    ) throws(MessageError) -> Frame? {
+        let wanted = limits.isFirst || rows == 0 ? 0 : 1
+        guard tensors.count == wanted else {
+            throw MessageError("tensors", "expected \(wanted), found \(tensors.count)")
+        }
+        guard let tensor = tensors.first else { return nil }
+        let expected = rows * limits.hiddenSize * limits.wireType.bytes
+        guard tensor.count == expected else {
+            throw MessageError(
+                "tensors[0]",
+                "expected \(rows) x \(limits.hiddenSize) \(limits.wireType.rawValue) = \(expected) bytes, "
+                    + "found \(tensor.count)")
+        }
+        return tensor
+    }
+
+    /// What concerns one request alone.
+    private mutating func check(_ index: Int, _ limits: StageLimits) {
+        let segment = parts[index].segment
+        do throws(MessageError) {
+            guard segment.positions.allSatisfy({ Int($0) < limits.contextLength }) else {
+                throw MessageError("positions", "beyond the context of \(limits.contextLength)")
+            }
+            guard segment.tokens.allSatisfy({ Int($0) < limits.vocabularySize }) else {
+                throw MessageError("tokens", "outside the vocabulary of \(limits.vocabularySize)")
+            }
+            let targets = segment.positions.count - (segment.sample ? 1 : 0)
+            guard segment.targets.isEmpty || segment.targets.count == targets else {
+                throw MessageError("targets", "expected none or \(targets), found \(segment.targets.count)")
+            }
+            guard segment.targets.allSatisfy({ Int($0) < limits.vocabularySize }) else {
+                throw MessageError("targets", "outside the vocabulary of \(limits.vocabularySize)")
+            }
+            guard segment.decoded <= segment.positions.count else {
+                throw MessageError("decoded", "\(segment.decoded) of \(segment.positions.count) rows")
+            }
+            guard let opening = segment.opening else { return }
+            let least = segment.positions.count
+            guard (least...max(least, limits.kvRows)).contains(opening.kvRows) else {
+                throw MessageError("opening.kv_rows", "\(opening.kvRows) is outside \(least)...\(limits.kvRows)")
+            }
+            guard (0...20).contains(opening.topTargets) else {
+                throw MessageError("opening.top_targets", "\(opening.topTargets) is outside 0...20")
+            }
+            let sampling = SamplingParameters(opening.sampling)
+            do {
+                try sampling.validate()
+            } catch {
+                throw MessageError("opening.sampling", "\(error)")
+            }
+            parts[index].sampling = sampling
+        } catch {
+            fail(segment.request, "\(error)")
+        }
+    }
+
+    /// This stage begins with it now.
+    mutating func begin(received: UInt64) {
+        stageTimes.append(WireStageTime(received: received, started: ProcessClock.microseconds))
+    }
+
+    /// The request goes on no further; its part is left out by the next ``drop(where:)``.
+    mutating func fail(_ request: UInt64, _ reason: String) {
+        failures.append(WireFailure(request: request, reason: reason))
+    }
+
+    /// Leaves out the parts of requests that failed.
+    mutating func dropFailed() {
+        drop { [failures] part in failures.contains { $0.request == part.segment.request } }
+    }
+
+    private mutating func drop(where isOut: (Part) -> Bool) { if !failures.isEmpty { parts.removeAll(where: isOut) } }
+
+    /// Rows that are computed.
+    var rows: Int { parts.reduce(0) { $0 + $1.rows } }
+
     /// The rows whose logits are wanted, ascending.
     var outputs: [Output] {
         var first = 0
         return parts.enumerated().flatMap { index, part in
-            defer { first += part.positions.count }
-            let scored = part.targets.enumerated().map { Output(row: first + $0, part: index, target: $1) }
+            defer { first += part.rows }
+            let scored = part.segment.targets.enumerated().map { Output(row: first + $0, part: index, target: $1) }
             return scored
-                + (part.sample ? [Output(row: first + part.positions.count - 1, part: index, target: nil)] : [])
+                + (part.segment.sample ? [Output(row: first + part.rows - 1, part: index, target: nil)] : [])
         }
     }
 
     /// The same micro-batch as the next stage gets it, hidden rows aside.
-    func forwarded(computeMicroseconds: UInt64) -> MicroBatchMessage {
-        var message = MicroBatchMessage()
-        message.id = id
-        message.stageMicroseconds = stageMicroseconds + [computeMicroseconds]
-        message.segments = parts.map { part in
-            var segment = SegmentMessage()
-            segment.request = part.request
-            segment.positions = part.positions.map(UInt32.init)
-            segment.sample = part.sample
-            segment.step = UInt32(part.step)
-            segment.targets = part.targets.map(UInt32.init)
-            if let opening = part.opening { segment.opening = opening.message }
-            return segment
-        }
-        return message
+    func forwarded(computeMicroseconds: UInt64) -> WireMicroBatch {
+        WireMicroBatch(
+            id: id,
+            segments: parts.map { part in
+                var segment = part.segment
+                segment.tokens = []
+                return segment
+            }, stageMicroseconds: stageMicroseconds + [computeMicroseconds], failures: failures,
+            stageTimes: stageTimes)
     }
 }
 
-extension MicroBatchWork.Part {
-    init(_ segment: SegmentMessage, place: String, limits: StageLimits) throws(MessageError) {
-        guard !segment.positions.isEmpty else { throw MessageError("\(place).positions", "empty") }
-        guard segment.positions.allSatisfy({ $0 < limits.contextLength }) else {
-            throw MessageError("\(place).positions", "beyond the context of \(limits.contextLength)")
-        }
-        let expectedTokens = limits.isFirst ? segment.positions.count : 0
-        guard segment.tokens.count == expectedTokens else {
-            throw MessageError("\(place).tokens", "expected \(expectedTokens), found \(segment.tokens.count)")
-        }
-        guard segment.tokens.allSatisfy({ $0 <= UInt32(Int32.max) }) else {
-            throw MessageError("\(place).tokens", "a token id is out of range")
-        }
-        request = segment.request
-        positions = segment.positions.map(Int32.init)
-        tokens = segment.tokens.map(Int32.init)
-        sample = segment.sample
-        step = Int(segment.step)
-        let targets = segment.positions.count - (segment.sample ? 1 : 0)
-        guard segment.targets.isEmpty || segment.targets.count == targets else {
-            throw MessageError("\(place).targets", "expected none or \(targets), found \(segment.targets.count)")
-        }
-        guard segment.targets.allSatisfy({ $0 < limits.vocabularySize }) else {
-            throw MessageError("\(place).targets", "outside the vocabulary of \(limits.vocabularySize)")
-        }
-        self.targets = segment.targets.map(Int32.init)
-        guard segment.hasOpening else {
-            opening = nil
-            return
-        }
-        let kvRows = Int(segment.opening.kvRows)
-        guard (segment.positions.count...max(segment.positions.count, limits.kvRows)).contains(kvRows) else {
-            throw MessageError("\(place).opening.kv_rows", "\(kvRows) is outside \(positions.count)...\(limits.kvRows)")
-        }
-        guard segment.opening.hasSampling else { throw MessageError("\(place).opening.sampling", "missing") }
-        let sampling = SamplingParameters(segment.opening.sampling)
-        do {
-            try sampling.validate()
-        } catch {
-            throw MessageError("\(place).opening.sampling", "\(error)")
-        }
-        guard segment.opening.topTargets <= 20 else {
-            throw MessageError("\(place).opening.top_targets", "\(segment.opening.topTargets) is outside 0...20")
-        }
-        opening = MicroBatchWork.Opening(
-            kvRows: kvRows, sampling: sampling, topTargets: Int(segment.opening.topTargets), message: segment.opening)
+extension SamplingParameters {
+    /// As they came with a request's first segment; not yet validated.
+    init(_ sampling: WireSampling) {
+        self.init(
+            temperature: sampling.temperature, topK: sampling.topK, topP: sampling.topP, minP: sampling.minP,
+            seed: sampling.seed, topLogProbabilities: sampling.topLogProbabilities)
+    }
+}
+
+extension WireSample {
+    /// What is said of a request whose logits are not finite, so that no token was drawn: a log-probability that is no
+    /// number.
+    static func withoutToken(request: UInt64, step: Int) -> WireSample {
+        WireSample(request: request, step: step, token: 0, logProbability: .nan)
+    }
+
+    init(request: UInt64, step: Int, token: SampledToken) {
+        self.init(
+            request: request, step: step, token: token.token, logProbability: token.logProbability,
+            topTokens: token.top.map(\.token), topLogProbabilities: token.top.map(\.logProbability))
     }
 }

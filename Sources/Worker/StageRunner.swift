@@ -5,19 +5,12 @@ import Synchronization
 import Transformer
 import Wire
 
-/// The computing half of a worker: a stage, and the KV caches of the requests it holds. Knows no socket.
+/// The computing half of a pipeline stage: its weights, and the KV caches of the requests it holds. Knows no socket.
 ///
 /// Work is done one item after the other on the runner's own queue, in the order it was given.
 ///
-/// `@unchecked Sendable`: `stage`, `limits`, `held` and `epoch` are touched on `queue` alone; the counters are atomics.
-final class StageRunner: @unchecked Sendable {
-    /// What a micro-batch came to.
-    enum Output: Sendable {
-        /// For the next stage.
-        case hidden(MicroBatchMessage, Frame)
-        /// From the last stage.
-        case samples(Outcome)
-    }
+/// `@unchecked Sendable`: `stage`, `limits` and `held` are touched on `queue` alone; the rest is atomic or behind a mutex.
+final class StageRunner: Executor, @unchecked Sendable {
     private struct Held {
         let cache: KVCache
         let sampling: SamplingParameters
@@ -34,11 +27,12 @@ final class StageRunner: @unchecked Sendable {
     private var held: [UInt64: Held] = [:]
     private var reservedRows = 0
 
-    /// Layers computed so far; a busy runner whose progress stands still hangs.
-    let progress = Atomic<UInt64>(0)
-    let pending = Atomic<Int>(0)
-    let rowsInUse = Atomic<Int>(0)
-    let requestsHeld = Atomic<Int>(0)
+    /// Layers computed so far.
+    private let progress = Atomic<UInt64>(0)
+    private let pending = Atomic<Int>(0)
+    private let rowsInUse = Atomic<Int>(0)
+    private let requestsHeld = Atomic<Int>(0)
+    private let loadedLayers = Mutex<Range<Int>?>(nil)
 
     init(checkpoint: Checkpoint, precision: Precision, pool: ThreadPool, name: String) {
         self.checkpoint = checkpoint
@@ -55,19 +49,26 @@ final class StageRunner: @unchecked Sendable {
         }
     }
 
-    /// Forgets every request, and loads `layers` unless they are loaded already.
-    func assign(
-        layers: Range<Int>, maxRows: Int, kvRows: Int,
-        completion: @escaping @Sendable (Result<Void, WorkerError>) -> Void
-    ) {
+    var load: WorkerState.Load {
+        var load = WorkerState.Load()
+        load.progress = progress.load(ordering: .relaxed)
+        load.isBusy = pending.load(ordering: .relaxed) > 0
+        load.kvRowsUsed = rowsInUse.load(ordering: .relaxed)
+        load.requests = requestsHeld.load(ordering: .relaxed)
+        load.loaded = loadedLayers.withLock { $0 }
+        return load
+    }
+
+    func begin(_ assignment: Assignment, completion: @escaping @Sendable (Result<Void, WorkerError>) -> Void) {
         enqueue { [self] in
             forgetAll()
             do {
-                let stage = try loaded(layers)
+                let stage = try loaded(assignment.layers)
                 limits = StageLimits(
-                    maxRows: maxRows, kvRows: kvRows, isFirst: stage.isFirst, isLast: stage.isLast,
-                    hiddenSize: stage.configuration.hiddenSize, vocabularySize: stage.configuration.vocabularySize,
-                    contextLength: stage.configuration.contextLength)
+                    maxRows: assignment.maxRows, kvRows: assignment.kvRows, isFirst: stage.isFirst,
+                    isLast: stage.isLast, hiddenSize: stage.configuration.hiddenSize,
+                    vocabularySize: stage.configuration.vocabularySize,
+                    contextLength: stage.configuration.contextLength, wireType: assignment.wireType)
                 completion(.success(()))
             } catch {
                 limits = nil
@@ -76,16 +77,25 @@ final class StageRunner: @unchecked Sendable {
         }
     }
 
+    /// Layers that can't be loaded are said when they are assigned.
+    func preload(_ layers: Range<Int>, completion: @escaping @Sendable () -> Void) {
+        enqueue { [self] in
+            _ = try? loaded(layers)
+            completion()
+        }
+    }
+
     private func loaded(_ layers: Range<Int>) throws -> Stage {
         if let stage, stage.layers == layers { return stage }
         stage = nil  // the old weights go before the new ones come
+        loadedLayers.withLock { $0 = nil }
         let loaded = try Stage(checkpoint: checkpoint, layers: layers, precision: precision, pool: pool)
         stage = loaded
+        loadedLayers.withLock { $0 = layers }
         return loaded
     }
 
-    /// Forgets every request; what was queued before has run by then.
-    func reset() {
+    func forget() {
         enqueue { [self] in forgetAll() }
     }
 
@@ -111,114 +121,148 @@ final class StageRunner: @unchecked Sendable {
         requestsHeld.store(held.count, ordering: .relaxed)
     }
 
-    /// Checks and computes one micro-batch.
-    func run(
-        _ message: MicroBatchMessage, tensors: [Frame],
-        completion: @escaping @Sendable (Result<Output, MessageError>) -> Void
+    func compute(
+        _ message: Message, tensors: [Frame],
+        completion: @escaping @Sendable (Result<(Message, [Frame]), MessageError>) -> Void
     ) {
+        let received = ProcessClock.microseconds
         enqueue { [self] in
-            guard let stage, let limits else {
+            guard let stage, let limits, case .microBatch(let microBatch) = message else {
                 completion(.failure(MessageError("micro_batch", "no layers are loaded")))
                 return
             }
             do {
-                let work = try MicroBatchWork(message, tensors: tensors, limits: limits)
+                var work = try MicroBatchWork(microBatch, tensors: tensors, limits: limits)
+                work.begin(received: received)
                 completion(.success(try compute(work, on: stage, limits: limits)))
             } catch let error as MessageError {
                 completion(.failure(error))
             } catch {
-                completion(.failure(MessageError("micro_batch \(message.id)", "\(error)")))
+                completion(.failure(MessageError("micro_batch \(microBatch.id)", "\(error)")))
             }
         }
     }
 
-    private func compute(_ work: MicroBatchWork, on stage: Stage, limits: StageLimits) throws -> Output {
+    private func compute(
+        _ given: MicroBatchWork, on stage: Stage, limits: StageLimits
+    ) throws -> (Message, [Frame]) {
         let clock = ContinuousClock()
         let start = clock.now
-        let segments = try work.parts.map { part in
-            let entry = try holding(part, stage: stage, limits: limits)
-            return Segment(cache: entry.cache, positions: part.positions)
+        var work = given
+        for part in work.parts {
+            if let problem = open(part, stage: stage, limits: limits) { work.fail(part.segment.request, problem) }
         }
-        let hidden = try input(of: work, stage: stage)
-        try stage.forward(
-            hidden, segments: segments, outputs: work.outputs.map(\.row),
-            progress: { [self] in progress.add(1, ordering: .relaxed) })
-        guard stage.isLast else {
-            let frame = try hidden.withUnsafeMutableBufferPointer { rows in
-                try Frame(lending: UnsafeMutableRawBufferPointer(rows), owner: hidden)
+        work.dropFailed()
+        var hidden: Matrix?
+        if work.rows > 0 {
+            let rows = try input(of: work, stage: stage, limits: limits)
+            let segments = work.parts.compactMap { part in
+                held[part.segment.request].map {
+                    Segment(
+                        cache: $0.cache, positions: part.segment.positions,
+                        decodedFrom: part.rows - part.segment.decoded)
+                }
             }
-            return .hidden(work.forwarded(computeMicroseconds: microseconds(since: start, clock)), frame)
+            try stage.forward(
+                rows, segments: segments, outputs: work.outputs.map(\.row),
+                progress: { [self] in progress.add(1, ordering: .relaxed) })
+            hidden = rows
         }
-        var outcome = Outcome()
-        outcome.microBatch = work.id
-        try read(work, hidden: hidden, stage: stage, into: &outcome)
+        guard stage.isLast else {
+            let frames = try hidden.map { [try Self.frame($0, as: limits.wireType)] } ?? []
+            return (.microBatch(work.forwarded(computeMicroseconds: microseconds(since: start, clock))), frames)
+        }
+        var outcome = WireOutcome(microBatch: work.id, failures: work.failures, stageTimes: work.stageTimes)
+        if let hidden { try read(work, hidden: hidden, stage: stage, into: &outcome) }
         outcome.stageMicroseconds = work.stageMicroseconds + [microseconds(since: start, clock)]
-        return .samples(outcome)
+        return (.outcome(outcome), [])
     }
 
     private func microseconds(since start: ContinuousClock.Instant, _ clock: ContinuousClock) -> UInt64 {
         UInt64(max(0, start.duration(to: clock.now) / .microseconds(1)))
     }
 
-    private func holding(_ part: MicroBatchWork.Part, stage: Stage, limits: StageLimits) throws -> Held {
-        if let opening = part.opening {
-            guard held[part.request] == nil else {
-                throw MessageError("request \(part.request)", "opened twice")
-            }
-            guard reservedRows + opening.kvRows <= limits.kvRows else {
-                throw MessageError(
-                    "request \(part.request)",
-                    "its \(opening.kvRows) KV rows do not fit: \(reservedRows) of \(limits.kvRows) are taken")
-            }
-            let entry = Held(
-                cache: stage.makeCache(capacity: opening.kvRows), sampling: opening.sampling,
-                topTargets: opening.topTargets, kvRows: opening.kvRows)
-            held[part.request] = entry
-            reservedRows += opening.kvRows
-            publishUse()
-            return entry
+    /// Makes room for a request with its first part. Returns what is wrong when that can't be, or when it should have been.
+    private func open(_ part: MicroBatchWork.Part, stage: Stage, limits: StageLimits) -> String? {
+        let request = part.segment.request
+        let isHeld = held[request] != nil
+        guard let opening = part.segment.opening, let sampling = part.sampling else {
+            return isHeld ? nil : "it is not open on this stage"
         }
-        guard let entry = held[part.request] else {
-            throw MessageError("request \(part.request)", "not open on this stage")
+        guard !isHeld else { return "it is open on this stage already" }
+        guard reservedRows + opening.kvRows <= limits.kvRows else {
+            return "its \(opening.kvRows) KV rows do not fit: \(reservedRows) of \(limits.kvRows) are taken"
         }
-        return entry
+        held[request] = Held(
+            cache: stage.makeCache(capacity: opening.kvRows), sampling: sampling, topTargets: opening.topTargets,
+            kvRows: opening.kvRows)
+        reservedRows += opening.kvRows
+        publishUse()
+        return nil
     }
 
-    private func input(of work: MicroBatchWork, stage: Stage) throws -> Matrix {
-        guard let frame = work.hidden else { return try stage.embed(work.parts.flatMap(\.tokens)) }
-        let hidden = Matrix(rows: work.rows, columns: stage.configuration.hiddenSize)
+    private func input(of work: MicroBatchWork, stage: Stage, limits: StageLimits) throws -> Matrix {
+        guard let frame = work.hidden else { return try stage.embed(work.parts.flatMap(\.segment.tokens)) }
+        let columns = stage.configuration.hiddenSize
+        let hidden = Matrix(rows: work.rows, columns: columns)
         hidden.withUnsafeMutableBufferPointer { target in
-            frame.withBytes { UnsafeMutableRawBufferPointer(target).copyMemory(from: $0) }
+            frame.withBytes { source in
+                var row = 0
+                for part in work.parts {
+                    let size = part.rows * columns
+                    let bytes = UnsafeRawBufferPointer(
+                        rebasing: source[
+                            part.firstRow * columns * limits.wireType.bytes..<(part.firstRow + part.rows)
+                                * columns * limits.wireType.bytes])
+                    HiddenRows.read(
+                        bytes, as: limits.wireType,
+                        into: UnsafeMutableBufferPointer(rebasing: target[row * columns..<row * columns + size]))
+                    row += part.rows
+                }
+            }
         }
         return hidden
     }
 
+    private static func frame(_ hidden: Matrix, as type: WireType) throws -> Frame {
+        try hidden.withUnsafeMutableBufferPointer { rows in
+            switch type {
+            case .f32: try Frame(lending: UnsafeMutableRawBufferPointer(rows), owner: hidden)
+            case .bf16:
+                try Frame(size: rows.count * 2) { target in
+                    HiddenRows.narrow(UnsafeBufferPointer(rows), into: target)
+                }
+            }
+        }
+    }
+
     /// Samples and scores the rows that are wanted. A scored prompt wants them all: logits are made of a few rows at a
     /// time, so that they stay small beside the weights.
-    private func read(_ work: MicroBatchWork, hidden: Matrix, stage: Stage, into outcome: inout Outcome) throws {
+    private func read(_ work: MicroBatchWork, hidden: Matrix, stage: Stage, into outcome: inout WireOutcome) throws {
         let wanted = work.outputs
         let block = max(1, Self.logitsAtOnce / stage.configuration.vocabularySize)
         for first in stride(from: 0, to: wanted.count, by: block) {
             let outputs = wanted[first..<min(first + block, wanted.count)]
             let logits = try stage.logits(hidden, rows: outputs.map(\.row))
             for (row, output) in outputs.enumerated() {
-                let part = work.parts[output.part]
-                guard let request = held[part.request] else { continue }
+                let segment = work.parts[output.part].segment
+                guard let request = held[segment.request] else { continue }
                 // Others in the micro-batch have logits of their own: where they are not finite, only this request ends.
                 if let target = output.target {
                     let token = try? Sampler.score(logits, row: row, token: target, top: request.topTargets)
-                    outcome.targets.append(message(part, step: 0, token))
+                    outcome.targets.append(sample(segment.request, step: 0, token))
                 } else {
-                    let token = try? Sampler.sample(logits, row: row, parameters: request.sampling, step: part.step)
-                    outcome.samples.append(message(part, step: part.step, token))
+                    let token = try? Sampler.sample(
+                        logits, row: row, parameters: request.sampling, step: segment.step)
+                    outcome.samples.append(sample(segment.request, step: segment.step, token))
                 }
             }
         }
     }
 
-    private func message(_ part: MicroBatchWork.Part, step: Int, _ token: SampledToken?) -> SampleMessage {
-        token.map { SampleMessage(request: part.request, step: step, token: $0) }
-            ?? .withoutToken(request: part.request, step: step)
+    private func sample(_ request: UInt64, step: Int, _ token: SampledToken?) -> WireSample {
+        token.map { WireSample(request: request, step: step, token: $0) }
+            ?? .withoutToken(request: request, step: step)
     }
 
     /// Logits held at a time, 16 MiB of them; at the least those of one row.

@@ -1,19 +1,25 @@
 import Checkpoint
 import Compute
+import Dispatch
 import Foundation
 public import Logging
 import Synchronization
+import Tokenizer
 import Transformer
 public import Wire
 
-/// A pipeline stage behind sockets: registers with a coordinator, holds the layers it is given, computes micro-batches
-/// and passes them on. Sets no signal handler and writes to no terminal, so it can live inside a host program.
-public final class Worker: Sendable {
+/// A pipeline stage or a speculator behind sockets: reports to a coordinator, holds what it is given, computes and passes
+/// on. Sets no signal handler and writes to no terminal, so it can live inside a host program.
+///
+/// `@unchecked Sendable`: edges and shell are used on the loop's thread alone.
+public final class Worker: @unchecked Sendable {
     /// Where the stage before this one connects.
     public let dataEndpoint: Endpoint
 
     private let loop: SocketLoop
-    private let edges: WorkerEdges
+    private let shell: WorkerShell
+    private let control: any Link
+    private let data: any Listener
     private let outcome: Outcomes
     private let logger: Logger
     private let precision: Precision
@@ -49,74 +55,61 @@ public final class Worker: Sendable {
     /// Opens the model's files and the data socket; layers are loaded once the coordinator has assigned them.
     ///
     /// - Throws: `WorkerError` for a setting out of range, a model that can't be read, an address that can't be bound.
-    public init(configuration: WorkerConfiguration, context: ZeroMQContext, logger: Logger) throws(WorkerError) {
-        let checkpoint: Checkpoint
-        var hello = Hello()
+    public convenience init(
+        configuration: WorkerConfiguration, context: ZeroMQContext, logger: Logger
+    ) throws(WorkerError) {
+        try self.init(configuration: configuration, transport: ZeroMQTransport(context: context), logger: logger)
+    }
+
+    /// The same over any transport.
+    package init(
+        configuration: WorkerConfiguration, transport: any Transport, logger: Logger
+    ) throws(WorkerError) {
+        let model = try Model(configuration)
+        try Self.check(configuration, layerCount: model.checkpoint.configuration.layerCount)
         do {
-            checkpoint = try Checkpoint(path: configuration.modelDirectory)
-            hello.fingerprint = Data(try checkpoint.fingerprint().bytes)
+            let notes = try Stage.notes(
+                on: model.checkpoint, layers: configuration.layers, precision: configuration.precision)
+            for note in notes { logger.notice("\(note)") }
         } catch {
             throw .model("\(error)")
         }
-        let layerCount = checkpoint.configuration.layerCount
-        hello.model = (configuration.modelDirectory as NSString).lastPathComponent
-        hello.layerCount = UInt32(layerCount)
-        hello.name = configuration.name
-        hello.threads = UInt32(clamping: configuration.threads)
-        try Self.check(configuration, layerCount: layerCount)
+        let maxFrameBytes = Self.maxFrameBytes(model.checkpoint.configuration, role: configuration.role)
+        let dataPeer = PeerID.random()
         do {
-            for note in try Stage.notes(
-                on: checkpoint, layers: configuration.layers, precision: configuration.precision)
-            {
-                logger.notice("\(note)")
-            }
-        } catch {
-            throw .model("\(error)")
-        }
-        hello.kvRows = UInt64(
-            configuration.kvRows
-                ?? Self.kvRows(
-                    checkpoint.configuration, layers: configuration.layers, precision: configuration.precision))
-        if let layers = configuration.layers {
-            hello.layerFirst = UInt32(layers.lowerBound)
-            hello.layerEnd = UInt32(layers.upperBound)
-        }
-        let data: Socket
-        do {
-            data = try Socket(
-                .router, context: context, limits: Socket.Limits(maxFrameBytes: Protocol.maxDataBytes))
-            let bound = try Endpoint(try data.bind(configuration.listen.description))
-            dataEndpoint = configuration.advertisedHost.map(bound.advertised(as:)) ?? bound
+            data = try transport.listen(at: configuration.listen, as: .data(maxFrameBytes: maxFrameBytes))
+            control = try transport.connect(
+                to: configuration.coordinator.description, named: PeerID.random(), as: .control)
             loop = try SocketLoop(name: "winnow-worker")
         } catch {
             throw .transport("\(error)")
         }
+        dataEndpoint = configuration.advertisedHost.map(data.endpoint.advertised(as:)) ?? data.endpoint
         guard dataEndpoint.isConnectable else {
             throw .badConfiguration(
                 "nobody can connect to \(dataEndpoint): give the name other hosts know this one by (--advertise HOST)")
         }
-        hello.dataEndpoint = dataEndpoint.description
-        let pool = ThreadPool(threads: configuration.threads, cpus: configuration.cpus, name: configuration.name)
+        let state = WorkerState(
+            incarnation: .random(in: 1 ... .max), role: configuration.role,
+            profile: model.profile(configuration, dataEndpoint: dataEndpoint, dataPeer: dataPeer),
+            profileHash: .random(in: 1 ... .max))
         let outcome = Outcomes()
         self.outcome = outcome
         self.logger = logger
         precision = configuration.precision
-        edges = WorkerEdges(
-            loop: loop, configuration: configuration, context: context,
-            runner: StageRunner(
-                checkpoint: checkpoint, precision: configuration.precision, pool: pool, name: configuration.name),
-            hello: hello,
-            data: data, logger: logger
-        ) { outcome.set($0) }
+        shell = WorkerShell(
+            state: state, control: control, data: data, transport: transport, dataPeer: dataPeer,
+            executor: model.executor(configuration), maxFrameBytes: maxFrameBytes, logger: logger,
+            now: { ContinuousClock.now }, hop: { [loop] work in loop.submit(work) }, ending: { outcome.set($0) })
     }
 
-    /// KV rows that fit half of the memory this host has to give, weights not yet loaded: for the layers asked for, or,
-    /// before any are assigned, for all of the model's.
-    private static func kvRows(_ model: ModelConfiguration, layers: Range<Int>?, precision: Precision) -> Int {
-        guard let available = HostMemory.available else { return 0 }
-        let row = Stage.cacheBytes(
-            configuration: model, layers: layers ?? 0..<model.layerCount, precision: precision, capacity: 1)
-        return max(1, available / 2 / max(1, row))
+    /// The longest frame a neighbour may send, bytes: a micro-batch of the most rows, or a prompt.
+    private static func maxFrameBytes(_ model: ModelConfiguration, role: WorkerRole) -> Int {
+        switch role {
+        case .stage:
+            max(Protocol.maxBodyBytes, Protocol.maxRows * model.hiddenSize * 4)
+        case .speculator: Protocol.maxBodyBytes
+        }
     }
 
     private static func check(_ configuration: WorkerConfiguration, layerCount: Int) throws(WorkerError) {
@@ -149,7 +142,12 @@ public final class Worker: Sendable {
             logger.warning("slow matrix products", metadata: ["problem": "\(problem)"])
         }
         loop.start()
-        await edges.start()
+        loop.submit { [self] in
+            control.watch(on: loop) { [shell] in shell.readControl() }
+            data.watch(on: loop) { [shell] in shell.readData() }
+            loop.every(WorkerShell.tickInterval) { [shell] in shell.tick() }
+            shell.tick()
+        }
         let result = await outcome.get()
         await withCheckedContinuation { done in
             // Joining a thread blocks, which the cooperative pool must not.
@@ -161,8 +159,9 @@ public final class Worker: Sendable {
         try result.get()
     }
 
-    /// Ends `run` in good order; may be called from any thread, more than once.
+    /// Ends `run` in good order: the coordinator is asked to give this worker's requests to others, which takes a moment
+    /// where there are such, and ten seconds at the most. Called again it ends at once. From any thread.
     public func stop() {
-        loop.submit { [edges] in edges.assumeIsolated { $0.stop() } }
+        loop.submit { [shell] in shell.leave() }
     }
 }

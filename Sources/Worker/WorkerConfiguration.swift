@@ -3,7 +3,9 @@ public import Wire
 
 /// What a worker must be told.
 public struct WorkerConfiguration: Sendable {
-    /// The main model's directory or GGUF file, the same weights as the coordinator's.
+    /// What the worker is for.
+    public var role: WorkerRole
+    /// The model's directory or GGUF file: the coordinator's main model for a stage, its speculator for a speculator.
     public var modelDirectory: String
     /// The coordinator's control endpoint.
     public var coordinator: Endpoint
@@ -13,6 +15,8 @@ public struct WorkerConfiguration: Sendable {
     public var advertisedHost: String?
     /// The layers to hold, if not the coordinator's choice.
     public var layers: Range<Int>?
+    /// The pipeline to serve, if not the coordinator's choice.
+    public var pipeline: String?
     /// Compute threads, at least 1.
     public var threads: Int
     /// The CPUs that compute threads beyond the first are pinned to, `nil`: any. The first is whichever thread the
@@ -29,10 +33,12 @@ public struct WorkerConfiguration: Sendable {
 
     public init(
         modelDirectory: String, coordinator: Endpoint, listen: Endpoint, advertisedHost: String? = nil,
-        layers: Range<Int>? = nil, threads: Int = 1, cpus: [Int]? = nil,
-        precision: Precision = .automatic, kvRows: Int? = nil, name: String = "worker",
+        role: WorkerRole = .stage, layers: Range<Int>? = nil, pipeline: String? = nil, threads: Int = 1,
+        cpus: [Int]? = nil, precision: Precision = .automatic, kvRows: Int? = nil, name: String = "worker",
         allowPlaintext: Bool = false
     ) {
+        self.role = role
+        self.pipeline = pipeline
         self.modelDirectory = modelDirectory
         self.coordinator = coordinator
         self.listen = listen

@@ -138,12 +138,13 @@ struct CoordinatorCommand: AsyncParsableCommand {
         do {
             let configuration = CoordinatorConfiguration(
                 modelDirectory: model, speculatorDirectory: speculator, modelName: name, listen: try Endpoint(listen),
-                advertisedHost: advertise, stageCount: fleet.pipelines[0].stages, threads: compute.threads,
-                cpus: compute.cpus?.cpus,
-                precision: compute.dtype.precision,
-                microBatchRows: microBatchTokens, kvRows: kvTokens, maxRequests: maxRequests,
-                maxQueuedTokens: maxQueuedTokens, requestTimeout: .seconds(requestTimeout),
-                speculation: speculation.parameters, allowPlaintext: allowPlaintext)
+                advertisedHost: advertise, pipelines: fleet.pipelines.map { PipelineShape($0) },
+                speculatorsAreWorkers: fleet.speculatorWorkers, threads: compute.threads, cpus: compute.cpus?.cpus,
+                precision: compute.dtype.precision, microBatchRows: microBatchTokens, kvRows: kvTokens,
+                maxRequests: maxRequests, maxQueuedTokens: maxQueuedTokens, requestTimeout: .seconds(requestTimeout),
+                speculation: speculation.parameters, replayWait: .seconds(fleet.replayWait),
+                maxReplays: fleet.maxReplays, stallLimit: .seconds(fleet.stall), wireType: fleet.wireDtype,
+                traceFile: fleet.trace, allowPlaintext: allowPlaintext)
             coordinator = try Coordinator(
                 configuration: configuration, context: try ZeroMQContext(), logger: logger
             ) { stages in

@@ -1,7 +1,9 @@
 // What the coordinator is told about its fleet: pipelines, speculators, and what happens when some of it is lost.
 
-import ArgumentParser
+public import ArgumentParser
+import Coordinator
 import Launcher
+public import Wire
 
 /// The coordinator's pipelines and how it deals with losses.
 struct FleetOptions: ParsableArguments {
@@ -37,7 +39,7 @@ struct FleetOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "How hidden rows travel between stages: f32, or bf16 (half the bytes, rounded).", valueName: "type"))
-    var wireDtype = WireNumberFormat.f32
+    var wireDtype = WireType.f32
 
     @Option(
         help: ArgumentHelp(
@@ -98,12 +100,10 @@ struct PipelineArgument: ExpressibleByArgument {
     var defaultValueDescription: String { "\(name)=\(stages)" }
 }
 
-/// What `--wire-dtype` takes.
-enum WireNumberFormat: String, ExpressibleByArgument, CaseIterable {
-    case f32, bf16
+extension PipelineShape {
+    /// The pipeline that was asked for.
+    init(_ argument: PipelineArgument) { self.init(name: argument.name, stageCount: argument.stages) }
 }
 
-/// What a worker is for: what `--role` takes.
-enum RoleArgument: String, ExpressibleByArgument, CaseIterable {
-    case stage, speculator
-}
+extension WireType: ExpressibleByArgument {}
+extension WorkerRole: ExpressibleByArgument {}

@@ -42,7 +42,7 @@ struct WorkerCommand: AsyncParsableCommand {
     var coordinator: String
 
     @Option(help: ArgumentHelp("What to do: stage or speculator.", valueName: "role"))
-    var role = RoleArgument.stage
+    var role = WorkerRole.stage
 
     @Option(help: ArgumentHelp("The pipeline to be a stage of. Default: any that needs one.", valueName: "name"))
     var pipeline: String?
@@ -100,7 +100,8 @@ struct WorkerCommand: AsyncParsableCommand {
         do {
             let configuration = WorkerConfiguration(
                 modelDirectory: model, coordinator: try Endpoint(coordinator), listen: try Endpoint(listen),
-                advertisedHost: advertise, layers: layers?.layers, threads: compute.threads, cpus: compute.cpus?.cpus,
+                advertisedHost: advertise, role: role, layers: layers?.layers, pipeline: pipeline,
+                threads: compute.threads, cpus: compute.cpus?.cpus,
                 precision: compute.dtype.precision, kvRows: kvTokens, name: name, allowPlaintext: allowPlaintext)
             worker = try Worker(
                 configuration: configuration, context: try ZeroMQContext(),

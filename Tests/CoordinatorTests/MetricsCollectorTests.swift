@@ -7,8 +7,8 @@ struct MetricsCollectorTests {
 
     private func at(_ seconds: Int) -> ContinuousClock.Instant { start + .seconds(seconds) }
 
-    private func placed(_ workers: String...) -> [Registry.Placed] {
-        workers.enumerated().map { Registry.Placed(worker: $1, layers: $0 * 4..<$0 * 4 + 4, threads: $0 + 1) }
+    private func placed(_ workers: String...) -> [MetricsCollector.Placed] {
+        workers.enumerated().map { MetricsCollector.Placed(worker: $1, layers: $0 * 4..<$0 * 4 + 4, threads: $0 + 1) }
     }
 
     @Test func thePhasesOfARequestShareItsTime() {

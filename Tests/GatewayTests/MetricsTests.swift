@@ -100,6 +100,9 @@ struct MetricsTests {
         var metrics = ServiceMetrics()
         var first = ServiceMetrics.Stage(pipeline: 0, stage: 0, worker: #"say "hi" \o/"# + "\nnow")
         first.busy = .milliseconds(1250)
+        first.active = .milliseconds(2500)
+        first.wait = .milliseconds(500)
+        first.wire = .milliseconds(250)
         first.microBatches = 7
         first.rows = 900
         first.holding = .init(layers: 0..<8, threads: 2, kvRowsUsed: 40, kvRowsBudget: 1000)
@@ -119,6 +122,12 @@ struct MetricsTests {
             lines == [
                 "winnow_stage_busy_seconds_total\(hi) 1.25", "winnow_stage_busy_seconds_total\(one) 3e-06",
                 "winnow_stage_busy_seconds_total\(two) 0.0",
+                "winnow_stage_active_seconds_total\(hi) 2.5", "winnow_stage_active_seconds_total\(one) 0.0",
+                "winnow_stage_active_seconds_total\(two) 0.0",
+                "winnow_stage_wait_seconds_total\(hi) 0.5", "winnow_stage_wait_seconds_total\(one) 0.0",
+                "winnow_stage_wait_seconds_total\(two) 0.0",
+                "winnow_stage_wire_seconds_total\(hi) 0.25", "winnow_stage_wire_seconds_total\(one) 0.0",
+                "winnow_stage_wire_seconds_total\(two) 0.0",
                 "winnow_stage_micro_batches_total\(hi) 7", "winnow_stage_micro_batches_total\(one) 0",
                 "winnow_stage_micro_batches_total\(two) 0",
                 "winnow_stage_rows_total\(hi) 900", "winnow_stage_rows_total\(one) 0",

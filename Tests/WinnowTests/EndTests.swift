@@ -79,8 +79,8 @@ extension EndToEnd {
         @Test func aWorkerThatLeavesInGoodOrderIsNoError() async throws {
             try await withCluster(.stories(stages: 2)) { cluster, workers, _ in
                 workers[1].kill(SIGTERM)
-                let line = try await cluster.coordinator.log.line(containing: "the pipeline is down")
-                #expect(line.contains(" notice ") && line.contains("left (stopped)"), "\(line)")
+                let line = try await cluster.coordinator.log.line(containing: "a pipeline is down")
+                #expect(line.contains(" notice ") && line.contains(" leaves"), "\(line)")
             }
         }
 

@@ -50,7 +50,7 @@ extension EndToEnd {
                 let worker = try cluster.addWorker(name: "w\n\(forged)")
                 _ = try await cluster.ready()
                 worker.kill(SIGTERM)
-                _ = try await cluster.coordinator.log.line(containing: "the pipeline is down")
+                _ = try await cluster.coordinator.log.line(containing: "a pipeline is down")
                 for log in [cluster.coordinator.log, stranger.log] {
                     #expect(!log.soFar.contains { $0.hasPrefix(forged) }, "\(log.soFar)")
                     #expect(log.soFar.contains { $0.contains("\\n\(forged)") }, "\(log.soFar)")

@@ -1,137 +1,98 @@
-import Dispatch
+import Foundation
 import Synchronization
 import Testing
 import Wire
 
+/// What only real sockets do.
 @Suite("Sockets", .timeLimit(.minutes(1)))
 struct SocketTests {
     private let limits = Socket.Limits(maxFrameBytes: 1 << 20)
+    private let epoch = Epoch(incarnation: 1, counter: 1)
 
     @Test func aPortInUseIsNamed() throws {
-        let context = try ZeroMQContext()
-        let first = try Socket(.router, context: context, limits: limits)
-        let endpoint = try first.bind("tcp://127.0.0.1:*")
-        #expect(try Endpoint(endpoint).isConnectable)
-        let second = try Socket(.router, context: context, limits: limits)
-        let error = #expect(throws: ZeroMQError.self) { _ = try second.bind(endpoint) }
+        let transport = try Carrier.zeroMQ.make()
+        let first = try transport.listen(at: Carrier.anywhere, as: .control)
+        let error = #expect(throws: ZeroMQError.self) { _ = try transport.listen(at: first.endpoint, as: .control) }
         #expect(error?.isAddressInUse == true)
         #expect(error?.description.contains("in use") == true)
-        #expect(error?.description.contains(endpoint) == true)
+        #expect(error?.description.contains(first.endpoint.description) == true)
     }
 
-    @Test func aRouterSaysThatNobodyIsThere() throws {
-        let router = try Socket(.router, context: try ZeroMQContext(), limits: limits)
-        _ = try router.bind("tcp://127.0.0.1:*")
-        let frames = try Message(.heartbeatReply(HeartbeatReply())).frames()
-        let name = try [UInt8]("nobody".utf8).withUnsafeBytes { bytes throws(ZeroMQError) in try Frame(copying: bytes) }
-        #expect(try router.send([name] + frames) == .noSuchPeer)
-    }
-
-    @Test func aDealerTakesNothingForADeadEndpoint() throws {
-        let edge = try OutgoingEdge(
-            to: "tcp://127.0.0.1:1", identity: "x", context: try ZeroMQContext(), limits: limits)
-        #expect(try edge.send(epoch: 1, .heartbeatReply(HeartbeatReply())) == .wouldBlock)
-    }
-
-    /// A receiving end whose state lives on a loop's thread.
-    private actor Receiver {
-        private let loop: SocketLoop
-        nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
-        private let socket: Socket
-        private let seen: AsyncStream<(UInt64, [UInt8])>.Continuation
-
-        init(loop: SocketLoop, socket: Socket, seen: AsyncStream<(UInt64, [UInt8])>.Continuation) {
-            self.loop = loop
-            self.socket = socket
-            self.seen = seen
-        }
-
-        func start() {
-            loop.watch(socket) { [unowned self] in
-                assumeIsolated { receiver in
-                    while let frames = try? receiver.socket.receive() {
-                        guard let message = try? Message(frames: frames.dropFirst()) else { continue }
-                        let bytes = message.tensors.first?.withBytes { Array($0.prefix(8)) } ?? []
-                        receiver.seen.yield((message.envelope.sequence, bytes))
-                    }
-                }
-            }
-        }
-    }
-
-    @Test(arguments: ["tcp://127.0.0.1:*", "ipc:///tmp/winnow-wire-\(UInt64.random(in: 0 ... .max))"])
-    func anEdgeCarriesTensorsInOrder(endpoint: String) async throws {
-        let context = try ZeroMQContext()
-        let socket = try Socket(.router, context: context, limits: limits)
-        let bound = try socket.bind(endpoint)
-        let loop = try SocketLoop(name: "receiver")
-        let (stream, continuation) = AsyncStream<(UInt64, [UInt8])>.makeStream()
-        let receiver = Receiver(loop: loop, socket: socket, seen: continuation)
-        loop.start()
-        await receiver.start()
-        let edge = try OutgoingEdge(to: bound, identity: "sender", context: context, limits: limits)
-        let total = 200
-        let sender = Task.detached {
-            var sent = 0
-            while sent < total {
-                let payload = [UInt8](repeating: UInt8(sent % 251), count: 10_000)
-                let frame = try payload.withUnsafeBytes { bytes throws(ZeroMQError) in try Frame(copying: bytes) }
-                // Until the link stands nothing is taken, and nothing counted.
-                if try edge.send(epoch: 1, .microBatch(MicroBatchMessage()), tensors: [frame]) == .sent { sent += 1 }
-            }
-        }
-        var expected: UInt64 = 1
-        for await (sequence, bytes) in stream {
-            #expect(sequence == expected)
-            #expect(bytes == [UInt8](repeating: UInt8((expected - 1) % 251), count: 8))
-            expected += 1
-            if expected > UInt64(total) { break }
-        }
-        try await sender.value
-        await stop(loop)
+    @Test func aPathIsAnEndpointToo() async throws {
+        let transport = try Carrier.zeroMQ.make()
+        let ear = try Ear()
+        let path = FileManager.default.temporaryDirectory.appending(path: "winnow-\(UUID().uuidString)").path
+        let listener = try transport.listen(at: Endpoint(.ipc(path: path)), as: .data(maxFrameBytes: 1000))
+        let peer = PeerID.random()
+        listener.allow([peer])
+        ear.listen(listener)
+        let link = try transport.connect(
+            to: listener.endpoint.description, named: peer, as: .data(maxFrameBytes: 1000))
+        await ear.sendSurely(Packet(epoch: epoch, sequence: 1, .probe), link)
+        var heard = ear.heard.makeAsyncIterator()
+        #expect(await heard.next()?.peer == peer)
+        await ear.stop()
+        try? FileManager.default.removeItem(atPath: path)
     }
 
     @Test func aFrameTooLongCutsItsSenderOff() async throws {
+        let transport = try Carrier.zeroMQ.make()
+        let ear = try Ear()
+        let listener = try transport.listen(at: Carrier.anywhere, as: .data(maxFrameBytes: 1000))
+        let (rogue, honest) = (PeerID.random(), PeerID.random())
+        listener.allow([rogue, honest])
+        ear.listen(listener)
+        let links = try [rogue, honest].map {
+            try transport.connect(to: listener.endpoint.description, named: $0, as: .data(maxFrameBytes: 1000))
+        }
+        let long = try Frame([UInt8](repeating: 1, count: 5000))
+        await ear.sendSurely(
+            Packet(epoch: epoch, sequence: 1, .microBatch(WireMicroBatch(id: 1, segments: [])), tensors: [long]),
+            links[0])
+        await ear.sendSurely(Packet(epoch: epoch, sequence: 7, .probe), links[1])
+        var heard = ear.heard.makeAsyncIterator()
+        let one = try #require(await heard.next())
+        #expect(one.peer == honest && one.packet?.sequence == 7)
+        await ear.stop()
+    }
+
+    /// Frames of any number and content: an answer that names the fault, and the next one is heard.
+    @Test func whatIsNoPacketIsSaidAndForgotten() async throws {
         let context = try ZeroMQContext()
-        let socket = try Socket(.router, context: context, limits: Socket.Limits(maxFrameBytes: 1000))
-        let bound = try socket.bind("tcp://127.0.0.1:*")
-        let loop = try SocketLoop(name: "receiver")
-        let (stream, continuation) = AsyncStream<(UInt64, [UInt8])>.makeStream()
-        let receiver = Receiver(loop: loop, socket: socket, seen: continuation)
-        loop.start()
-        await receiver.start()
-        let rogue = try OutgoingEdge(to: bound, identity: "rogue", context: context, limits: limits)
-        let honest = try OutgoingEdge(to: bound, identity: "honest", context: context, limits: limits)
-        let long = try [UInt8](repeating: 1, count: 5000).withUnsafeBytes { bytes throws(ZeroMQError) in
-            try Frame(copying: bytes)
+        let transport = ZeroMQTransport(context: context)
+        let ear = try Ear()
+        let listener = try transport.listen(at: Carrier.anywhere, as: .control)
+        ear.listen(listener)
+        let socket = try Socket(.dealer, context: context, limits: limits)
+        try socket.setIdentity([7, 7])
+        try socket.connect(listener.endpoint.description)
+        func send(_ frames: [[UInt8]]) async throws {
+            let frames = try frames.map { try Frame($0) }
+            while await ear.on({ try? socket.send(frames) }) != .sent { await Task.yield() }
         }
-        while try rogue.send(epoch: 1, .microBatch(MicroBatchMessage()), tensors: [long]) != .sent {}
-        while try honest.send(epoch: 1, .heartbeatReply(HeartbeatReply())) != .sent {}
-        for await (sequence, bytes) in stream {
-            #expect(sequence == 1 && bytes.isEmpty)  // the honest one's: the other never arrives
-            break
+        var heard = ear.heard.makeAsyncIterator()
+        var random = Seeded(state: 5)
+        for count in [1, 2, 3, 8, 9, 200] {
+            try await send((0..<count).map { _ in random.bytes(random.int(1...50)) })
+            let one = try #require(await heard.next())
+            #expect(one.error != nil && one.packet == nil)
+            #expect(one.peer == PeerID([7, 7]) || count > 7)
         }
-        await stop(loop)
+        // An empty delimiter, as a REQ socket sends it.
+        try await send([[], [1]])
+        #expect(await heard.next()?.error?.field == "header")
+        let good = try Codec.frames(Packet(.release([1]))).map { frame in frame.withBytes { Array($0) } }
+        try await send(good)
+        #expect(await heard.next()?.packet?.message == .release([1]))
+        await ear.stop()
     }
 
     @Test func workIsDoneInOrderOnOneThread() async throws {
-        let loop = try SocketLoop(name: "order")
+        let ear = try Ear()
         let seen = Mutex<[Int]>([])
-        loop.start()
-        await withCheckedContinuation { done in
-            for index in 0..<1000 { loop.submit { seen.withLock { $0.append(index) } } }
-            loop.submit { done.resume() }
-        }
+        for index in 0..<1000 { ear.submit { seen.withLock { $0.append(index) } } }
+        await ear.on {}
         #expect(seen.withLock { $0 } == Array(0..<1000))
-        await stop(loop)
-    }
-
-    private func stop(_ loop: SocketLoop) async {
-        await withCheckedContinuation { done in
-            DispatchQueue.global().async {
-                loop.stopAndWait()
-                done.resume()
-            }
-        }
+        await ear.stop()
     }
 }

@@ -46,7 +46,7 @@ struct NativeTarget: LoadTarget {
         do {
             for try await event in generation {
                 switch event {
-                case .promptTokens, .endToken: break
+                case .promptTokens, .endToken, .replayed: break
                 case .prompt(let report):
                     response.promptTokens = report.promptTokens
                     response.report = PrefillReport(report)

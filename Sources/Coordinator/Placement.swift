@@ -1,0 +1,110 @@
+package import Wire
+
+/// A pipeline that should stand.
+public struct PipelineShape: Sendable, Equatable {
+    /// Of the only one, when nothing else is said.
+    public static let defaultName = "main"
+
+    /// Its name, unique among the coordinator's.
+    public var name: String
+    /// Workers in a row, at least 1.
+    public var stageCount: Int
+
+    public init(name: String, stageCount: Int) {
+        self.name = name
+        self.stageCount = stageCount
+    }
+}
+
+/// Who should hold what: a pure function of the members that are free.
+package enum Placement {
+    package struct Place: Equatable, Sendable {
+        package var peer: PeerID
+        package var layers: Range<Int>
+    }
+
+    /// Why a pipeline can't stand, in words an operator can act on.
+    package struct Unfilled: Error, Equatable, Sendable {
+        package var reason: String
+    }
+
+    /// One worker for each stage: whoever has its layers already, else in the order of their names, so that `worker-0` of
+    /// a launch holds stage 0.
+    ///
+    /// - Parameter free: alive stage workers without a place, in the order of their names.
+    package static func fill(
+        _ shape: PipelineShape, layerCount: Int, free: [Membership.Member]
+    ) throws(Unfilled) -> [Place] {
+        let fitting = free.filter { ($0.profile.pipeline ?? shape.name) == shape.name && !$0.report.isLeaving }
+        // Workers that were told to serve this pipeline come before those that may serve any.
+        let able = fitting.filter { $0.profile.pipeline != nil } + fitting.filter { $0.profile.pipeline == nil }
+        guard able.count >= shape.stageCount else {
+            throw Unfilled(reason: Self.present(able.count, of: shape.stageCount))
+        }
+        let plan: LayerPlan
+        do {
+            plan = try LayerPlan(
+                layerCount: layerCount, stageCount: shape.stageCount, wishes: able.compactMap(\.profile.layers))
+        } catch {
+            throw Unfilled(reason: error.reason)
+        }
+        var left = able
+        var chosen: [PeerID?] = plan.slots.map { _ in nil }
+        func take(_ index: Int, where fits: (Membership.Member) -> Bool) {
+            guard chosen[index] == nil, let found = left.firstIndex(where: fits) else { return }
+            chosen[index] = left.remove(at: found).peer
+        }
+        for (index, slot) in plan.slots.enumerated() {
+            let wish = slot.isWish ? slot.layers : nil
+            take(index) { $0.profile.layers == wish && $0.report.loaded == slot.layers }
+        }
+        for (index, slot) in plan.slots.enumerated() {
+            let wish = slot.isWish ? slot.layers : nil
+            take(index) { $0.profile.layers == wish }
+        }
+        var places: [Place] = []
+        for (slot, peer) in zip(plan.slots, chosen) {
+            guard let peer else {
+                throw Unfilled(
+                    reason: "nobody is left for layers \(slot.layers.layersText): "
+                        + "start a worker without --layers, or with these")
+            }
+            places.append(Place(peer: peer, layers: slot.layers))
+        }
+        return places
+    }
+
+    /// What spares hold ready: the largest stages first, each once before any twice.
+    ///
+    /// - Parameters:
+    ///   - spares: alive stage workers without a place.
+    ///   - stages: the layers of every stage, and the pipeline's name.
+    package static func preloads(
+        spares: [Membership.Member], stages: [(pipeline: String, layers: Range<Int>)]
+    ) -> [PeerID: Range<Int>] {
+        var result: [PeerID: Range<Int>] = [:]
+        var covered: [Range<Int>: Int] = [:]
+        for spare in spares where !spare.report.isLeaving {
+            let possible = stages.filter { stage in
+                (spare.profile.pipeline ?? stage.pipeline) == stage.pipeline
+                    && (spare.profile.layers ?? stage.layers) == stage.layers
+            }.map(\.layers)
+            // What it holds already costs nothing.
+            let held = possible.first { $0 == spare.report.loaded && covered[$0] == nil }
+            let best =
+                held
+                ?? possible.min {
+                    (covered[$0, default: 0], -$0.count, $0.lowerBound)
+                        < (covered[$1, default: 0], -$1.count, $1.lowerBound)
+                }
+            guard let best else { continue }
+            covered[best, default: 0] += 1
+            result[spare.peer] = best
+        }
+        return result
+    }
+
+    package static func present(_ count: Int, of all: Int) -> String {
+        "\(count) of \(counted(all, "worker")) \(all == 1 ? "is" : "are") here"
+    }
+}

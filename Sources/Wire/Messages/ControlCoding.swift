@@ -1,0 +1,225 @@
+// Control messages to protobuf and back.
+
+import Foundation
+import OutsideText
+
+extension Winnow_Wire_V3_Epoch {
+    init(_ epoch: Epoch) {
+        self.init()
+        incarnation = epoch.incarnation
+        counter = epoch.counter
+    }
+}
+
+extension Epoch {
+    fileprivate init(_ message: Winnow_Wire_V3_Epoch) {
+        self.init(incarnation: message.incarnation, counter: message.counter)
+    }
+}
+
+extension Winnow_Wire_V3_Layers {
+    fileprivate init(_ layers: Range<Int>?) {
+        self.init()
+        first = UInt32(clamping: layers?.lowerBound ?? 0)
+        end = UInt32(clamping: layers?.upperBound ?? 0)
+    }
+}
+
+/// - Throws: `MessageError` when they are no range.
+private func layers(_ message: Winnow_Wire_V3_Layers, _ field: String) throws(MessageError) -> Range<Int>? {
+    guard message.first <= message.end, message.end <= 1 << 20 else {
+        throw MessageError(field, "layers \(message.first)..<\(message.end) are no range")
+    }
+    return message.first == message.end ? nil : Int(message.first)..<Int(message.end)
+}
+
+private func peer(_ bytes: Data, _ field: String) throws(MessageError) -> PeerID {
+    guard let peer = PeerID(bytes) else { throw MessageError(field, "not the name of a peer: \(bytes.count) bytes") }
+    return peer
+}
+
+/// An endpoint that a socket of ours may be connected to.
+private func endpoint(_ text: String, _ field: String) throws(MessageError) -> String {
+    guard let endpoint = try? Endpoint(text), endpoint.isConnectable else {
+        throw MessageError(field, "nobody can connect to \"\(text.shown(upTo: 200))\"")
+    }
+    return endpoint.description
+}
+
+extension Winnow_Wire_V3_Profile {
+    fileprivate init(_ profile: Profile) {
+        self.init()
+        name = profile.name
+        fingerprint = Data(profile.fingerprint)
+        model = profile.model
+        layerCount = UInt32(clamping: profile.layerCount)
+        dataEndpoint = profile.dataEndpoint
+        dataPeer = Data(profile.dataPeer.bytes)
+        layers = Winnow_Wire_V3_Layers(profile.layers)
+        pipeline = profile.pipeline ?? ""
+        kvRows = UInt64(clamping: profile.kvRows)
+        threads = UInt32(clamping: profile.threads)
+        arithmetic = profile.arithmetic
+        speed = profile.speed
+        contextLength = UInt64(clamping: profile.contextLength)
+        tokenizer = Data(profile.tokenizer)
+    }
+}
+
+extension Profile {
+    /// What is repeated in logs and to other processes is cut and escaped here.
+    fileprivate init(_ message: Winnow_Wire_V3_Profile) throws(MessageError) {
+        guard message.fingerprint.count == 32 else {
+            throw MessageError("profile.fingerprint", "expected 32 bytes, found \(message.fingerprint.count)")
+        }
+        guard message.tokenizer.count <= 128 else {
+            throw MessageError("profile.tokenizer", "expected at most 128 bytes, found \(message.tokenizer.count)")
+        }
+        guard message.speed.isFinite, message.speed >= 0 else {
+            throw MessageError("profile.speed", "\(message.speed) is no speed")
+        }
+        self.init(
+            name: message.name.shown(upTo: 100), fingerprint: Array(message.fingerprint),
+            model: message.model.shown(upTo: 200), layerCount: Int(message.layerCount),
+            dataEndpoint: try endpoint(message.dataEndpoint, "profile.data_endpoint"),
+            dataPeer: try peer(message.dataPeer, "profile.data_peer"),
+            layers: try Wire.layers(message.layers, "profile.layers"),
+            pipeline: message.pipeline.isEmpty ? nil : message.pipeline.shown(upTo: 100),
+            kvRows: Int(clamping: message.kvRows), threads: Int(message.threads),
+            arithmetic: message.arithmetic.shown(upTo: 100), speed: message.speed,
+            contextLength: Int(clamping: message.contextLength), tokenizer: Array(message.tokenizer))
+    }
+}
+
+extension Winnow_Wire_V3_Report {
+    init(_ report: Report) {
+        self.init()
+        incarnation = report.incarnation
+        role = report.role == .stage ? .stage : .speculator
+        profileHash = report.profileHash
+        if let profile = report.profile { self.profile = Winnow_Wire_V3_Profile(profile) }
+        if let epoch = report.epoch { self.epoch = Winnow_Wire_V3_Epoch(epoch) }
+        loaded = Winnow_Wire_V3_Layers(report.loaded)
+        loading = report.loading
+        linked = report.isLinked
+        fault = report.fault ?? ""
+        received = report.received
+        computed = report.computed
+        sent = report.sent
+        progress = report.progress
+        busy = report.isBusy
+        kvRowsUsed = UInt64(clamping: report.kvRowsUsed)
+        requests = UInt32(clamping: report.requests)
+        latenessMilliseconds = UInt32(clamping: Int64(max(.zero, report.lateness) / .milliseconds(1)))
+        leaving = report.isLeaving
+        clockMicroseconds = report.clock
+    }
+}
+
+extension Report {
+    init(_ message: Winnow_Wire_V3_Report) throws(MessageError) {
+        let role: WorkerRole
+        switch message.role {
+        case .stage: role = .stage
+        case .speculator: role = .speculator
+        case .UNRECOGNIZED(let code): throw MessageError("report.role", "\(code) is unknown")
+        }
+        guard message.profileHash != 0 else { throw MessageError("report.profile_hash", "missing") }
+        self.init(
+            incarnation: message.incarnation, role: role, profileHash: message.profileHash,
+            profile: message.hasProfile ? try Profile(message.profile) : nil,
+            epoch: message.hasEpoch ? Epoch(message.epoch) : nil, loaded: try layers(message.loaded, "report.loaded"),
+            loading: message.loading.isFinite ? min(1, max(0, message.loading)) : 0, isLinked: message.linked,
+            fault: message.fault.isEmpty ? nil : message.fault.shown(upTo: 1000), received: message.received,
+            computed: message.computed, sent: message.sent, progress: message.progress, isBusy: message.busy,
+            kvRowsUsed: Int(clamping: message.kvRowsUsed), requests: Int(message.requests),
+            // A host that says it is hours late is not waited for: nobody's word makes it immortal.
+            lateness: .milliseconds(min(Int(message.latenessMilliseconds), 60_000)), isLeaving: message.leaving,
+            clock: message.clockMicroseconds)
+    }
+}
+
+extension Winnow_Wire_V3_Assignment {
+    fileprivate init(_ assignment: Assignment) {
+        self.init()
+        epoch = Winnow_Wire_V3_Epoch(assignment.epoch)
+        stage = UInt32(clamping: assignment.stage)
+        stageCount = UInt32(clamping: assignment.stageCount)
+        layers = Winnow_Wire_V3_Layers(assignment.layers)
+        nextEndpoint = assignment.nextEndpoint
+        previousPeer = Data(assignment.previousPeer.bytes)
+        maxRows = UInt32(clamping: assignment.maxRows)
+        maxInFlight = UInt32(clamping: assignment.maxInFlight)
+        kvRows = UInt64(clamping: assignment.kvRows)
+        rows = assignment.wireType == .f32 ? .float32 : .bfloat16
+    }
+}
+
+extension Assignment {
+    fileprivate init(_ message: Winnow_Wire_V3_Assignment) throws(MessageError) {
+        guard let layers = try Wire.layers(message.layers, "assignment.layers") else {
+            throw MessageError("assignment.layers", "none")
+        }
+        guard message.stage < message.stageCount, message.stageCount <= 4096 else {
+            throw MessageError("assignment.stage", "\(message.stage) of \(message.stageCount)")
+        }
+        guard (1...UInt32(Protocol.maxRows)).contains(message.maxRows) else {
+            throw MessageError("assignment.max_rows", "\(message.maxRows) is outside 1...\(Protocol.maxRows)")
+        }
+        guard (1...8192).contains(message.maxInFlight) else {
+            throw MessageError("assignment.max_in_flight", "\(message.maxInFlight) is outside 1...8192")
+        }
+        guard message.kvRows <= UInt64(UInt32.max) else {
+            throw MessageError("assignment.kv_rows", "\(message.kvRows) is above \(UInt32.max)")
+        }
+        let wireType: WireType
+        switch message.rows {
+        case .float32: wireType = .f32
+        case .bfloat16: wireType = .bf16
+        case .UNRECOGNIZED(let code): throw MessageError("assignment.rows", "\(code) is unknown")
+        }
+        self.init(
+            epoch: Epoch(message.epoch), stage: Int(message.stage), stageCount: Int(message.stageCount), layers: layers,
+            nextEndpoint: try endpoint(message.nextEndpoint, "assignment.next_endpoint"),
+            previousPeer: try peer(message.previousPeer, "assignment.previous_peer"), maxRows: Int(message.maxRows),
+            maxInFlight: Int(message.maxInFlight), kvRows: Int(message.kvRows), wireType: wireType)
+    }
+}
+
+extension Winnow_Wire_V3_Desired {
+    init(_ desired: Desired) {
+        self.init()
+        incarnation = desired.incarnation
+        knownProfile = desired.knownProfile
+        if let assignment = desired.assignment { self.assignment = Winnow_Wire_V3_Assignment(assignment) }
+        preload = Winnow_Wire_V3_Layers(desired.preload)
+        leave = desired.mayLeave
+        switch desired.refusal {
+        case nil: refusal = .none
+        case .otherWeights: refusal = .otherWeights
+        case .badLayers: refusal = .badLayers
+        case .badMessage: refusal = .badMessage
+        case .otherPipeline: refusal = .otherPipeline
+        }
+        reason = desired.reason
+    }
+}
+
+extension Desired {
+    init(_ message: Winnow_Wire_V3_Desired) throws(MessageError) {
+        let refusal: Refusal?
+        switch message.refusal {
+        case .none: refusal = nil
+        case .otherWeights: refusal = .otherWeights
+        case .badLayers: refusal = .badLayers
+        case .badMessage: refusal = .badMessage
+        case .otherPipeline: refusal = .otherPipeline
+        case .UNRECOGNIZED(let code): throw MessageError("desired.refusal", "\(code) is unknown")
+        }
+        self.init(
+            incarnation: message.incarnation, knownProfile: message.knownProfile,
+            assignment: message.hasAssignment ? try Assignment(message.assignment) : nil,
+            preload: try layers(message.preload, "desired.preload"), mayLeave: message.leave, refusal: refusal,
+            reason: message.reason.shown(upTo: 1000))
+    }
+}

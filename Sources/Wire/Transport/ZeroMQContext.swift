@@ -1,0 +1,34 @@
+import CZeroMQ
+import Synchronization
+
+/// A ZeroMQ context: its I/O threads and the sockets opened on it. One per process is enough.
+///
+/// `@unchecked Sendable`: a context pointer may be used from any thread (zmq_ctx_new(3)).
+public final class ZeroMQContext: @unchecked Sendable {
+    let pointer: UnsafeMutableRawPointer
+    private let gatekeeper = Mutex<Gatekeeper?>(nil)
+
+    public init() throws(ZeroMQError) {
+        guard let pointer = zmq_ctx_new() else { throw ZeroMQError("create a context") }
+        self.pointer = pointer
+        // Sockets closed with unsent messages wait for them only as long as their own linger says.
+        zmq_ctx_set(pointer, ZMQ_BLOCKY, 0)
+    }
+
+    /// Waits for every socket's linger, which each socket bounds. Sockets hold their context, so none is open here but the
+    /// gatekeeper's, whose thread closes it when the context ends.
+    deinit { zmq_ctx_term(pointer) }
+
+    /// Who may connect to a socket of this context.
+    func guestList() throws(ZeroMQError) -> GuestList {
+        let result = gatekeeper.withLock { keeper in
+            Result<GuestList, ZeroMQError> { () throws(ZeroMQError) in
+                let present: Gatekeeper
+                if let keeper { present = keeper } else { present = try Gatekeeper(context: pointer) }
+                keeper = present
+                return present.list()
+            }
+        }
+        return try result.get()
+    }
+}

@@ -1,0 +1,117 @@
+// The two transports, and a thread on which a test's edges live.
+
+import Dispatch
+import Foundation
+import Testing
+import Wire
+
+/// What every test of edges is run over.
+enum Carrier: String, CaseIterable, CustomTestStringConvertible {
+    case zeroMQ, inProcess
+
+    var testDescription: String { rawValue }
+
+    func make() throws -> any Transport {
+        switch self {
+        case .zeroMQ: ZeroMQTransport(context: try ZeroMQContext())
+        case .inProcess: InProcessTransport()
+        }
+    }
+
+    static let anywhere = Endpoint(.tcp(host: "127.0.0.1", port: 0))
+}
+
+/// What came to an edge.
+struct Heard: Sendable {
+    var packet: Packet?
+    var peer: PeerID?
+    var error: MessageError?
+    /// Was not looked at.
+    var isUnwanted = false
+
+    init(_ reception: Reception) {
+        switch reception {
+        case .packet(let packet, let peer): (self.packet, self.peer) = (packet, peer)
+        case .unwanted: isUnwanted = true
+        case .broken(let error, let peer): (self.error, self.peer) = (error, peer)
+        }
+    }
+}
+
+/// A thread that owns edges: everything is sent from it, and what comes can be awaited.
+final class Ear: Sendable {
+    private let loop: SocketLoop
+    /// What came to the edges it listens on, in order.
+    let heard: AsyncStream<Heard>
+    private let hears: AsyncStream<Heard>.Continuation
+
+    init() throws {
+        loop = try SocketLoop(name: "ear")
+        (heard, hears) = AsyncStream<Heard>.makeStream()
+        loop.start()
+    }
+
+    /// Runs on the thread, some time.
+    func submit(_ body: @escaping @Sendable () -> Void) { loop.submit(body) }
+
+    /// Runs on the thread.
+    func on<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
+        await withCheckedContinuation { done in loop.submit { done.resume(returning: body()) } }
+    }
+
+    func listen(_ listener: any Listener, isWanted: @escaping @Sendable (Epoch) -> Bool = { _ in true }) {
+        nonisolated(unsafe) let listener = listener
+        loop.submit { [loop, hears] in
+            listener.watch(on: loop) {
+                while let next = try? listener.receive(isWanted: isWanted) { hears.yield(Heard(next)) }
+            }
+        }
+    }
+
+    func listen(_ link: any Link) {
+        nonisolated(unsafe) let link = link
+        loop.submit { [loop, hears] in
+            link.watch(on: loop) { while let next = try? link.receive() { hears.yield(Heard(next)) } }
+        }
+    }
+
+    func unlisten(_ listener: any Listener) async {
+        nonisolated(unsafe) let listener = listener
+        await on { [loop] in listener.unwatch(on: loop) }
+    }
+
+    func send(_ packet: Packet, _ link: any Link) async -> SendResult? {
+        nonisolated(unsafe) let link = link
+        return await on { try? link.send(packet) }
+    }
+
+    func send(_ packet: Packet, _ listener: any Listener, to peer: PeerID) async -> SendResult? {
+        nonisolated(unsafe) let listener = listener
+        return await on { try? listener.send(packet, to: peer) }
+    }
+
+    /// Until it is taken: a link comes up by itself.
+    func sendSurely(_ packet: Packet, _ link: any Link) async {
+        while await send(packet, link) != .sent { await Task.yield() }
+    }
+
+    /// Until the edge says so.
+    func sendUntil(_ result: SendResult, _ packet: Packet, _ link: any Link) async {
+        while await send(packet, link) != result { await Task.yield() }
+    }
+
+    /// Until the edge says so.
+    func sendUntil(_ result: SendResult, _ packet: Packet, _ listener: any Listener, to peer: PeerID) async {
+        while await send(packet, listener, to: peer) != result { await Task.yield() }
+    }
+
+    /// Ends the thread.
+    func stop() async {
+        await withCheckedContinuation { done in
+            DispatchQueue.global().async { [loop] in
+                loop.stopAndWait()
+                done.resume()
+            }
+        }
+    }
+}
