@@ -6,9 +6,10 @@ usage() {
     cat <<'TEXT'
 Usage: scripts/chaos.sh [--seed N] [--requests N] [--faults N] [--small] [--record FILE] [--winnow FILE]
 
-Starts a coordinator, two pipelines of two stages, a spare and two speculators on the needle pair (in Float32, so that texts
-compare), all behind a proxy that can harm single links. Eight clients send the requests, half dense and half pruned, half
-streamed, half sampled: first undisturbed, then the same again while faults happen that are drawn from the seed:
+Starts a coordinator, two pipelines of two stages, a spare and two speculators on the needle pair (in bf16, where a row is
+the same in any company, so that texts compare), all behind a proxy that can harm single links. Eight clients send the
+requests, half dense and half pruned, half streamed, half sampled: first undisturbed, then the same again while faults happen
+that are drawn from the seed:
 
   kill, kill-loading     SIGKILL, started again after 0.5 to 3 s; killed once more while it loads
   stop                   SIGSTOP, and SIGCONT after 0.5 to 8 s

@@ -10,7 +10,7 @@ Usage: scripts/test.sh [SWIFT-TEST-OPTION...]
 Sets up what is missing (Debian packages through apt-get, with sudo where not root; a Python environment with the
 `openai` package for one test), checks the format of all Swift files, builds everything in the release configuration,
 tries clients that install in under two minutes (scripts/try_clients.sh) and runs all tests; those of the kernels and
-models also at every lesser CPU level (winnow bench levels). Options go to `swift test`, which then runs once, and no
+models also at every lesser CPU level (winnow bench levels), and a simulated cluster under 10,000 schedules of faults. Options go to `swift test`, which then runs once, and no
 clients are tried: scripts/test.sh --filter LauncherTests
 Exit status: 0 when the format is clean, the clients that could be installed pass and all tests pass, 1 otherwise.
 TEXT
@@ -67,8 +67,13 @@ headline "Testing"
 # Swift Testing's summary is to be the last line.
 tells_logs=
 test_all() { swift test -c "$configuration" --skip-build --disable-xctest --parallel "$@"; }
-# What depends on kernels, once for each lesser CPU that this one can compute as; all tests at its own level come last.
+# Whole clusters under 10,000 schedules of faults, on all cores and alone: it would starve the tests that watch a clock.
 failed=
+if [ $# = 0 ] && [ -z "${WINNOW_CPU_LEVEL:-}" ]; then
+    WINNOW_SIMULATIONS=10000 run_quietly "10,000 simulated schedules of faults" "$logs/simulation.log" \
+        test_all --filter SimulationTests || failed+=" simulation"
+fi
+# What depends on kernels, once for each lesser CPU that this one can compute as; all tests at its own level come last.
 if [ $# = 0 ] && [ -z "${WINNOW_CPU_LEVEL:-}" ]; then
     mapfile -t levels < <("$(products)/winnow" bench levels)
     for level in "${levels[@]:0:${#levels[@]}-1}"; do
@@ -80,7 +85,7 @@ status=0
 test_all "$@" || status=$?
 if [ -n "$failed" ]; then
     for level in $failed; do
-        say "${red}Tests fail at CPU level $level${plain}:"
+        say "${red}Tests fail (simulation, or CPU level): $level${plain}:"
         grep 'Test run with' "$logs/$level.log" | tail -n 1
     done
     exit 1

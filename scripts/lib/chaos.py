@@ -41,7 +41,8 @@ def judge(requests, answers, references, dense, record):
             end = "answered" if answer.text == expected else "differing"
         ends[end] += 1
         if end == "differing":
-            record(f"request {index} ({describe(requests[index])}): {answer.text!r} instead of {expected!r}")
+            record(f"request {index} ({describe(requests[index])}, replayed {answer.replays} times): "
+                   f"{answer.text!r} instead of {expected!r}")
         elif end != "answered":
             record(f"request {index} ({describe(requests[index])}) {end}: {answer.problem if answer else 'no answer'}")
     return ends

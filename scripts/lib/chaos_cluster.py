@@ -10,6 +10,9 @@ import urllib.request
 
 from chaos_proxy import INSIDE, OUTSIDE
 
+# What workers run by default. Its rows come out the same, bit for bit, in any company; Float32's depend on OpenBLAS.
+DTYPE = "bf16"
+
 
 def free_port(taken):
     """A port below those that the system gives to outgoing connections, free at both addresses."""
@@ -64,7 +67,7 @@ class Cluster:
 
         def add(name, role, words):
             port = control if role == "coordinator" else free_port(taken)
-            place = ["--listen", f"tcp://{INSIDE}:{port}", "--advertise", OUTSIDE, "--dtype", "f32"]
+            place = ["--listen", f"tcp://{INSIDE}:{port}", "--advertise", OUTSIDE, "--dtype", DTYPE]
             if role != "coordinator":
                 place += ["--coordinator", f"tcp://{OUTSIDE}:{control}"]
             called = "needle" if role == "coordinator" else name
