@@ -140,7 +140,11 @@ package struct ControlPlane: Sendable {
     package mutating func hear(_ report: Report, from peer: PeerID, now: Instant) {
         guard !isStopped else { return }
         do throws(Membership.Refused) {
-            switch try membership.hear(report, from: peer, now: now, check: check) {
+            let (before, role) = (self, report.role)
+            switch try membership.hear(
+                report, from: peer, now: now,
+                check: { profile throws(Membership.Refused) in try before.check(profile, role: role) })
+            {
             case .unknown, .full: break
             case .known: judge(peer, now: now)
             case .joined(let replaced):
@@ -180,14 +184,20 @@ package struct ControlPlane: Sendable {
         membership.reached(peer, isReached, now: now)
     }
 
-    private func check(_ profile: Profile) throws(Membership.Refused) {
-        let isSpeculator = profile.fingerprint == settings.speculatorFingerprint
-        guard profile.fingerprint == settings.fingerprint || isSpeculator else {
+    /// A stage must hold the main model's weights, a speculator the speculator's: those of the other would compute, and
+    /// answer nonsense.
+    private func check(_ profile: Profile, role: WorkerRole) throws(Membership.Refused) {
+        guard let wanted = role == .stage ? settings.fingerprint : settings.speculatorFingerprint else {
+            throw Membership.Refused(
+                .otherWeights, "the coordinator has no speculator: start it with --speculator PATH --speculator-workers"
+            )
+        }
+        guard profile.fingerprint == wanted else {
             throw Membership.Refused(
                 .otherWeights,
                 "its model \"\(profile.model)\" has fingerprint \(Self.short(profile.fingerprint)), "
-                    + "the coordinator's has \(Self.short(settings.fingerprint)): "
-                    + "give every worker the same model directory")
+                    + "the coordinator's \(role == .stage ? "model" : "speculator") has \(Self.short(wanted)): "
+                    + "give every \(role == .stage ? "worker" : "speculator") the same model directory")
         }
         if let name = profile.pipeline, !settings.pipelines.contains(where: { $0.name == name }) {
             let names = settings.pipelines.map(\.name).joined(separator: ", ")

@@ -382,4 +382,16 @@ struct ControlPlaneTests {
         #expect(fleet.plane.lines[line] == nil && fleet.reports[1] == nil)
         #expect(fleet.stood.count == 1)
     }
+
+    /// The weights of the other model would compute, and answer nonsense.
+    @Test(arguments: [
+        (WorkerRole.stage, Fleet.speculatorWeights), (WorkerRole.speculator, Fleet.weights),
+    ])
+    func theOtherModelsWeightsAreRefused(role: WorkerRole, weights: [UInt8]) {
+        var fleet = Fleet(speculators: true)
+        fleet.add("w", role: role, weights: weights)
+        fleet.pass(.milliseconds(250))
+        #expect(fleet.members[0].desired?.refusal == .otherWeights)
+        #expect(fleet.plane.lines.isEmpty)
+    }
 }
