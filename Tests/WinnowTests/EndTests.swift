@@ -70,7 +70,7 @@ extension EndToEnd {
                 #expect(!cluster.coordinator.hasEnded)
                 cluster.coordinator.kill(SIGTERM)
                 #expect(
-                    try await within(.seconds(5), "its end") { try await cluster.coordinator.end() } == .exit(0))
+                    try await within(.seconds(20), "its end") { try await cluster.coordinator.end() } == .exit(0))
                 let rest = try await stream.rest()
                 #expect(rest.problem?.code == "unavailable", "\(rest)")
             }
@@ -108,7 +108,7 @@ extension EndToEnd {
             let handle = try await within(.seconds(20), "the weights") { try await isOpen.value() }
             #expect(try handle.read(upToCount: 8)?.count == 8)
             process.kill(end.signal)
-            _ = try await within(.seconds(5), "its word") {
+            _ = try await within(.seconds(20), "its word") {
                 try await process.log.line(containing: "winnow: interrupted")
             }
             // It is not killed in the midst of a write: goes on until it closes the file.

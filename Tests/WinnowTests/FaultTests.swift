@@ -109,7 +109,7 @@ extension EndToEnd {
                     let answer = try await client.complete(needle.ask(.dense))
                     #expect(answer.text.contains(needle.answer))
                 }
-                let left = try await within(.seconds(5), "three requests that were left") {
+                let left = try await within(.seconds(20), "three requests that were left") {
                     try await cluster.coordinator.log.lines("`status=499`", count: 3) { $0.contains("status=499") }
                 }
                 // None went on to its end.

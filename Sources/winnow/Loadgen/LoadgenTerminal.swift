@@ -2,6 +2,7 @@
 
 import Dispatch
 import Foundation
+import Launcher
 import Synchronization
 
 /// Ctrl-C and SIGTERM end a measurement early; a second one ends the process.
@@ -16,20 +17,13 @@ final class Interrupts {
 
     /// Calls the closure at the first signal.
     init(_ onFirst: @escaping @Sendable () -> Void) {
-        sources = [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            return DispatchSource.makeSignalSource(signal: number, queue: .global())
-        }
-        for source in sources {
-            source.setEventHandler { [count] in
-                let come = count.value.withLock { value in
-                    value += 1
-                    return value
-                }
-                if come > 1 { _exit(130) }
-                onFirst()
+        sources = listen(to: [SIGINT, SIGTERM], on: .global()) { [count] _ in
+            let come = count.value.withLock { value in
+                value += 1
+                return value
             }
-            source.resume()
+            if come > 1 { _exit(130) }
+            onFirst()
         }
     }
 
