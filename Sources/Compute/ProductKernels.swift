@@ -60,6 +60,18 @@ package enum MachinePeak {
         return sample.operations / (best / .seconds(1))
     }
 
+    /// Operations per second of products like a model's, 256 rows by 1024 by 1024, as they are computed in this precision:
+    /// the fastest of as many as fit 50 ms, after one that is not counted.
+    package static func usualOperations(_ precision: Precision, pool: ThreadPool) -> Double {
+        let sample = ProductSample(precision, rows: 256, outputs: 1024, inputs: 1024, pool: pool)
+        let clock = ContinuousClock()
+        sample.run()
+        let end = clock.now + .milliseconds(50)
+        var best = Duration.seconds(3600)
+        repeat { best = min(best, clock.measure { sample.run() }) } while clock.now < end
+        return sample.operations / max(best / .seconds(1), 1e-9)
+    }
+
     /// Bytes per second that the pool's threads read from memory: a product of one row with some hundred MiB of weights, in
     /// the precision that reads them fastest. An operation takes half a weight.
     package static func bytesRead(pool: ThreadPool) -> Double {

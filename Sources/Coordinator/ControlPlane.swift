@@ -16,6 +16,8 @@ package struct ControlPlane: Sendable {
         package var incarnation: Incarnation
         package var pipelines: [PipelineShape]
         package var layerCount: Int
+        /// What the last stage computes besides its layers, in layers.
+        package var headLayers: Double
         package var vocabularySize: Int
         /// The main model's and the speculator's fingerprints, 32 bytes.
         package var fingerprint: [UInt8]
@@ -40,7 +42,8 @@ package struct ControlPlane: Sendable {
         package var isTracing: Bool
 
         package init(
-            incarnation: Incarnation, pipelines: [PipelineShape], layerCount: Int, vocabularySize: Int,
+            incarnation: Incarnation, pipelines: [PipelineShape], layerCount: Int, headLayers: Double = 0,
+            vocabularySize: Int,
             fingerprint: [UInt8], speculatorFingerprint: [UInt8]? = nil, speculatorsAreWorkers: Bool = false,
             speculatorContext: Int? = nil, kvRows: Int, microBatchRows: Int, wireType: WireType = .f32,
             rowBytes: Int = 0, resultsEndpoint: String, dataPeer: PeerID, stall: Duration = .seconds(60),
@@ -50,6 +53,7 @@ package struct ControlPlane: Sendable {
             self.incarnation = incarnation
             self.pipelines = pipelines
             self.layerCount = layerCount
+            self.headLayers = headLayers
             self.vocabularySize = vocabularySize
             self.fingerprint = fingerprint
             self.speculatorFingerprint = speculatorFingerprint
@@ -319,7 +323,8 @@ package struct ControlPlane: Sendable {
             if now < until { free.removeAll { $0.profile.pipeline == nil } }
         }
         do throws(Placement.Unfilled) {
-            let places = try Placement.fill(settings.pipelines[index], layerCount: settings.layerCount, free: free)
+            let places = try Placement.fill(
+                settings.pipelines[index], layerCount: settings.layerCount, headLayers: settings.headLayers, free: free)
             open(number: index, kind: .pipeline(index), name: name, places: places, now: now)
             unfilled[index] = nil
         } catch {

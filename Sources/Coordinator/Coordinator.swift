@@ -85,7 +85,9 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         let plane = ControlPlane(
             settings: ControlPlane.Settings(
                 incarnation: .random(in: 1 ... .max), pipelines: configuration.pipelines,
-                layerCount: models.configuration.layerCount, vocabularySize: models.configuration.vocabularySize,
+                layerCount: models.configuration.layerCount,
+                headLayers: ForwardWork.headLayers(models.configuration, tokens: 1024),
+                vocabularySize: models.configuration.vocabularySize,
                 fingerprint: models.fingerprint.bytes, speculatorFingerprint: models.speculatorFingerprint?.bytes,
                 speculatorsAreWorkers: configuration.speculatorsAreWorkers,
                 speculatorContext: models.speculatorContext, kvRows: configuration.kvRows,

@@ -22,7 +22,8 @@ package struct LayerPlan: Equatable {
     ///   - speeds: of each stage, in layers a second or any other unit; the mean of the others where it is `nil`, absent or
     ///     not a positive number.
     ///   - embeddingLayers: what the embedding costs stage 0, in layers; 0 or more.
-    ///   - headLayers: what the head costs the last stage, in layers; 0 or more.
+    ///   - headLayers: what the last stage has to compute besides its layers, in layers: the head, less what the last layer
+    ///     is spared; over -1.
     /// - Throws: `Impossible`, with the reason, when wishes overlap or the count does not come out.
     package init(
         layerCount: Int, stageCount: Int, wishes: [Range<Int>], speeds: [Double?] = [], embeddingLayers: Double = 0,
@@ -83,7 +84,7 @@ private struct StageCosts {
         self.layerCount = layerCount
         self.slotCount = slotCount
         self.embeddingLayers = embeddingLayers.isFinite ? max(0, embeddingLayers) : 0
-        self.headLayers = headLayers.isFinite ? max(0, headLayers) : 0
+        self.headLayers = headLayers.isFinite ? max(-0.99, headLayers) : 0
         // Workers say how fast they are: no lie of theirs may make a stage cost nothing, or for ever.
         let said = (0..<slotCount).map { slot in
             speeds.indices.contains(slot) ? speeds[slot].flatMap { (1e-9...1e15).contains($0) ? $0 : nil } : nil

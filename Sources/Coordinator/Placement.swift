@@ -31,9 +31,13 @@ package enum Placement {
     /// One worker for each stage: whoever has its layers already, else in the order of their names, so that `worker-0` of
     /// a launch holds stage 0.
     ///
-    /// - Parameter free: alive stage workers without a place, in the order of their names.
+    /// Workers that measured how fast they are and differ by more than ``alike`` get layers accordingly.
+    ///
+    /// - Parameters:
+    ///   - headLayers: what the last stage computes besides its layers, as ``LayerPlan`` takes it.
+    ///   - free: alive stage workers without a place, in the order of their names.
     package static func fill(
-        _ shape: PipelineShape, layerCount: Int, free: [Membership.Member]
+        _ shape: PipelineShape, layerCount: Int, headLayers: Double = 0, free: [Membership.Member]
     ) throws(Unfilled) -> [Place] {
         let fitting = free.filter { ($0.profile.pipeline ?? shape.name) == shape.name && !$0.report.isLeaving }
         // Workers that were told to serve this pipeline come before those that may serve any.
@@ -41,10 +45,17 @@ package enum Placement {
         guard able.count >= shape.stageCount else {
             throw Unfilled(reason: Self.present(able.count, of: shape.stageCount))
         }
+        let wishes = able.compactMap(\.profile.layers)
+        let speeds = wishes.isEmpty ? Self.speeds(able, stageCount: shape.stageCount) : []
+        // With unequal parts, another order of the same workers would move nearly every layer: what stands stays.
+        if !speeds.isEmpty, let held = Self.held(able, layerCount: layerCount, stageCount: shape.stageCount) {
+            return held
+        }
         let plan: LayerPlan
         do {
             plan = try LayerPlan(
-                layerCount: layerCount, stageCount: shape.stageCount, wishes: able.compactMap(\.profile.layers))
+                layerCount: layerCount, stageCount: shape.stageCount, wishes: wishes, speeds: speeds,
+                headLayers: headLayers)
         } catch {
             throw Unfilled(reason: error.reason)
         }
@@ -54,7 +65,7 @@ package enum Placement {
             guard chosen[index] == nil, let found = left.firstIndex(where: fits) else { return }
             chosen[index] = left.remove(at: found).peer
         }
-        for (index, slot) in plan.slots.enumerated() {
+        for (index, slot) in plan.slots.enumerated() where speeds.isEmpty {
             let wish = slot.isWish ? slot.layers : nil
             take(index) { $0.profile.layers == wish && $0.report.loaded == slot.layers }
         }
@@ -72,6 +83,32 @@ package enum Placement {
             places.append(Place(peer: peer, layers: slot.layers))
         }
         return places
+    }
+
+    /// Measured speeds whose ratio is less are taken as the same: a busy host measures so much too little.
+    package static let alike = 1.25
+
+    /// Of the first workers in order, one a stage; empty when they are alike, or one did not measure.
+    private static func speeds(_ able: [Membership.Member], stageCount: Int) -> [Double] {
+        let said = able.prefix(stageCount).map(\.profile.speed)
+        guard let least = said.min(), let most = said.max(), least > 0, most > alike * least else { return [] }
+        return said
+    }
+
+    /// A pipeline out of what workers have loaded, if it comes out: from the last layer to the first, whoever begins where
+    /// the next one's part has to.
+    private static func held(_ able: [Membership.Member], layerCount: Int, stageCount: Int) -> [Place]? {
+        /// By the layer it starts at: the stages from there to the last layer, at most as many as are wanted.
+        var after: [Int: [Int: [Place]]] = [layerCount: [0: []]]
+        let parts = able.compactMap { member in member.report.loaded.map { Place(peer: member.peer, layers: $0) } }
+        for part in parts.sorted(by: { $0.layers.lowerBound > $1.layers.lowerBound }) where !part.layers.isEmpty {
+            for (count, places) in after[part.layers.upperBound] ?? [:] where count < stageCount {
+                if after[part.layers.lowerBound]?[count + 1] == nil {
+                    after[part.layers.lowerBound, default: [:]][count + 1] = [part] + places
+                }
+            }
+        }
+        return after[0]?[stageCount]
     }
 
     /// What spares hold ready: the largest stages first, each once before any twice.

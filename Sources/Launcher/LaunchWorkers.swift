@@ -32,7 +32,7 @@ extension LaunchPlan {
     ) -> ProcessPlan {
         let arguments =
             ["worker"] + words + ["--listen", place.listen, "--name", name]
-            + option("--layers", place.layers.map { Range($0).layersText })
+            + option("--layers", place.measuresSpeed ? "auto" : place.layers.map { Range($0).layersText })
             + option("--threads", place.threads)
             + option("--cpus", place.cpus ?? cpus.map(CPUShares.text))
             + option("--dtype", topology.dtype)

@@ -98,6 +98,8 @@ public struct Topology: Equatable, Sendable {
         public var host: String
         /// The layers it holds, first and last inclusive; nil lets the coordinator divide them. Stages only.
         public var layers: ClosedRange<Int>?
+        /// Whether it measures how fast its host is, to be given layers accordingly. Stages and spares only.
+        public var measuresSpeed: Bool
         /// The endpoint it takes hidden rows at.
         public var listen: String
         /// Compute threads; nil lets the worker choose.

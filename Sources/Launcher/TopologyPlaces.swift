@@ -128,7 +128,9 @@ extension TopologyNode {
     func layerRange() throws(TopologyError) -> ClosedRange<Int> {
         let text = try text()
         guard let range = Self.range(Substring(text)), range.upperBound < 4096 else {
-            throw error("must be FIRST-LAST, both inclusive, found `\(text)`", fix: "Write for example `layers: 0-3`.")
+            throw error(
+                "must be FIRST-LAST, both inclusive, or auto, found `\(text)`",
+                fix: "Write for example `layers: 0-3`.")
         }
         return range
     }

@@ -42,8 +42,12 @@ extension Topology.Pipeline {
     }
 
     private init(_ entry: TopologyNode, index: Int, hosts: HostTable) throws(TopologyError) {
-        let shared = Topology.WorkerPlace.sharedKeys + ["kv_tokens"]
+        let shared = Topology.WorkerPlace.sharedKeys + ["kv_tokens", "layers"]
         let map = try entry.mapping(allowed: ["name", "stages"] + shared)
+        if let node = map["layers"], !node.isWord("auto") {
+            throw node.error(
+                "of a whole pipeline can only be auto", fix: "Write `layers: auto`, or give each stage its own layers.")
+        }
         name = index == 0 ? Self.defaultName : "pipeline-\(index)"
         if let node = map["name"] {
             name = try node.text()
@@ -66,7 +70,7 @@ extension Topology.Pipeline {
         stages = []
         let entries = try list.sequence(limit: Topology.stageLimit)
         for element in entries {
-            let keys = try element.mapping(allowed: shared + ["layers", "cpus", "listen"])
+            let keys = try element.mapping(allowed: shared + ["cpus", "listen"])
             stages.append(try Topology.WorkerPlace(keys, base: base, hosts: hosts))
         }
         try Self.checkLayers(stages, entries, list)
@@ -104,7 +108,7 @@ extension Topology.WorkerPlace {
         _ entry: TopologyNode?, isSpeculator: Bool, hosts: HostTable
     ) throws(TopologyError) -> [Topology.WorkerPlace] {
         guard let entry else { return [] }
-        let keys = sharedKeys + ["cpus", "listen"] + (isSpeculator ? [] : ["kv_tokens"])
+        let keys = sharedKeys + ["cpus", "listen"] + (isSpeculator ? [] : ["kv_tokens", "layers"])
         if entry.isSequence {
             var places: [Topology.WorkerPlace] = []
             for element in try entry.sequence(limit: Topology.stageLimit) {
@@ -119,6 +123,9 @@ extension Topology.WorkerPlace {
         }
         var map = try entry.mapping(allowed: ["count"] + keys)
         let count = try map.removeValue(forKey: "count")?.integer(0...Topology.stageLimit) ?? 1
+        if let node = map["layers"], count > 1, !node.isWord("auto") {
+            throw node.error("of several workers can only be auto", fix: "Write `layers: auto`, or leave it out.")
+        }
         let place = try Topology.WorkerPlace(map, base: nil, hosts: hosts)
         if count > 1, let listen = map["listen"], try !listen.isFreePort() {
             throw listen.error(
@@ -132,7 +139,13 @@ extension Topology.WorkerPlace {
         _ map: [String: TopologyNode], base: Topology.WorkerPlace?, hosts: HostTable
     ) throws(TopologyError) {
         if let node = map["host"] { host = try hosts.local(node) } else { host = base?.host ?? "localhost" }
-        layers = try map["layers"]?.layerRange()
+        if let node = map["layers"], !node.isWord("auto") {
+            layers = try node.layerRange()
+            measuresSpeed = false
+        } else {
+            layers = nil
+            measuresSpeed = map["layers"] != nil || base?.measuresSpeed == true
+        }
         listen = try map["listen"]?.endpoint() ?? "tcp://127.0.0.1:*"
         threads = try map["threads"]?.integer(1...Topology.threadLimit) ?? base?.threads
         cpus = try map["cpus"]?.cpuList()
@@ -144,6 +157,9 @@ extension Topology.WorkerPlace {
 }
 
 extension TopologyNode {
+    /// Whether this is the word.
+    fileprivate func isWord(_ word: String) -> Bool { (try? text()) == word }
+
     /// Whether the endpoint written here leaves its port to the system.
     fileprivate func isFreePort() throws(TopologyError) -> Bool {
         guard let endpoint = try? Endpoint(try text()), case .tcp(_, let port) = endpoint.transport else {

@@ -21,6 +21,17 @@ public enum ForwardWork {
         Double(shape.layerCount) * layer(shape, rows: 1, visible: Double(context), keyValueRows: 1) + head(shape)
     }
 
+    /// What the last stage computes in a prefill besides its layers, in layers: the head, less what the last layer is
+    /// spared. Over -1, and below 0 for most models.
+    ///
+    /// - Parameter tokens: tokens in the prompt, all of them prefilled.
+    public static func headLayers(_ shape: ModelConfiguration, tokens: Int) -> Double {
+        let all = Double(max(1, tokens))
+        let whole = layer(shape, rows: all, visible: all * (all + 1) / 2, keyValueRows: all)
+        let last = layer(shape, rows: 1, visible: all, keyValueRows: all)
+        return (last + head(shape)) / whole - 1
+    }
+
     private static func layer(
         _ shape: ModelConfiguration, rows: Double, visible: Double, keyValueRows: Double
     ) -> Double {

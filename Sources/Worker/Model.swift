@@ -23,7 +23,9 @@ struct Model {
         }
     }
 
-    func profile(_ configuration: WorkerConfiguration, dataEndpoint: Endpoint, dataPeer: PeerID) -> Profile {
+    func profile(
+        _ configuration: WorkerConfiguration, pool: ThreadPool, dataEndpoint: Endpoint, dataPeer: PeerID
+    ) -> Profile {
         let model = checkpoint.configuration
         return Profile(
             name: configuration.name, fingerprint: fingerprint.bytes,
@@ -34,12 +36,10 @@ struct Model {
                 ?? Self.kvRows(model, layers: configuration.layers, precision: configuration.precision),
             threads: configuration.threads,
             arithmetic: "\(configuration.precision.kernel) \(CPULevel.inUse.rawValue)",
-            contextLength: model.contextLength,
-            tokenizer: tokenizer.map { Array($0.fingerprint.utf8.prefix(128)) } ?? [])
+            speed: configuration.measuresSpeed ? MachinePeak.usualOperations(configuration.precision, pool: pool) : 0)
     }
 
-    func executor(_ configuration: WorkerConfiguration) -> any Executor {
-        let pool = ThreadPool(threads: configuration.threads, cpus: configuration.cpus, name: configuration.name)
+    func executor(_ configuration: WorkerConfiguration, pool: ThreadPool) -> any Executor {
         switch configuration.role {
         case .stage:
             return StageRunner(

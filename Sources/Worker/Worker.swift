@@ -89,9 +89,13 @@ public final class Worker: @unchecked Sendable {
             throw .badConfiguration(
                 "nobody can connect to \(dataEndpoint): give the name other hosts know this one by (--advertise HOST)")
         }
+        let pool = ThreadPool(threads: configuration.threads, cpus: configuration.cpus, name: configuration.name)
+        let profile = model.profile(configuration, pool: pool, dataEndpoint: dataEndpoint, dataPeer: dataPeer)
+        if profile.speed > 0 {
+            logger.info("measured", metadata: ["gflops": "\(Int((profile.speed / 1e9).rounded()))"])
+        }
         let state = WorkerState(
-            incarnation: .random(in: 1 ... .max), role: configuration.role,
-            profile: model.profile(configuration, dataEndpoint: dataEndpoint, dataPeer: dataPeer),
+            incarnation: .random(in: 1 ... .max), role: configuration.role, profile: profile,
             profileHash: .random(in: 1 ... .max))
         let outcome = Outcomes()
         self.outcome = outcome
@@ -99,7 +103,7 @@ public final class Worker: @unchecked Sendable {
         precision = configuration.precision
         shell = WorkerShell(
             state: state, control: control, data: data, transport: transport, dataPeer: dataPeer,
-            executor: model.executor(configuration), maxFrameBytes: maxFrameBytes, logger: logger,
+            executor: model.executor(configuration, pool: pool), maxFrameBytes: maxFrameBytes, logger: logger,
             now: { ContinuousClock.now }, hop: { [loop] work in loop.submit(work) }, ending: { outcome.set($0) })
     }
 

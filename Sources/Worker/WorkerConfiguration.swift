@@ -15,6 +15,8 @@ public struct WorkerConfiguration: Sendable {
     public var advertisedHost: String?
     /// The layers to hold, if not the coordinator's choice.
     public var layers: Range<Int>?
+    /// Measure how fast this host multiplies, so that the coordinator gives it layers accordingly.
+    public var measuresSpeed: Bool
     /// The pipeline to serve, if not the coordinator's choice.
     public var pipeline: String?
     /// Compute threads, at least 1.
@@ -33,7 +35,8 @@ public struct WorkerConfiguration: Sendable {
 
     public init(
         modelDirectory: String, coordinator: Endpoint, listen: Endpoint, advertisedHost: String? = nil,
-        role: WorkerRole = .stage, layers: Range<Int>? = nil, pipeline: String? = nil, threads: Int = 1,
+        role: WorkerRole = .stage, layers: Range<Int>? = nil, measuresSpeed: Bool = false, pipeline: String? = nil,
+        threads: Int = 1,
         cpus: [Int]? = nil, precision: Precision = .automatic, kvRows: Int? = nil, name: String = "worker",
         allowPlaintext: Bool = false
     ) {
@@ -44,6 +47,7 @@ public struct WorkerConfiguration: Sendable {
         self.listen = listen
         self.advertisedHost = advertisedHost
         self.layers = layers
+        self.measuresSpeed = measuresSpeed
         self.threads = threads
         self.cpus = cpus
         self.precision = precision

@@ -76,9 +76,14 @@ struct CPUList: ExpressibleByArgument {
 
 /// Layers as `first-last`, both included: `0-4`.
 struct LayerList: ExpressibleByArgument {
-    var layers: Range<Int>
+    /// `nil`: as the coordinator divides them by how fast hosts are.
+    var layers: Range<Int>?
 
     init?(argument: String) {
+        guard argument != "auto" else {
+            layers = nil
+            return
+        }
         let ends = argument.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
         guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first >= 0, first <= last,
             last < 1 << 20

@@ -47,7 +47,12 @@ struct WorkerCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The pipeline to be a stage of. Default: any that needs one.", valueName: "name"))
     var pipeline: String?
 
-    @Option(help: ArgumentHelp("Layers to hold, first-last, e.g. 0-4. Default: as assigned.", valueName: "layers"))
+    @Option(
+        help: ArgumentHelp(
+            """
+            Layers to hold, first-last, e.g. 0-4; or auto: measure how fast this host multiplies, and hold a part \
+            accordingly. Default: an equal part.
+            """, valueName: "layers"))
     var layers: LayerList?
 
     @Option(help: ArgumentHelp("Where the stage before this one connects; port * takes any.", valueName: "endpoint"))
@@ -100,7 +105,8 @@ struct WorkerCommand: AsyncParsableCommand {
         do {
             let configuration = WorkerConfiguration(
                 modelDirectory: model, coordinator: try Endpoint(coordinator), listen: try Endpoint(listen),
-                advertisedHost: advertise, role: role, layers: layers?.layers, pipeline: pipeline,
+                advertisedHost: advertise, role: role, layers: layers?.layers,
+                measuresSpeed: layers != nil && layers?.layers == nil, pipeline: pipeline,
                 threads: compute.threads, cpus: compute.cpus?.cpus,
                 precision: compute.dtype.precision, kvRows: kvTokens, name: name, allowPlaintext: allowPlaintext)
             worker = try Worker(

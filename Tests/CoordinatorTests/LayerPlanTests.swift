@@ -45,6 +45,10 @@ struct LayerPlanTests {
         #expect(head.slots.map(\.layers) == [0..<10, 10..<16])
         let both = try LayerPlan(layerCount: 12, stageCount: 3, wishes: [], embeddingLayers: 1, headLayers: 2)
         #expect(both.slots.map(\.layers) == [0..<4, 4..<9, 9..<12])
+        // A last stage that is spared most of a layer takes one more only where that is less than the others have.
+        let spared = try LayerPlan(layerCount: 17, stageCount: 2, wishes: [], headLayers: -0.9)
+        #expect(spared.slots.map(\.layers) == [0..<8, 8..<17])
+        #expect(try LayerPlan(layerCount: 16, stageCount: 2, wishes: [], headLayers: -0.9).slots[0].layers == 0..<8)
         // However dear the head is, its stage has a layer.
         let dear = try LayerPlan(layerCount: 4, stageCount: 2, wishes: [], headLayers: 100)
         #expect(dear.slots.map(\.layers) == [0..<3, 3..<4])

@@ -4,8 +4,12 @@ import Wire
 
 @Suite("Placement")
 struct PlacementTests {
+    private typealias Worker = (
+        name: String, wish: Range<Int>?, pipeline: String?, loaded: Range<Int>?, isLeaving: Bool, speed: Double
+    )
+
     private func members(
-        _ list: [(name: String, wish: Range<Int>?, pipeline: String?, loaded: Range<Int>?, isLeaving: Bool)]
+        _ list: [Worker]
     ) -> [Membership.Member] {
         var membership = Membership(limits: .init(stall: .seconds(60)))
         for (index, one) in list.enumerated() {
@@ -13,7 +17,8 @@ struct PlacementTests {
                 incarnation: 1, profileHash: 1,
                 profile: Profile(
                     name: one.name, fingerprint: [UInt8](repeating: 1, count: 32), model: "m", layerCount: 6,
-                    dataEndpoint: "ipc:///\(index)", dataPeer: .random(), layers: one.wish, pipeline: one.pipeline),
+                    dataEndpoint: "ipc:///\(index)", dataPeer: .random(), layers: one.wish, pipeline: one.pipeline,
+                    speed: one.speed),
                 loaded: one.loaded, isLeaving: one.isLeaving)
             _ = try? membership.hear(report, from: .random(), now: .now, check: { _ in })
         }
@@ -22,14 +27,14 @@ struct PlacementTests {
 
     private func worker(
         _ name: String, wish: Range<Int>? = nil, pipeline: String? = nil, loaded: Range<Int>? = nil,
-        isLeaving: Bool = false
-    ) -> (name: String, wish: Range<Int>?, pipeline: String?, loaded: Range<Int>?, isLeaving: Bool) {
-        (name, wish, pipeline, loaded, isLeaving)
+        isLeaving: Bool = false, speed: Double = 0
+    ) -> Worker {
+        (name, wish, pipeline, loaded, isLeaving, speed)
     }
 
     /// Who holds what, by name; or why nobody does.
     private func fill(
-        _ list: [(name: String, wish: Range<Int>?, pipeline: String?, loaded: Range<Int>?, isLeaving: Bool)],
+        _ list: [Worker],
         stages: Int = 2, pipeline: String = "main"
     ) -> [String] {
         let members = members(list)
@@ -76,6 +81,32 @@ struct PlacementTests {
         #expect(fill([worker("b", pipeline: "fast"), worker("c")]) == ["1 of 2 workers are here"])
     }
 
+    @Test func fasterHostsHoldMoreAndWhatStandsStays() {
+        #expect(fill([worker("a", speed: 1e9), worker("b", speed: 2e9)]) == ["a 0-1", "b 2-5"])
+        // Within a quarter they are alike, and whoever did not measure makes all alike.
+        #expect(fill([worker("a", speed: 1e9), worker("b", speed: 1.2e9)]) == ["a 0-2", "b 3-5"])
+        #expect(fill([worker("a", speed: 1e9), worker("b")]) == ["a 0-2", "b 3-5"])
+        // One that waits behind changes nothing.
+        #expect(
+            fill([worker("a", speed: 1e9), worker("b", speed: 1e9), worker("c", speed: 9e9)]) == ["a 0-2", "b 3-5"])
+        // The survivor of a loss and a spare that preloaded the other part are a pipeline, whatever their order.
+        #expect(
+            fill([
+                worker("b", loaded: 2..<6, speed: 1e9), worker("c", loaded: 4..<6, speed: 9e9),
+                worker("spare", loaded: 0..<2, speed: 2e9),
+            ]) == ["spare 0-1", "b 2-5"])
+        // Parts that do not meet, or too many of them, are none.
+        #expect(
+            fill([worker("a", loaded: 0..<2, speed: 1e9), worker("b", loaded: 3..<6, speed: 2e9)]) == [
+                "a 0-1", "b 2-5",
+            ])
+        #expect(
+            fill([
+                worker("a", loaded: 0..<1, speed: 1e9), worker("b", loaded: 1..<3, speed: 2e9),
+                worker("c", loaded: 3..<6, speed: 2e9),
+            ]) == ["a 0-1", "b 2-5"])
+    }
+
     @Test func whoLeavesIsGivenNothing() {
         #expect(fill([worker("a", isLeaving: true), worker("b")]) == ["1 of 2 workers are here"])
     }
@@ -83,7 +114,7 @@ struct PlacementTests {
     // MARK: Spares
 
     private func preloads(
-        _ list: [(name: String, wish: Range<Int>?, pipeline: String?, loaded: Range<Int>?, isLeaving: Bool)],
+        _ list: [Worker],
         _ stages: [(pipeline: String, layers: Range<Int>)]
     ) -> [String: String] {
         let members = members(list)

@@ -42,6 +42,19 @@ struct LaunchPlanTests {
         #expect((workers + [plan.coordinator]).allSatisfy { $0.environment == ["A": "b"] })
     }
 
+    @Test func aPipelineMayMeasureItsHosts() throws {
+        let plan = LaunchPlan(
+            topology: try topology(
+                "model: m\nspares: {count: 2, layers: auto}\npipelines: [{stages: 2, layers: auto}]"),
+            executable: "x")
+        let workers = plan.workers(coordinatorAt: "tcp://127.0.0.1:4711")
+        #expect(workers.count == 4)
+        for worker in workers {
+            let place = try #require(worker.arguments.firstIndex(of: "--layers"))
+            #expect(worker.arguments[place + 1] == "auto")
+        }
+    }
+
     @Test func stagesDoNotShareCPUsUnlessTold() throws {
         func cpus(_ yaml: String, _ available: [Int]) throws -> [String?] {
             let plan = LaunchPlan(topology: try topology(yaml), executable: "x", availableCPUs: available)

@@ -217,7 +217,12 @@ struct TopologyTests {
             yaml: "model: m\npipelines:\n  - {stages: 1, name: a=2}\n", line: 3, key: "pipelines[0].name",
             says: "must be 1 to 64 letters"),
         Mistake(yaml: "model: m\nspares: 257\n" + tail, line: 2, key: "spares", says: "from 0 to 256"),
-        Mistake(yaml: "model: m\nspares: {layers: 0-1}\n" + tail, line: 2, key: "spares.layers", says: "unknown key"),
+        Mistake(
+            yaml: "model: m\nspares: {count: 2, layers: 0-1}\n" + tail, line: 2, key: "spares.layers",
+            says: "can only be auto"),
+        Mistake(
+            yaml: "model: m\npipelines: [{stages: 2, layers: 0-1}]\n", line: 2, key: "pipelines[0].layers",
+            says: "can only be auto"),
         Mistake(
             yaml: "model: m\nspares: {count: 2, listen: \"tcp://127.0.0.1:5\"}\n" + tail, line: 2,
             key: "spares.listen", says: "2 workers can't listen at one place"),

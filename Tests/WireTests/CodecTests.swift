@@ -103,7 +103,6 @@ struct CodecTests {
         #expect(field(profile { _ in }) == nil)
         #expect(field(assignment { _ in }) == nil)
         #expect(field(profile { $0.fingerprint = [1] }) == "profile.fingerprint")
-        #expect(field(profile { $0.tokenizer = [UInt8](repeating: 1, count: 129) }) == "profile.tokenizer")
         #expect(field(profile { $0.speed = .nan }) == "profile.speed")
         #expect(field(profile { $0.speed = -1 }) == "profile.speed")
         for place in ["tcp://0.0.0.0:5", "tcp://127.0.0.1:0", "inproc://x", "", "tcp://a b:1"] {

@@ -69,8 +69,7 @@ extension Seeded {
             name: word(), fingerprint: bytes(32), model: word(), layerCount: int(0...200), dataEndpoint: endpoint(),
             dataPeer: .random(using: &self), layers: maybe { $0.layers() }, pipeline: maybe { $0.word() },
             kvRows: int(0...(.max)), threads: int(0...1000), arithmetic: word(),
-            speed: Double.random(in: 0...1e12, using: &self), contextLength: int(0...1_000_000),
-            tokenizer: bytes(int(0...128)))
+            speed: Double.random(in: 0...1e12, using: &self))
     }
 
     private mutating func desired() -> Desired {

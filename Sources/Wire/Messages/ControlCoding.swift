@@ -61,8 +61,6 @@ extension Winnow_Wire_V3_Profile {
         threads = UInt32(clamping: profile.threads)
         arithmetic = profile.arithmetic
         speed = profile.speed
-        contextLength = UInt64(clamping: profile.contextLength)
-        tokenizer = Data(profile.tokenizer)
     }
 }
 
@@ -71,9 +69,6 @@ extension Profile {
     fileprivate init(_ message: Winnow_Wire_V3_Profile) throws(MessageError) {
         guard message.fingerprint.count == 32 else {
             throw MessageError("profile.fingerprint", "expected 32 bytes, found \(message.fingerprint.count)")
-        }
-        guard message.tokenizer.count <= 128 else {
-            throw MessageError("profile.tokenizer", "expected at most 128 bytes, found \(message.tokenizer.count)")
         }
         guard message.speed.isFinite, message.speed >= 0 else {
             throw MessageError("profile.speed", "\(message.speed) is no speed")
@@ -86,8 +81,7 @@ extension Profile {
             layers: try Wire.layers(message.layers, "profile.layers"),
             pipeline: message.pipeline.isEmpty ? nil : message.pipeline.shown(upTo: 100),
             kvRows: Int(clamping: message.kvRows), threads: Int(message.threads),
-            arithmetic: message.arithmetic.shown(upTo: 100), speed: message.speed,
-            contextLength: Int(clamping: message.contextLength), tokenizer: Array(message.tokenizer))
+            arithmetic: message.arithmetic.shown(upTo: 100), speed: message.speed)
     }
 }
 

@@ -21,17 +21,13 @@ package struct Profile: Hashable, Sendable {
     package var threads: Int
     /// Number formats and instruction level: what last digits depend on.
     package var arithmetic: String
-    /// Measured multiplications and additions a second; 0: not measured.
+    /// Measured multiplications and additions a second, each counted; 0: not measured.
     package var speed: Double
-    /// A speculator's longest prompt, tokens.
-    package var contextLength: Int
-    /// A speculator's tokenizer, a digest.
-    package var tokenizer: [UInt8]
 
     package init(
         name: String, fingerprint: [UInt8], model: String, layerCount: Int, dataEndpoint: String, dataPeer: PeerID,
         layers: Range<Int>? = nil, pipeline: String? = nil, kvRows: Int = 0, threads: Int = 0, arithmetic: String = "",
-        speed: Double = 0, contextLength: Int = 0, tokenizer: [UInt8] = []
+        speed: Double = 0
     ) {
         self.name = name
         self.fingerprint = fingerprint
@@ -45,8 +41,6 @@ package struct Profile: Hashable, Sendable {
         self.threads = threads
         self.arithmetic = arithmetic
         self.speed = speed
-        self.contextLength = contextLength
-        self.tokenizer = tokenizer
     }
 }
 

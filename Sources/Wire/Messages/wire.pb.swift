@@ -100,14 +100,8 @@ nonisolated struct Winnow_Wire_V3_Profile: Sendable {
   /// How it computes: number formats and instruction level. Pipelines that differ in it may differ in last digits.
   var arithmetic: String = String()
 
-  /// Measured speed, in multiplications and additions a second; 0: not measured.
+  /// Measured speed, in multiplications and additions a second, each counted; 0: not measured.
   var speed: Double = 0
-
-  /// A speculator's longest prompt, tokens.
-  var contextLength: UInt64 = 0
-
-  /// A speculator's tokenizer.
-  var tokenizer: Data = Data()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -811,7 +805,7 @@ nonisolated extension Winnow_Wire_V3_Layers: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Winnow_Wire_V3_Profile: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Profile"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}fingerprint\0\u{1}model\0\u{3}layer_count\0\u{3}data_endpoint\0\u{3}data_peer\0\u{1}layers\0\u{1}pipeline\0\u{3}kv_rows\0\u{1}threads\0\u{1}arithmetic\0\u{1}speed\0\u{3}context_length\0\u{1}tokenizer\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}fingerprint\0\u{1}model\0\u{3}layer_count\0\u{3}data_endpoint\0\u{3}data_peer\0\u{1}layers\0\u{1}pipeline\0\u{3}kv_rows\0\u{1}threads\0\u{1}arithmetic\0\u{1}speed\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -831,8 +825,6 @@ nonisolated extension Winnow_Wire_V3_Profile: SwiftProtobuf.Message, SwiftProtob
       case 10: try { try decoder.decodeSingularUInt32Field(value: &self.threads) }()
       case 11: try { try decoder.decodeSingularStringField(value: &self.arithmetic) }()
       case 12: try { try decoder.decodeSingularDoubleField(value: &self.speed) }()
-      case 13: try { try decoder.decodeSingularUInt64Field(value: &self.contextLength) }()
-      case 14: try { try decoder.decodeSingularBytesField(value: &self.tokenizer) }()
       default: break
       }
     }
@@ -879,12 +871,6 @@ nonisolated extension Winnow_Wire_V3_Profile: SwiftProtobuf.Message, SwiftProtob
     if self.speed.bitPattern != 0 {
       try visitor.visitSingularDoubleField(value: self.speed, fieldNumber: 12)
     }
-    if self.contextLength != 0 {
-      try visitor.visitSingularUInt64Field(value: self.contextLength, fieldNumber: 13)
-    }
-    if !self.tokenizer.isEmpty {
-      try visitor.visitSingularBytesField(value: self.tokenizer, fieldNumber: 14)
-    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -901,8 +887,6 @@ nonisolated extension Winnow_Wire_V3_Profile: SwiftProtobuf.Message, SwiftProtob
     if lhs.threads != rhs.threads {return false}
     if lhs.arithmetic != rhs.arithmetic {return false}
     if lhs.speed != rhs.speed {return false}
-    if lhs.contextLength != rhs.contextLength {return false}
-    if lhs.tokenizer != rhs.tokenizer {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
