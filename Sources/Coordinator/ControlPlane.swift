@@ -35,6 +35,8 @@ package struct ControlPlane: Sendable {
         package var resultsEndpoint: String
         /// What the coordinator's own data links are called.
         package var dataPeer: PeerID
+        /// Its key; `nil` where links are plain text.
+        package var ownKey: PublicKey?
         package var stall: Duration
         package var requests: RequestTable.Limits
         package var ends: Set<Int32>
@@ -46,7 +48,8 @@ package struct ControlPlane: Sendable {
             vocabularySize: Int,
             fingerprint: [UInt8], speculatorFingerprint: [UInt8]? = nil, speculatorsAreWorkers: Bool = false,
             speculatorContext: Int? = nil, kvRows: Int, microBatchRows: Int, wireType: WireType = .f32,
-            rowBytes: Int = 0, resultsEndpoint: String, dataPeer: PeerID, stall: Duration = .seconds(60),
+            rowBytes: Int = 0, resultsEndpoint: String, dataPeer: PeerID, ownKey: PublicKey? = nil,
+            stall: Duration = .seconds(60),
             requests: RequestTable.Limits, ends: Set<Int32> = [], isTracing: Bool = false
         ) {
             self.isTracing = isTracing
@@ -65,6 +68,7 @@ package struct ControlPlane: Sendable {
             self.rowBytes = rowBytes
             self.resultsEndpoint = resultsEndpoint
             self.dataPeer = dataPeer
+            self.ownKey = ownKey
             self.stall = stall
             self.requests = requests
             self.ends = ends
@@ -74,12 +78,12 @@ package struct ControlPlane: Sendable {
     package enum Directive: Sendable {
         case tell(PeerID, Desired)
         /// Connect to a line's first stage.
-        case open(line: Int, to: String)
+        case open(line: Int, to: String, key: PublicKey?)
         case close(line: Int)
         /// Packets wait to be sent to a line's first stage; see ``next(_:)``.
         case flush(line: Int)
         /// The only peers whose results are taken.
-        case allow(Set<PeerID>)
+        case allow(Set<Guest>)
         case request(RequestTable.Directive)
         /// Score a prompt in this process.
         case score(UInt64)
@@ -117,7 +121,9 @@ package struct ControlPlane: Sendable {
     private var lastFall: [Int: String] = [:]
     private var preloads: [PeerID: Range<Int>] = [:]
     private var told: String?
-    private var guests: Set<PeerID> = []
+    private var guests: Set<Guest> = []
+    /// Whose keys may join; `nil` where links are plain text.
+    private var allowed: AllowList?
     private(set) var isStopped = false
     var directives: [Directive] = []
 
@@ -141,13 +147,15 @@ package struct ControlPlane: Sendable {
 
     // MARK: Workers
 
-    package mutating func hear(_ report: Report, from peer: PeerID, now: Instant) {
+    package mutating func hear(_ report: Report, from peer: PeerID, key: PublicKey? = nil, now: Instant) {
         guard !isStopped else { return }
         do throws(Membership.Refused) {
+            // Whose key was revoked may still be connected.
+            try checkKey(key, role: report.role, name: membership[peer]?.profile.name)
             let (before, role) = (self, report.role)
             switch try membership.hear(
-                report, from: peer, now: now,
-                check: { profile throws(Membership.Refused) in try before.check(profile, role: role) })
+                report, from: peer, key: key, now: now,
+                check: { profile throws(Membership.Refused) in try before.check(profile, role: role, key: key) })
             {
             case .unknown, .full: break
             case .known: judge(peer, now: now)
@@ -190,7 +198,8 @@ package struct ControlPlane: Sendable {
 
     /// A stage must hold the main model's weights, a speculator the speculator's: those of the other would compute, and
     /// answer nonsense.
-    private func check(_ profile: Profile, role: WorkerRole) throws(Membership.Refused) {
+    private func check(_ profile: Profile, role: WorkerRole, key: PublicKey?) throws(Membership.Refused) {
+        try checkKey(key, role: role, name: profile.name)
         guard let wanted = role == .stage ? settings.fingerprint : settings.speculatorFingerprint else {
             throw Membership.Refused(
                 .otherWeights, "the coordinator has no speculator: start it with --speculator PATH --speculator-workers"
@@ -224,6 +233,36 @@ package struct ControlPlane: Sendable {
                 .badLayers,
                 "layers \(wish.layersText) overlap \(other.layersText) of worker \(member.profile.name)")
         }
+    }
+
+    /// A key is one worker of one role.
+    private func checkKey(_ key: PublicKey?, role: WorkerRole, name: String?) throws(Membership.Refused) {
+        guard let allowed else { return }
+        guard let entry = key.flatMap({ allowed[$0] }) else {
+            throw Membership.Refused(.notAllowed, "its key is not on the coordinator's list")
+        }
+        guard entry.role == role else {
+            throw Membership.Refused(
+                .notAllowed, "its key is for a \(entry.role.rawValue), and it says it is a \(role.rawValue)")
+        }
+        guard let name, !entry.covers(name: name) else { return }
+        throw Membership.Refused(
+            .notAllowed, "its key is \(entry.name)'s, and it calls itself \(name): start it with --name \(entry.name)")
+    }
+
+    /// From now on these keys may join; whose key is not among them is lost at once.
+    package mutating func allow(_ list: AllowList, now: Instant) {
+        allowed = list
+        for member in membership.all {
+            do throws(Membership.Refused) {
+                try checkKey(member.key, role: member.report.role, name: member.profile.name)
+            } catch {
+                directives.append(.log(.warning, "a worker may no longer take part", ["reason": error.reason]))
+                lose(member.peer, why: "may no longer take part: \(error.reason)", now: now)
+                membership.remove(member.peer)
+            }
+        }
+        reconcile(now: now)
     }
 
     private static func short(_ fingerprint: [UInt8]) -> String {
@@ -262,10 +301,13 @@ package struct ControlPlane: Sendable {
             return desired
         }
         let slot = line.slots[index]
+        let next = index + 1 < line.slots.count ? line.slots[index + 1] : nil
         desired.assignment = Assignment(
             epoch: line.epoch, stage: index, stageCount: line.slots.count, layers: slot.layers,
-            nextEndpoint: index + 1 < line.slots.count ? line.slots[index + 1].dataEndpoint : settings.resultsEndpoint,
-            previousPeer: index == 0 ? settings.dataPeer : line.slots[index - 1].dataPeer,
+            nextEndpoint: next?.dataEndpoint ?? settings.resultsEndpoint,
+            nextKey: next == nil ? settings.ownKey : next?.data.key,
+            previous: index == 0
+                ? Guest(settings.dataPeer, key: settings.ownKey) : line.slots[index - 1].data,
             maxRows: settings.microBatchRows, maxInFlight: maxInFlight(line.slots.count), kvRows: line.kvRows,
             wireType: settings.wireType)
         return desired
@@ -291,7 +333,7 @@ package struct ControlPlane: Sendable {
             stages: lines.sorted { $0.key < $1.key }.flatMap { number, line in
                 line.kind == .speculator ? [] : line.slots.map { (pipeline: line.name, layers: $0.layers) }
             })
-        let wanted = Set(lines.values.compactMap(\.lastPeer))
+        let wanted = Set(lines.values.compactMap(\.last))
         if wanted != guests {
             guests = wanted
             directives.append(.allow(wanted))
@@ -352,7 +394,8 @@ package struct ControlPlane: Sendable {
         let members = places.compactMap { membership[$0.peer] }
         let slots = zip(places, members).map { place, member in
             Line.Slot(
-                peer: place.peer, dataPeer: member.profile.dataPeer, dataEndpoint: member.profile.dataEndpoint,
+                peer: place.peer, data: Guest(member.profile.dataPeer, key: member.key),
+                dataEndpoint: member.profile.dataEndpoint,
                 name: member.profile.name, layers: place.layers)
         }
         guard slots.count == places.count, let first = slots.first else { return }
@@ -368,9 +411,9 @@ package struct ControlPlane: Sendable {
                     .info, "assigning",
                     ["line": name, "epoch": "\(line.epoch)", "worker": slot.name, "layers": slot.layers.layersText]))
         }
-        directives.append(.allow(Set(lines.values.compactMap(\.lastPeer))))
-        guests = Set(lines.values.compactMap(\.lastPeer))
-        directives.append(.open(line: number, to: first.dataEndpoint))
+        directives.append(.allow(Set(lines.values.compactMap(\.last))))
+        guests = Set(lines.values.compactMap(\.last))
+        directives.append(.open(line: number, to: first.dataEndpoint, key: first.data.key))
         for slot in slots { directives.append(.tell(slot.peer, desired(slot.peer))) }
     }
 

@@ -227,7 +227,7 @@ extension ControlPlane {
     /// What a last stage or a speculator sent.
     package mutating func receive(_ packet: Packet, from peer: PeerID, now: Instant) {
         guard let number = lines.first(where: { $0.value.epoch == packet.epoch })?.key, let line = lines[number],
-            line.lastPeer == peer
+            line.last?.peer == peer
         else { return }
         switch lines[number]?.check.check(packet) {
         case nil, .stale, .doubled: return

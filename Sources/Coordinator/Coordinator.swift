@@ -44,8 +44,12 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         onReady: @escaping @Sendable ([String]) -> Void = { _ in }
     ) throws(CoordinatorError) {
         try self.init(
-            configuration: configuration, transport: ZeroMQTransport(context: context), logger: logger, onReady: onReady
-        )
+            configuration: configuration,
+            transport: ZeroMQTransport(
+                context: context,
+                keys: configuration.keys.map { keys in
+                    ZeroMQTransport.Keyring(own: keys.own.pair, mayJoin: { keys.allowed.mayJoin($0) })
+                }), logger: logger, onReady: onReady)
     }
 
     /// The same over any transport.
@@ -94,6 +98,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
                 microBatchRows: configuration.microBatchRows, wireType: configuration.wireType,
                 rowBytes: models.configuration.hiddenSize * configuration.wireType.bytes,
                 resultsEndpoint: resultsEndpoint.description, dataPeer: PeerID.random(),
+                ownKey: configuration.keys?.own.pair.publicKey,
                 stall: configuration.stallLimit,
                 requests: RequestTable.Limits(
                     timeout: configuration.requestTimeout, replayWait: configuration.replayWait,
@@ -112,7 +117,8 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
             notReadyReason: plane.notReadyReason ?? "starting")
         shell = CoordinatorShell(
             plane: plane, control: control, results: results, transport: transport, admission: admission,
-            ledger: ledger, speculator: models.speculator, trace: trace, logger: logger, now: { ContinuousClock.now },
+            ledger: ledger, speculator: models.speculator, trace: trace, allowed: configuration.keys?.allowed,
+            logger: logger, now: { ContinuousClock.now },
             hop: { [loop] work in loop.submit(work) }, onStands: onReady)
     }
 
@@ -143,10 +149,10 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         } catch {
             throw .badConfiguration("\(error)")
         }
-        guard configuration.listen.isLocal || configuration.allowPlaintext else {
+        guard configuration.listen.isLocal || configuration.keys != nil || configuration.allowPlaintext else {
             throw .badConfiguration(
-                "\(configuration.listen) is reachable from other hosts and links are not encrypted yet: use loopback, or "
-                    + "accept it on a trusted network with --allow-plaintext")
+                "\(configuration.listen) is reachable from other hosts: give the cluster keys (--keys DIR, made by "
+                    + "`winnow keys new`), or accept plain text on a trusted network with --allow-plaintext")
         }
     }
 

@@ -50,6 +50,19 @@ public struct CoordinatorConfiguration: Sendable {
     public var traceFile: String?
     /// Allow links that other machines can read and write.
     public var allowPlaintext: Bool
+    /// Its own key, and whose may join: links are encrypted, and nobody else may speak. `nil`: plain text.
+    public var keys: Keys?
+
+    /// What a coordinator needs of keys.
+    public struct Keys: Sendable {
+        public var own: KeyFile
+        public var allowed: AllowListFile
+
+        public init(own: KeyFile, allowed: AllowListFile) {
+            self.own = own
+            self.allowed = allowed
+        }
+    }
 
     /// - Parameter stageCount: of the one pipeline, where `pipelines` names none.
     public init(
@@ -60,7 +73,7 @@ public struct CoordinatorConfiguration: Sendable {
         microBatchRows: Int = 512, kvRows: Int = 131_072, maxRequests: Int = 256, maxQueuedTokens: Int = 1 << 20,
         requestTimeout: Duration = .seconds(600), speculation: SpeculationParameters = .init(),
         replayWait: Duration = .seconds(30), maxReplays: Int = 5, stallLimit: Duration = .seconds(60),
-        wireType: WireType = .f32, traceFile: String? = nil, allowPlaintext: Bool = false
+        wireType: WireType = .f32, traceFile: String? = nil, allowPlaintext: Bool = false, keys: Keys? = nil
     ) {
         self.modelDirectory = modelDirectory
         self.speculatorDirectory = speculatorDirectory
@@ -84,6 +97,7 @@ public struct CoordinatorConfiguration: Sendable {
         self.requestTimeout = requestTimeout
         self.speculation = speculation
         self.allowPlaintext = allowPlaintext
+        self.keys = keys
     }
 }
 

@@ -22,6 +22,8 @@ package final class CoordinatorShell: @unchecked Sendable {
     private let ledger: MetricsLedger
     private let speculator: SpeculatorRunner?
     private let trace: TraceWriter?
+    /// Whose keys may join; `nil` where links are plain text.
+    private let allowed: AllowListFile?
     private let logger: Logger
     private let now: @Sendable () -> Instant
     private let hop: @Sendable (@escaping @Sendable () -> Void) -> Void
@@ -30,23 +32,26 @@ package final class CoordinatorShell: @unchecked Sendable {
     private var clients: [UInt64: Client] = [:]
     private var lastTick: Instant?
     private var lastLook: Instant?
+    private var lastGuard: Instant?
 
     package convenience init(
         plane: ControlPlane, control: any Listener, results: any Listener, transport: any Transport,
-        admission: Admission, ledger: MetricsLedger, logger: Logger, now: @escaping @Sendable () -> Instant,
+        admission: Admission, ledger: MetricsLedger, allowed: AllowListFile? = nil, logger: Logger,
+        now: @escaping @Sendable () -> Instant,
         hop: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
         onStands: @escaping @Sendable ([String]) -> Void
     ) {
         self.init(
             plane: plane, control: control, results: results, transport: transport, admission: admission,
-            ledger: ledger, speculator: nil, trace: nil, logger: logger, now: now, hop: hop, onStands: onStands)
+            ledger: ledger, speculator: nil, trace: nil, allowed: allowed, logger: logger, now: now, hop: hop,
+            onStands: onStands)
     }
 
     /// - Parameter speculator: scores prompts in this process.
     init(
         plane: ControlPlane, control: any Listener, results: any Listener, transport: any Transport,
         admission: Admission, ledger: MetricsLedger, speculator: SpeculatorRunner?, trace: TraceWriter?,
-        logger: Logger,
+        allowed: AllowListFile?, logger: Logger,
         now: @escaping @Sendable () -> Instant,
         hop: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
         onStands: @escaping @Sendable ([String]) -> Void
@@ -59,10 +64,12 @@ package final class CoordinatorShell: @unchecked Sendable {
         self.ledger = ledger
         self.speculator = speculator
         self.trace = trace
+        self.allowed = allowed
         self.logger = logger
         self.now = now
         self.hop = hop
         self.onStands = onStands
+        if let allowed { self.plane.allow(allowed.list, now: now()) }
     }
 
     /// How often ``tick()`` wants to be called, and how often the control plane's own clock goes on.
@@ -85,6 +92,31 @@ package final class CoordinatorShell: @unchecked Sendable {
             lastLook = now
             plane.tick(now: now, lateness: max(.zero, lateness))
             perform()
+            guardDoors(now: now)
+        }
+    }
+
+    private static let guardInterval = Duration.seconds(1)
+
+    /// Takes over changes of the list of keys, and tells of strangers: once a second, however many there are.
+    private func guardDoors(now: Instant) {
+        guard lastGuard.map({ $0.duration(to: now) >= Self.guardInterval }) ?? true else { return }
+        lastGuard = now
+        switch allowed?.reload() {
+        case .success(let list):
+            logger.notice("the list of keys changed", metadata: ["keys": "\(list.entries.count)"])
+            plane.allow(list, now: now)
+            perform()
+        case .failure(let error):
+            logger.error("the list of keys stays as it was", metadata: ["error": "\(error)"])
+        case nil: break
+        }
+        for (edge, listener) in [("control", control), ("results", results)] {
+            guard let refusals = listener.takeRefusals() else { continue }
+            ledger.record { $0.refusedConnections(refusals.count) }
+            logger.warning(
+                "refused connections",
+                metadata: ["edge": "\(edge)", "count": "\(refusals.count)", "last": "\(refusals.last)"])
         }
     }
 
@@ -119,9 +151,9 @@ package final class CoordinatorShell: @unchecked Sendable {
         do {
             while let reception = try control.receive(isWanted: { _ in true }) {
                 switch reception {
-                case .packet(let packet, let peer):
+                case .packet(let packet, let peer, let key):
                     if case .report(let report) = packet.message {
-                        plane.hear(report, from: peer, now: now())
+                        plane.hear(report, from: peer, key: key, now: now())
                     } else {
                         plane.misheard(MessageError("header.kind", "not a message of a worker"), from: peer)
                     }
@@ -139,7 +171,7 @@ package final class CoordinatorShell: @unchecked Sendable {
         do {
             while let reception = try results.receive(isWanted: { plane.isWanted($0) }) {
                 switch reception {
-                case .packet(let packet, let peer):
+                case .packet(let packet, let peer, _):
                     plane.receive(packet, from: peer, now: now())
                     perform()
                 case .broken(let error, _):
@@ -175,17 +207,17 @@ package final class CoordinatorShell: @unchecked Sendable {
         for directive in plane.take() {
             switch directive {
             case .tell(let peer, let desired): tell(peer, desired)
-            case .open(let number, let endpoint):
+            case .open(let number, let endpoint, let key):
                 do {
                     links[number] = try transport.connect(
-                        to: endpoint, named: plane.settings.dataPeer,
+                        to: endpoint, named: plane.settings.dataPeer, key: key,
                         as: .data(maxFrameBytes: Protocol.maxResultBytes))
                 } catch {
                     logger.error("cannot connect to a first stage", metadata: ["error": "\(error)"])
                 }
             case .close(let number): links[number] = nil
             case .flush(let number): flush(number)
-            case .allow(let peers): results.allow(peers)
+            case .allow(let guests): results.allow(guests)
             case .request(let directive): serve(directive)
             case .score(let id): score(id)
             case .readiness(let reason): admission.setReadiness(reason)

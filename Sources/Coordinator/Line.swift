@@ -13,16 +13,16 @@ package struct Line: Sendable {
 
     package struct Slot: Sendable, Equatable {
         package let peer: PeerID
-        package let dataPeer: PeerID
+        package let data: Guest
         package let dataEndpoint: String
         package let name: String
         package let layers: Range<Int>
         /// It has said that it serves this epoch: if it says otherwise later, its KV is gone.
         package var hasAdopted = false
 
-        package init(peer: PeerID, dataPeer: PeerID, dataEndpoint: String, name: String, layers: Range<Int>) {
+        package init(peer: PeerID, data: Guest, dataEndpoint: String, name: String, layers: Range<Int>) {
             self.peer = peer
-            self.dataPeer = dataPeer
+            self.data = data
             self.dataEndpoint = dataEndpoint
             self.name = name
             self.layers = layers
@@ -69,7 +69,8 @@ package struct Line: Sendable {
         check = SequenceCheck(epoch: epoch)
     }
 
-    package var lastPeer: PeerID? { slots.last?.dataPeer }
+    /// Who sends what comes out.
+    package var last: Guest? { slots.last?.data }
     package func index(of peer: PeerID) -> Int? { slots.firstIndex { $0.peer == peer } }
 
     // MARK: Sending

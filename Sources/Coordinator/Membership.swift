@@ -8,6 +8,8 @@ package struct Membership: Sendable {
         package let peer: PeerID
         /// Of its coming among all members.
         package let order: Int
+        /// By which it was let in; `nil` where links are plain text.
+        package let key: PublicKey?
         package var profile: Profile
         package var report: Report
         package var lastHeard: Instant
@@ -76,8 +78,11 @@ package struct Membership: Sendable {
 
     /// Takes a report. `check` says what is wrong with a profile that is new.
     package mutating func hear(
-        _ report: Report, from peer: PeerID, now: Instant, check: (Profile) throws(Refused) -> Void
+        _ report: Report, from peer: PeerID, key: PublicKey? = nil, now: Instant,
+        check: (Profile) throws(Refused) -> Void
     ) throws(Refused) -> Hearing {
+        // Whoever calls itself what another one is called is not heard.
+        if let member = members[peer], member.key != key { return .unknown }
         if var member = members[peer], member.report.profileHash == report.profileHash {
             member.lastHeard = now
             member.closedSince = nil
@@ -107,13 +112,17 @@ package struct Membership: Sendable {
         try check(profile)
         // The same worker in a new life: where it listens nobody else can.
         let old = members.values.filter { $0.profile.dataEndpoint == profile.dataEndpoint && $0.peer != peer }
+        if let other = old.first(where: { $0.key != key }) {
+            throw Refused(
+                .notAllowed, "it says that it listens where worker \(other.profile.name), whose key is another, does")
+        }
         for member in old { remove(member.peer) }
         guard members.count < Self.maxMembers || members[peer] != nil else { return .full }
         joined += 1
         var bare = report
         bare.profile = nil
         members[peer] = Member(
-            peer: peer, order: joined, profile: profile, report: bare, lastHeard: now, latenessAt: now)
+            peer: peer, order: joined, key: key, profile: profile, report: bare, lastHeard: now, latenessAt: now)
         order = members.values.sorted { $0.rank < $1.rank }.map(\.peer)
         return .joined(replacing: old.map(\.peer))
     }
@@ -168,7 +177,8 @@ package struct Membership: Sendable {
         return found.sorted { (members[$0.0]?.order ?? 0) < (members[$1.0]?.order ?? 0) }
     }
 
-    private mutating func remove(_ peer: PeerID) {
+    /// Forgets a worker at once.
+    package mutating func remove(_ peer: PeerID) {
         members[peer] = nil
         order.removeAll { $0 == peer }
     }

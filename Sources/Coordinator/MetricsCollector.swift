@@ -146,6 +146,9 @@ package struct MetricsCollector {
         sums.faults[isKnown ? kind : "other", default: 0] += 1
     }
 
+    /// So many connections of strangers were not let in.
+    package mutating func refusedConnections(_ count: Int) { sums.refusedConnections += count }
+
     /// A pipeline can serve, made of these stages. `kvRows`: the budget each of them keeps to.
     package mutating func stood(pipeline: Int, stages: [Placed], kvRows: Int) {
         fell(pipeline: pipeline)

@@ -92,6 +92,8 @@ public struct ServiceMetrics: Sendable, Equatable {
     public var replays = 0
     /// Faults of workers, links and pipelines, by kind.
     public var faults: [String: Int] = [:]
+    /// Connections of strangers that were not let in.
+    public var refusedConnections = 0
     /// Seconds from acceptance to the first token.
     public var timeToFirstToken = Histogram.seconds
     /// Seconds of a token after the first, the mean of each request that had two.

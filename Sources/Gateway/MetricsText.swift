@@ -66,6 +66,9 @@ extension ServiceMetrics {
         text.write(
             "winnow_faults_total", .counter, "Faults of workers, links and pipelines.",
             faults.sorted { $0.key < $1.key }.map { .init(.count($0.value), ["kind": $0.key]) })
+        text.write(
+            "winnow_refused_connections_total", .counter, "Connections of strangers that were not let in.",
+            [.init(.count(refusedConnections))])
     }
 
     private func writeTokens(to text: inout PrometheusText) {

@@ -22,6 +22,8 @@ public struct Topology: Equatable, Sendable {
     public var spares: [WorkerPlace]
     /// Workers that score prompts; where there is none, the coordinator does.
     public var speculators: [WorkerPlace]
+    /// Where the processes have their keys from.
+    public var keys: KeySource
     /// What becomes of processes that end by themselves.
     public var restart: RestartPolicy
     /// What a request that says nothing about speculation gets; nil fields keep the coordinator's defaults.

@@ -57,7 +57,7 @@ extension Topology {
         let root = try Self.compose(yaml, path: path)
         let top = try root.mapping(allowed: [
             "name", "model", "speculator", "dtype", "cpu_level", "coordinator", "pipelines", "spares", "speculators",
-            "restart", "speculation", "hosts", "environment",
+            "restart", "speculation", "hosts", "environment", "keys",
         ])
         func modelDirectory(_ entry: TopologyNode) throws(TopologyError) -> String {
             let directory = try entry.file()
@@ -104,6 +104,12 @@ extension Topology {
                     fix: "Give the threads to them: `speculators: {count: \(speculators.count), threads: N}`.")
             }
         }
+        keys =
+            switch try top["keys"]?.text() {
+            case nil, "auto": .ephemeral
+            case "none": .none
+            default: .folder(try top["keys"]?.file() ?? "keys")
+            }
         restart = try RestartPolicy(top["restart"])
         speculation = try SpeculationDefaults(top["speculation"], hasSpeculator: speculator != nil)
         environment = try top["environment"]?.textMapping() ?? [:]

@@ -58,7 +58,10 @@ public final class Worker: @unchecked Sendable {
     public convenience init(
         configuration: WorkerConfiguration, context: ZeroMQContext, logger: Logger
     ) throws(WorkerError) {
-        try self.init(configuration: configuration, transport: ZeroMQTransport(context: context), logger: logger)
+        // Nobody joins a worker: what it listens for are guests.
+        let keys = configuration.key.map { ZeroMQTransport.Keyring(own: $0.pair, mayJoin: { _ in false }) }
+        try self.init(
+            configuration: configuration, transport: ZeroMQTransport(context: context, keys: keys), logger: logger)
     }
 
     /// The same over any transport.
@@ -79,7 +82,8 @@ public final class Worker: @unchecked Sendable {
         do {
             data = try transport.listen(at: configuration.listen, as: .data(maxFrameBytes: maxFrameBytes))
             control = try transport.connect(
-                to: configuration.coordinator.description, named: PeerID.random(), as: .control)
+                to: configuration.coordinator.description, named: PeerID.random(), key: configuration.key?.coordinator,
+                as: .control)
             loop = try SocketLoop(name: "winnow-worker")
         } catch {
             throw .transport("\(error)")
@@ -127,11 +131,18 @@ public final class Worker: @unchecked Sendable {
                 )
             }
         }
+        if let key = configuration.key {
+            guard key.coordinator != nil else {
+                throw .badConfiguration(
+                    "the key of \(key.name) does not name its coordinator: it is a coordinator's own")
+            }
+            return
+        }
         for (what, endpoint) in [("listen", configuration.listen), ("coordinator", configuration.coordinator)]
         where !endpoint.isLocal && !configuration.allowPlaintext {
             throw .badConfiguration(
-                "\(what) \(endpoint) is reachable from other hosts and links are not encrypted yet: use loopback, or "
-                    + "accept it on a trusted network with --allow-plaintext")
+                "\(what) \(endpoint) is reachable from other hosts: give this worker a key (--key FILE, made by "
+                    + "`winnow keys new`), or accept plain text on a trusted network with --allow-plaintext")
         }
     }
 

@@ -30,7 +30,10 @@ public struct WorkerConfiguration: Sendable {
     public var kvRows: Int?
     /// For logs and error messages.
     public var name: String
-    /// Allow links that other machines can read and write.
+    /// Its key, with its coordinator's: links are encrypted, and only the coordinator and neighbours it names may speak.
+    /// `nil`: plain text.
+    public var key: KeyFile?
+    /// Allow plain text on links that other machines can read and write.
     public var allowPlaintext: Bool
 
     public init(
@@ -38,7 +41,7 @@ public struct WorkerConfiguration: Sendable {
         role: WorkerRole = .stage, layers: Range<Int>? = nil, measuresSpeed: Bool = false, pipeline: String? = nil,
         threads: Int = 1,
         cpus: [Int]? = nil, precision: Precision = .automatic, kvRows: Int? = nil, name: String = "worker",
-        allowPlaintext: Bool = false
+        key: KeyFile? = nil, allowPlaintext: Bool = false
     ) {
         self.role = role
         self.pipeline = pipeline
@@ -53,6 +56,7 @@ public struct WorkerConfiguration: Sendable {
         self.precision = precision
         self.kvRows = kvRows
         self.name = name
+        self.key = key
         self.allowPlaintext = allowPlaintext
     }
 }

@@ -70,7 +70,7 @@ package final class WorkerShell: @unchecked Sendable {
         do {
             while !isEnded, let reception = try control.receive() {
                 switch reception {
-                case .packet(let packet, _):
+                case .packet(let packet, _, _):
                     guard case .desired(let desired) = packet.message else {
                         logger.warning("dropped a message of the coordinator that is not for workers")
                         continue
@@ -92,7 +92,7 @@ package final class WorkerShell: @unchecked Sendable {
         do {
             while !isEnded, let reception = try data.receive(isWanted: { $0 == state.epoch }) {
                 switch reception {
-                case .packet(let packet, let peer): perform(state.receive(packet, from: peer))
+                case .packet(let packet, let peer, _): perform(state.receive(packet, from: peer))
                 case .broken(let error, _): logger.warning("dropped a data message", metadata: ["error": "\(error)"])
                 case .unwanted: break
                 }
@@ -112,14 +112,14 @@ package final class WorkerShell: @unchecked Sendable {
             guard !isEnded else { return }
             switch action {
             case .report: report()
-            case .allow(let peers): data.allow(peers)
+            case .allow(let guests): data.allow(guests)
             case .begin(let assignment):
                 executor.begin(assignment) { [self] result in
                     hop { [self] in perform(state.loaded(result, epoch: assignment.epoch, now: now())) }
                 }
             case .preload(let layers): executor.preload(layers) { [self] in hop { [self] in report() } }
             case .forget: executor.forget()
-            case .link(let endpoint): connect(to: endpoint)
+            case .link(let endpoint, let key): connect(to: endpoint, key: key)
             case .compute(let message, let tensors, let epoch):
                 executor.compute(message, tensors: tensors) { [self] result in
                     hop { [self] in perform(state.computed(result, epoch: epoch)) }
@@ -134,11 +134,12 @@ package final class WorkerShell: @unchecked Sendable {
         }
     }
 
-    private func connect(to endpoint: String?) {
+    private func connect(to endpoint: String?, key: PublicKey?) {
         link = nil  // closes it
         guard let endpoint else { return }
         do {
-            link = try transport.connect(to: endpoint, named: dataPeer, as: .data(maxFrameBytes: maxFrameBytes))
+            link = try transport.connect(
+                to: endpoint, named: dataPeer, key: key, as: .data(maxFrameBytes: maxFrameBytes))
         } catch {
             logger.error("cannot connect to the next stage", metadata: ["error": "\(error)"])
         }

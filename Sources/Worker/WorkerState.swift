@@ -12,7 +12,7 @@ package struct WorkerState: Sendable {
         /// Say what you have, at once.
         case report
         /// Only these peers may send from now on.
-        case allow(Set<PeerID>)
+        case allow(Set<Guest>)
         /// Forget every request; hold the layers and the bounds of this assignment.
         case begin(Assignment)
         /// Hold these layers ready. No assignment stands.
@@ -20,7 +20,7 @@ package struct WorkerState: Sendable {
         /// Forget every request.
         case forget
         /// Connect to the next stage, instead of whatever was connected before; `nil`: to nobody.
-        case link(to: String?)
+        case link(to: String?, key: PublicKey?)
         case compute(Message, [Frame], Epoch)
         case release([UInt64], Epoch)
         /// Packets wait to be sent; see ``next``.
@@ -137,7 +137,8 @@ package struct WorkerState: Sendable {
         case nil: break
         case .badMessage:
             actions.append(.log(LogLine(.error, "the coordinator dropped a message", ["reason": desired.reason])))
-        case .otherWeights, .badLayers, .otherPipeline: return actions + end(.failure(.refused(desired.reason)))
+        case .otherWeights, .badLayers, .otherPipeline, .notAllowed:
+            return actions + end(.failure(.refused(desired.reason)))
         }
         if desired.mayLeave, leavingSince != nil { return actions + end(.success(())) }
         if let assignment = desired.assignment {
@@ -173,7 +174,8 @@ package struct WorkerState: Sendable {
                     [
                         "epoch": "\(assignment.epoch)", "stage": place, "layers": assignment.layers.layersText,
                     ])),
-            .allow([assignment.previousPeer]), .begin(assignment), .link(to: assignment.nextEndpoint), .report,
+            .allow([assignment.previous]), .begin(assignment),
+            .link(to: assignment.nextEndpoint, key: assignment.nextKey), .report,
         ]
     }
 
@@ -182,7 +184,7 @@ package struct WorkerState: Sendable {
         guard served != nil else { return [] }
         served = nil
         outbox.removeAll()
-        return [.allow([]), .link(to: nil), .forget, .report]
+        return [.allow([]), .link(to: nil, key: nil), .forget, .report]
     }
 
     // MARK: Its own half
@@ -218,7 +220,7 @@ package struct WorkerState: Sendable {
 
     /// What the neighbour before sent.
     package mutating func receive(_ packet: Packet, from peer: PeerID) -> [Action] {
-        guard let current = served, current.fault == nil, peer == current.assignment.previousPeer else { return [] }
+        guard let current = served, current.fault == nil, peer == current.assignment.previous.peer else { return [] }
         let verdict = served?.check.check(packet)
         switch verdict {
         case nil, .stale, .doubled: return []

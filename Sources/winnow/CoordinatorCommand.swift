@@ -73,7 +73,15 @@ struct CoordinatorCommand: AsyncParsableCommand {
 
     @OptionGroup var speculation: SpeculationOptions
 
-    @Flag(help: "Allow links to workers that other machines could read and change.")
+    @Option(
+        help: ArgumentHelp(
+            """
+            The folder with its key and the list of workers' keys (winnow keys): links are encrypted, and nobody else may \
+            join. Changes of the list take effect at once.
+            """, valueName: "dir"))
+    var keys: String?
+
+    @Flag(help: "Allow plain text on links to workers that other machines could read and change.")
     var allowPlaintext = false
 
     @Flag(help: "End when standard input ends.")
@@ -144,7 +152,13 @@ struct CoordinatorCommand: AsyncParsableCommand {
                 maxRequests: maxRequests, maxQueuedTokens: maxQueuedTokens, requestTimeout: .seconds(requestTimeout),
                 speculation: speculation.parameters, replayWait: .seconds(fleet.replayWait),
                 maxReplays: fleet.maxReplays, stallLimit: .seconds(fleet.stall), wireType: fleet.wireDtype,
-                traceFile: fleet.trace, allowPlaintext: allowPlaintext)
+                traceFile: fleet.trace, allowPlaintext: allowPlaintext,
+                keys: try keys.map { path throws(KeyError) in
+                    let folder = KeyFolder(path: path)
+                    return CoordinatorConfiguration.Keys(
+                        own: try KeyFile(path: folder.keyPath(KeyFolder.coordinator)),
+                        allowed: try AllowListFile(path: folder.listPath))
+                })
             coordinator = try Coordinator(
                 configuration: configuration, context: try ZeroMQContext(), logger: logger
             ) { stages in
@@ -153,6 +167,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
             }
         } catch let error as CoordinatorError {
             throw Console.failure(error.exit, "\(error)")
+        } catch let error as KeyError {
+            throw Console.failure(.badData, "\(error)")
         } catch let error as Endpoint.ParseError {
             throw Console.failure(.usage, "\(error)")
         } catch {

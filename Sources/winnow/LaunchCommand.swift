@@ -87,6 +87,7 @@ struct LaunchCommand: AsyncParsableCommand {
                 max_backoff: 30                ... up to this; begins anew after a life of 60 s
                 give_up: 10                    a process that ends more often than this ...
                 window: 300                    ... within so many seconds
+              keys: auto                       made for this launch; or a folder, what is missing there is made; or none
               hosts: {localhost: {address: 127.0.0.1}}
               environment: {NAME: value}       for every process
 
@@ -158,7 +159,7 @@ struct LaunchCommand: AsyncParsableCommand {
             topology.cpuLevel = nil
             topology.environment[CPULevel.variable] = cpuLevel.rawValue
         }
-        let plan = LaunchPlan(
+        var plan = LaunchPlan(
             topology: topology, executable: try program(), http: http, drainTime: drainTime,
             availableCPUs: HostCPUs.available())
         // A `*` port is known only once the coordinator has bound it.
@@ -174,6 +175,15 @@ struct LaunchCommand: AsyncParsableCommand {
             Console.note("winnow launch: \(error)")
             throw ExitCode(Console.Failure.unavailable.rawValue)
         }
+        let keys: LaunchKeys?
+        do {
+            keys = try LaunchKeys(topology.keys, for: plan)
+        } catch {
+            Console.note("winnow launch: \(error)")
+            throw ExitCode(Console.Failure.unavailable.rawValue)
+        }
+        defer { keys?.remove() }
+        if let keys { plan = plan.with(keys.folder) }
         let printer = LogPrinter(names: ["launch", plan.coordinator.name] + plan.workers.map(\.name))
         printer.print(
             "launch", "\(plan.name): a coordinator and \(counted(plan.workers.count, "worker")); Ctrl-C ends them")

@@ -74,7 +74,13 @@ struct WorkerCommand: AsyncParsableCommand {
             valueName: "name"))
     var name = "worker"
 
-    @Flag(help: "Allow links that other machines could read and change.")
+    @Option(
+        help: ArgumentHelp(
+            "Its key file (winnow keys new): links are encrypted, and only its coordinator and neighbours may speak.",
+            valueName: "file"))
+    var key: String?
+
+    @Flag(help: "Allow plain text on links that other machines could read and change.")
     var allowPlaintext = false
 
     @Flag(help: "End when standard input ends.")
@@ -108,12 +114,15 @@ struct WorkerCommand: AsyncParsableCommand {
                 advertisedHost: advertise, role: role, layers: layers?.layers,
                 measuresSpeed: layers != nil && layers?.layers == nil, pipeline: pipeline,
                 threads: compute.threads, cpus: compute.cpus?.cpus,
-                precision: compute.dtype.precision, kvRows: kvTokens, name: name, allowPlaintext: allowPlaintext)
+                precision: compute.dtype.precision, kvRows: kvTokens, name: name,
+                key: try key.map { path throws(KeyError) in try KeyFile(path: path) }, allowPlaintext: allowPlaintext)
             worker = try Worker(
                 configuration: configuration, context: try ZeroMQContext(),
                 logger: Console.logger("worker", level: logLevel))
         } catch let error as WorkerError {
             throw Console.failure(error.exit, "\(error)")
+        } catch let error as KeyError {
+            throw Console.failure(.badData, "\(error)")
         } catch let error as Endpoint.ParseError {
             throw Console.failure(.usage, "\(error)")
         } catch {

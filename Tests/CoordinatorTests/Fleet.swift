@@ -11,6 +11,7 @@ struct Fleet {
         let peer = PeerID.random()
         let profile: Profile
         let role: WorkerRole
+        var key: PublicKey?
         var report: Report
         /// What it is told reaches it, and what it reports arrives.
         var isReached = true
@@ -49,7 +50,10 @@ struct Fleet {
                 requests: RequestTable.Limits(timeout: .seconds(600), replayWait: .seconds(30), maxReplays: 5)))
     }
 
-    mutating func add(_ name: String, role: WorkerRole = .stage, weights: [UInt8]? = nil, endpoint: String? = nil) {
+    mutating func add(
+        _ name: String, role: WorkerRole = .stage, weights: [UInt8]? = nil, endpoint: String? = nil,
+        key: PublicKey? = nil
+    ) {
         let profile = Profile(
             name: name, fingerprint: weights ?? (role == .stage ? Self.weights : Self.speculatorWeights), model: name,
             layerCount: role == .stage ? 4 : 1,
@@ -57,7 +61,7 @@ struct Fleet {
         let id = UInt64(members.count + 1)
         members.append(
             Member(
-                profile: profile, role: role,
+                profile: profile, role: role, key: key,
                 report: Report(incarnation: id, role: role, profileHash: id, profile: profile)))
     }
 
@@ -91,7 +95,7 @@ struct Fleet {
 
     /// One worker's report.
     mutating func hear(_ index: Int) {
-        plane.hear(members[index].report, from: members[index].peer, now: now)
+        plane.hear(members[index].report, from: members[index].peer, key: members[index].key, now: now)
         settle()
     }
 
@@ -112,7 +116,7 @@ struct Fleet {
             self.changed = []
             if !changed.isEmpty { now += .milliseconds(1) }
             for index in changed where members[index].isReached {
-                plane.hear(members[index].report, from: members[index].peer, now: now)
+                plane.hear(members[index].report, from: members[index].peer, key: members[index].key, now: now)
             }
             if directives.isEmpty, changed.isEmpty { return }
         }
@@ -183,7 +187,7 @@ struct Fleet {
 
     /// Something comes back from a line's last stage, counted on as its next message.
     mutating func answer(_ message: Message, tensors: [Frame] = [], line number: Int = 0) {
-        guard let line = plane.lines[number], let peer = line.lastPeer else { return }
+        guard let line = plane.lines[number], let peer = line.last?.peer else { return }
         plane.receive(
             Packet(epoch: line.epoch, sequence: line.check.received + 1, message, tensors: tensors), from: peer,
             now: now)

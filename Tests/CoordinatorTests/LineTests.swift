@@ -13,7 +13,7 @@ struct LineTests {
             kind: .pipeline(0), name: "main", epoch: epoch,
             slots: peers.enumerated().map { index, peer in
                 Line.Slot(
-                    peer: peer, dataPeer: .random(), dataEndpoint: "tcp://127.0.0.1:\(index + 1)", name: "w\(index)",
+                    peer: peer, data: Guest(.random()), dataEndpoint: "tcp://127.0.0.1:\(index + 1)", name: "w\(index)",
                     layers: index..<index + 1)
             }, kvRows: 100, arithmetic: "a", since: start)
     }

@@ -11,7 +11,7 @@ struct TopologyReachTests {
     /// What the launch itself says to its processes, by other keys or by none; and the second spelling of `drain-time`.
     private static let launchsOwn: Set = [
         "model", "speculator", "name", "stages", "pipeline", "role", "speculator-workers", "coordinator",
-        "exit-with-stdin", "help", "version", "drain",
+        "exit-with-stdin", "help", "version", "drain", "key",
     ]
 
     private struct Help: Decodable {

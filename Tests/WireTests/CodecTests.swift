@@ -96,7 +96,7 @@ struct CodecTests {
         func assignment(_ change: (inout Assignment) -> Void) -> Message {
             var assignment = Assignment(
                 epoch: Epoch(incarnation: 1, counter: 1), stage: 0, stageCount: 1, layers: 0..<4,
-                nextEndpoint: "tcp://127.0.0.1:5", previousPeer: .random(), maxRows: 8, maxInFlight: 2, kvRows: 100)
+                nextEndpoint: "tcp://127.0.0.1:5", previous: Guest(.random()), maxRows: 8, maxInFlight: 2, kvRows: 100)
             change(&assignment)
             return .desired(Desired(incarnation: 1, assignment: assignment))
         }

@@ -2,12 +2,15 @@
 
 import Dispatch
 import Foundation
+import Synchronization
 import Testing
 import Wire
 
 /// What every test of edges is run over.
 enum Carrier: String, CaseIterable, CustomTestStringConvertible {
     case zeroMQ, inProcess
+    /// ZeroMQ with keys.
+    case curve
 
     var testDescription: String { rawValue }
 
@@ -15,23 +18,67 @@ enum Carrier: String, CaseIterable, CustomTestStringConvertible {
         switch self {
         case .zeroMQ: ZeroMQTransport(context: try ZeroMQContext())
         case .inProcess: InProcessTransport()
+        case .curve: try CurveTransport()
         }
     }
 
+    func guest(_ peer: PeerID) throws -> Guest {
+        Guest(peer, key: self == .curve ? try CurveTransport.pair(of: peer).publicKey : nil)
+    }
+
     static let anywhere = Endpoint(.tcp(host: "127.0.0.1", port: 0))
+}
+
+extension Transport {
+    func connect(to endpoint: String, named name: PeerID, as kind: EdgeKind) throws(ZeroMQError) -> any Link {
+        try connect(to: endpoint, named: name, key: nil, as: kind)
+    }
+}
+
+/// All processes of a cluster with keys: each peer has one of its own.
+private final class CurveTransport: Transport {
+    private static let pairs = Mutex<[PeerID: KeyPair]>([:])
+    private let context: ZeroMQContext
+    private let server: KeyPair
+
+    init() throws {
+        context = try ZeroMQContext()
+        server = try .random()
+    }
+
+    static func pair(of peer: PeerID) throws -> KeyPair {
+        try pairs.withLock { pairs in
+            let pair = try pairs[peer] ?? .random()
+            pairs[peer] = pair
+            return pair
+        }
+    }
+
+    func listen(at endpoint: Endpoint, as kind: EdgeKind) throws(ZeroMQError) -> any Listener {
+        try ZeroMQTransport(context: context, keys: .init(own: server) { _ in true }).listen(at: endpoint, as: kind)
+    }
+
+    func connect(
+        to endpoint: String, named name: PeerID, key: PublicKey?, as kind: EdgeKind
+    ) throws(ZeroMQError) -> any Link {
+        guard let own = try? Self.pair(of: name) else { throw ZeroMQError("make a key") }
+        return try ZeroMQTransport(context: context, keys: .init(own: own) { _ in false })
+            .connect(to: endpoint, named: name, key: server.publicKey, as: kind)
+    }
 }
 
 /// What came to an edge.
 struct Heard: Sendable {
     var packet: Packet?
     var peer: PeerID?
+    var key: PublicKey?
     var error: MessageError?
     /// Was not looked at.
     var isUnwanted = false
 
     init(_ reception: Reception) {
         switch reception {
-        case .packet(let packet, let peer): (self.packet, self.peer) = (packet, peer)
+        case .packet(let packet, let peer, let key): (self.packet, self.peer, self.key) = (packet, peer, key)
         case .unwanted: isUnwanted = true
         case .broken(let error, let peer): (self.error, self.peer) = (error, peer)
         }

@@ -77,7 +77,8 @@ extension Seeded {
             let count = random.int(1...4096)
             return Assignment(
                 epoch: random.epoch(), stage: random.int(0...count - 1), stageCount: count, layers: random.layers(),
-                nextEndpoint: random.endpoint(), previousPeer: .random(using: &random), maxRows: random.int(1...8192),
+                nextEndpoint: random.endpoint(), previous: Guest(.random(using: &random)),
+                maxRows: random.int(1...8192),
                 maxInFlight: random.int(1...8192), kvRows: random.int(0...Int(UInt32.max)),
                 wireType: Bool.random(using: &random) ? .f32 : .bf16)
         }

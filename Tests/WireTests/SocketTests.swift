@@ -24,7 +24,7 @@ struct SocketTests {
         let path = FileManager.default.temporaryDirectory.appending(path: "winnow-\(UUID().uuidString)").path
         let listener = try transport.listen(at: Endpoint(.ipc(path: path)), as: .data(maxFrameBytes: 1000))
         let peer = PeerID.random()
-        listener.allow([peer])
+        listener.allow([Guest(peer)])
         ear.listen(listener)
         let link = try transport.connect(
             to: listener.endpoint.description, named: peer, as: .data(maxFrameBytes: 1000))
@@ -40,7 +40,7 @@ struct SocketTests {
         let ear = try Ear()
         let listener = try transport.listen(at: Carrier.anywhere, as: .data(maxFrameBytes: 1000))
         let (rogue, honest) = (PeerID.random(), PeerID.random())
-        listener.allow([rogue, honest])
+        listener.allow([Guest(rogue), Guest(honest)])
         ear.listen(listener)
         let links = try [rogue, honest].map {
             try transport.connect(to: listener.endpoint.description, named: $0, as: .data(maxFrameBytes: 1000))

@@ -42,7 +42,7 @@ struct TransportTests {
         let ear = try Ear()
         let listener = try transport.listen(at: Carrier.anywhere, as: data)
         let peer = PeerID.random()
-        listener.allow([peer])
+        listener.allow([try carrier.guest(peer)])
         ear.listen(listener)
         let link = try transport.connect(to: listener.endpoint.description, named: peer, as: data)
         for index in 0..<50 {
@@ -169,7 +169,7 @@ struct TransportTests {
         let ear = try Ear()
         let listener = try transport.listen(at: Carrier.anywhere, as: data)
         let guest = PeerID.random()
-        listener.allow([guest])
+        listener.allow([try carrier.guest(guest)])
         ear.listen(listener)
         let strange = try transport.connect(to: listener.endpoint.description, named: .random(), as: data)
         let known = try transport.connect(to: listener.endpoint.description, named: guest, as: data)
@@ -199,10 +199,11 @@ struct TransportTests {
             try transport.connect(to: listener.endpoint.description, named: $0, as: data)
         }
         nonisolated(unsafe) let edge = listener
-        await ear.on { edge.allow([first]) }
+        let guests = try (carrier.guest(first), carrier.guest(later))
+        await ear.on { edge.allow([guests.0]) }
         await ear.sendSurely(packet(1), links[0])
         #expect(await ear.send(packet(2), links[1]) == .wouldBlock)
-        await ear.on { edge.allow([later]) }
+        await ear.on { edge.allow([guests.1]) }
         await ear.sendSurely(packet(3), links[1])
         var heard = ear.heard.makeAsyncIterator()
         #expect(await heard.next()?.packet?.sequence == 1)

@@ -168,7 +168,7 @@ struct HostilePeerTests {
             await opposite.assign(1, layers: 0..<5)
             _ = try await next(&reports) { $0.loaded == 0..<5 }
             let stranger = try opposite.transport.connect(
-                to: worker.dataEndpoint.description, named: .random(), as: .data(maxFrameBytes: 1 << 20))
+                to: worker.dataEndpoint.description, named: .random(), key: nil, as: .data(maxFrameBytes: 1 << 20))
             let forged = Packet(
                 epoch: opposite.epoch(1), sequence: 1,
                 .microBatch(WireMicroBatch(id: 66, segments: [segment(66, [1])])))

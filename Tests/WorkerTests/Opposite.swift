@@ -51,12 +51,14 @@ final class Opposite: @unchecked Sendable {
 
     private func readControl() {
         while let next = try? control.receive(isWanted: { _ in true }) {
-            guard case .packet(let packet, let peer) = next, case .report(let report) = packet.message else { continue }
+            guard case .packet(let packet, let peer, _) = next, case .report(let report) = packet.message else {
+                continue
+            }
             worker = peer
             known = report.profileHash
             if let profile = report.profile, !isGuest {
                 isGuest = true
-                resultsEdge.allow([profile.dataPeer])
+                resultsEdge.allow([Guest(profile.dataPeer)])
             }
             answer()
             reporting.yield(report)
@@ -65,7 +67,7 @@ final class Opposite: @unchecked Sendable {
 
     private func readResults() {
         while let next = try? resultsEdge.receive(isWanted: { _ in true }) {
-            guard case .packet(let packet, _) = next, packet.sequence != 0 else { continue }
+            guard case .packet(let packet, _, _) = next, packet.sequence != 0 else { continue }
             arriving.yield(packet)
         }
     }
@@ -91,7 +93,7 @@ final class Opposite: @unchecked Sendable {
             sequence = 0
             assignment = Assignment(
                 epoch: epoch(counter), stage: 0, stageCount: 1, layers: layers, nextEndpoint: resultsEndpoint,
-                previousPeer: peer, maxRows: 64, maxInFlight: 4, kvRows: 100)
+                previous: Guest(peer), maxRows: 64, maxInFlight: 4, kvRows: 100)
             answer()
         }
     }
@@ -115,7 +117,8 @@ final class Opposite: @unchecked Sendable {
 
     func connect(to data: Endpoint) async {
         await on { [self] in
-            link = try? transport.connect(to: data.description, named: peer, as: .data(maxFrameBytes: 1 << 24))
+            link = try? transport.connect(
+                to: data.description, named: peer, key: nil, as: .data(maxFrameBytes: 1 << 24))
         }
     }
 

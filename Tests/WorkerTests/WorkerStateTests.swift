@@ -22,7 +22,7 @@ struct WorkerStateTests {
     private func assignment(_ counter: UInt64 = 1, layers: Range<Int> = 0..<2, maxInFlight: Int = 4) -> Assignment {
         Assignment(
             epoch: epoch(counter), stage: 0, stageCount: 2, layers: layers, nextEndpoint: "tcp://127.0.0.1:6",
-            previousPeer: before, maxRows: 8, maxInFlight: maxInFlight, kvRows: 100)
+            previous: Guest(before), maxRows: 8, maxInFlight: maxInFlight, kvRows: 100)
     }
 
     private func desired(_ assignment: Assignment? = nil) -> Desired {
@@ -38,7 +38,7 @@ struct WorkerStateTests {
             case .begin(let assignment): "begin \(assignment.epoch.counter)"
             case .preload(let layers): "preload \(layers.layersText)"
             case .forget: "forget"
-            case .link(let endpoint): "link \(endpoint ?? "nobody")"
+            case .link(let endpoint, _): "link \(endpoint ?? "nobody")"
             case .compute: "compute"
             case .release(let ids, _): "release \(ids)"
             case .flush: "flush"

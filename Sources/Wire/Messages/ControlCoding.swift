@@ -25,6 +25,13 @@ extension Winnow_Wire_V3_Layers {
     }
 }
 
+/// No bytes are no key.
+private func key(_ bytes: Data, _ field: String) throws(MessageError) -> PublicKey? {
+    guard !bytes.isEmpty else { return nil }
+    guard let key = PublicKey(bytes) else { throw MessageError(field, "\(bytes.count) bytes are no key") }
+    return key
+}
+
 /// - Throws: `MessageError` when they are no range.
 private func layers(_ message: Winnow_Wire_V3_Layers, _ field: String) throws(MessageError) -> Range<Int>? {
     guard message.first <= message.end, message.end <= 1 << 20 else {
@@ -141,7 +148,9 @@ extension Winnow_Wire_V3_Assignment {
         stageCount = UInt32(clamping: assignment.stageCount)
         layers = Winnow_Wire_V3_Layers(assignment.layers)
         nextEndpoint = assignment.nextEndpoint
-        previousPeer = Data(assignment.previousPeer.bytes)
+        previousPeer = Data(assignment.previous.peer.bytes)
+        nextKey = Data(assignment.nextKey?.bytes ?? [])
+        previousKey = Data(assignment.previous.key?.bytes ?? [])
         maxRows = UInt32(clamping: assignment.maxRows)
         maxInFlight = UInt32(clamping: assignment.maxInFlight)
         kvRows = UInt64(clamping: assignment.kvRows)
@@ -175,7 +184,10 @@ extension Assignment {
         self.init(
             epoch: Epoch(message.epoch), stage: Int(message.stage), stageCount: Int(message.stageCount), layers: layers,
             nextEndpoint: try endpoint(message.nextEndpoint, "assignment.next_endpoint"),
-            previousPeer: try peer(message.previousPeer, "assignment.previous_peer"), maxRows: Int(message.maxRows),
+            nextKey: try key(message.nextKey, "assignment.next_key"),
+            previous: Guest(
+                try peer(message.previousPeer, "assignment.previous_peer"),
+                key: try key(message.previousKey, "assignment.previous_key")), maxRows: Int(message.maxRows),
             maxInFlight: Int(message.maxInFlight), kvRows: Int(message.kvRows), wireType: wireType)
     }
 }
@@ -194,6 +206,7 @@ extension Winnow_Wire_V3_Desired {
         case .badLayers: refusal = .badLayers
         case .badMessage: refusal = .badMessage
         case .otherPipeline: refusal = .otherPipeline
+        case .notAllowed: refusal = .notAllowed
         }
         reason = desired.reason
     }
@@ -208,6 +221,7 @@ extension Desired {
         case .badLayers: refusal = .badLayers
         case .badMessage: refusal = .badMessage
         case .otherPipeline: refusal = .otherPipeline
+        case .notAllowed: refusal = .notAllowed
         case .UNRECOGNIZED(let code): throw MessageError("desired.refusal", "\(code) is unknown")
         }
         self.init(

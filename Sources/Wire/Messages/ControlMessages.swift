@@ -115,8 +115,10 @@ package struct Assignment: Equatable, Sendable {
     package var layers: Range<Int>
     /// Data endpoint of the next stage; of the coordinator, for the last one.
     package var nextEndpoint: String
+    /// Who must answer there; `nil` where links are plain text.
+    package var nextKey: PublicKey?
     /// Who alone may send to it.
-    package var previousPeer: PeerID
+    package var previous: Guest
     /// Rows of one micro-batch, micro-batches under way, rows of KV cache over all requests.
     package var maxRows: Int
     package var maxInFlight: Int
@@ -124,15 +126,17 @@ package struct Assignment: Equatable, Sendable {
     package var wireType: WireType
 
     package init(
-        epoch: Epoch, stage: Int, stageCount: Int, layers: Range<Int>, nextEndpoint: String, previousPeer: PeerID,
-        maxRows: Int, maxInFlight: Int, kvRows: Int, wireType: WireType = .f32
+        epoch: Epoch, stage: Int, stageCount: Int, layers: Range<Int>, nextEndpoint: String,
+        nextKey: PublicKey? = nil, previous: Guest, maxRows: Int, maxInFlight: Int, kvRows: Int,
+        wireType: WireType = .f32
     ) {
         self.epoch = epoch
         self.stage = stage
         self.stageCount = stageCount
         self.layers = layers
         self.nextEndpoint = nextEndpoint
-        self.previousPeer = previousPeer
+        self.nextKey = nextKey
+        self.previous = previous
         self.maxRows = maxRows
         self.maxInFlight = maxInFlight
         self.kvRows = kvRows
@@ -144,7 +148,7 @@ package struct Assignment: Equatable, Sendable {
 package struct Desired: Equatable, Sendable {
     /// Why a worker can't be used.
     package enum Refusal: Sendable, Equatable {
-        case otherWeights, badLayers, badMessage, otherPipeline
+        case otherWeights, badLayers, badMessage, otherPipeline, notAllowed
     }
     package var incarnation: Incarnation
     /// The profile that is known; 0: none.

@@ -337,6 +337,7 @@ nonisolated struct Winnow_Wire_V3_Desired: @unchecked Sendable {
     case badLayers // = 2
     case badMessage // = 3
     case otherPipeline // = 4
+    case notAllowed // = 5
     case UNRECOGNIZED(Int)
 
     init() {
@@ -350,6 +351,7 @@ nonisolated struct Winnow_Wire_V3_Desired: @unchecked Sendable {
       case 2: self = .badLayers
       case 3: self = .badMessage
       case 4: self = .otherPipeline
+      case 5: self = .notAllowed
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -361,6 +363,7 @@ nonisolated struct Winnow_Wire_V3_Desired: @unchecked Sendable {
       case .badLayers: return 2
       case .badMessage: return 3
       case .otherPipeline: return 4
+      case .notAllowed: return 5
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -372,6 +375,7 @@ nonisolated struct Winnow_Wire_V3_Desired: @unchecked Sendable {
       .badLayers,
       .badMessage,
       .otherPipeline,
+      .notAllowed,
     ]
 
   }
@@ -424,6 +428,11 @@ nonisolated struct Winnow_Wire_V3_Assignment: Sendable {
 
   /// How hidden rows travel.
   var rows: Winnow_Wire_V3_Assignment.Rows = .float32
+
+  /// Keys of the next stage and of previous_peer; empty where links are plain text.
+  var nextKey: Data = Data()
+
+  var previousKey: Data = Data()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1205,12 +1214,12 @@ nonisolated extension Winnow_Wire_V3_Desired: SwiftProtobuf.Message, SwiftProtob
 }
 
 nonisolated extension Winnow_Wire_V3_Desired.Refusal: SwiftProtobuf._ProtoNameProviding {
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0NONE\0\u{1}OTHER_WEIGHTS\0\u{1}BAD_LAYERS\0\u{1}BAD_MESSAGE\0\u{1}OTHER_PIPELINE\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0NONE\0\u{1}OTHER_WEIGHTS\0\u{1}BAD_LAYERS\0\u{1}BAD_MESSAGE\0\u{1}OTHER_PIPELINE\0\u{1}NOT_ALLOWED\0")
 }
 
 nonisolated extension Winnow_Wire_V3_Assignment: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Assignment"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}stage\0\u{3}stage_count\0\u{1}layers\0\u{3}next_endpoint\0\u{3}previous_peer\0\u{3}max_rows\0\u{3}max_in_flight\0\u{3}kv_rows\0\u{1}rows\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}stage\0\u{3}stage_count\0\u{1}layers\0\u{3}next_endpoint\0\u{3}previous_peer\0\u{3}max_rows\0\u{3}max_in_flight\0\u{3}kv_rows\0\u{1}rows\0\u{3}next_key\0\u{3}previous_key\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1228,6 +1237,8 @@ nonisolated extension Winnow_Wire_V3_Assignment: SwiftProtobuf.Message, SwiftPro
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.maxInFlight) }()
       case 9: try { try decoder.decodeSingularUInt64Field(value: &self.kvRows) }()
       case 10: try { try decoder.decodeSingularEnumField(value: &self.rows) }()
+      case 11: try { try decoder.decodeSingularBytesField(value: &self.nextKey) }()
+      case 12: try { try decoder.decodeSingularBytesField(value: &self.previousKey) }()
       default: break
       }
     }
@@ -1268,6 +1279,12 @@ nonisolated extension Winnow_Wire_V3_Assignment: SwiftProtobuf.Message, SwiftPro
     if self.rows != .float32 {
       try visitor.visitSingularEnumField(value: self.rows, fieldNumber: 10)
     }
+    if !self.nextKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.nextKey, fieldNumber: 11)
+    }
+    if !self.previousKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.previousKey, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1282,6 +1299,8 @@ nonisolated extension Winnow_Wire_V3_Assignment: SwiftProtobuf.Message, SwiftPro
     if lhs.maxInFlight != rhs.maxInFlight {return false}
     if lhs.kvRows != rhs.kvRows {return false}
     if lhs.rows != rhs.rows {return false}
+    if lhs.nextKey != rhs.nextKey {return false}
+    if lhs.previousKey != rhs.previousKey {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

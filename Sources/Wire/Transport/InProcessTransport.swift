@@ -125,7 +125,9 @@ package final class InProcessTransport: Transport, @unchecked Sendable {  // all
         }
     }
 
-    package func connect(to endpoint: String, named name: PeerID, as kind: EdgeKind) throws(ZeroMQError) -> any Link {
+    package func connect(
+        to endpoint: String, named name: PeerID, key: PublicKey?, as kind: EdgeKind
+    ) throws(ZeroMQError) -> any Link {
         locked { state in
             let edge = Edge(peer: name, endpoint: endpoint, isForward: false)
             let link = InProcessLink(endpoint, name: name, network: self)
@@ -213,7 +215,9 @@ private final class InProcessListener: Listener {
 
     deinit { network.close(self) }
 
-    func allow(_ peers: Set<PeerID>) { network.locked { _ in guests = peers } }
+    func allow(_ guests: Set<Guest>) { network.locked { _ in self.guests = Set(guests.map(\.peer)) } }
+
+    func takeRefusals() -> Refusals? { nil }
 
     func arrive(_ packet: Packet, from peer: PeerID) {
         network.locked { _ in
@@ -226,7 +230,7 @@ private final class InProcessListener: Listener {
         let next: (Packet, PeerID)? = network.locked { _ in inbox.packets.isEmpty ? nil : inbox.packets.removeFirst() }
         guard let (packet, peer) = next else { return nil }
         guard isOpen || guests.contains(peer), isWanted(packet.epoch) else { return .unwanted }
-        return .packet(packet, from: peer)
+        return .packet(packet, from: peer, key: nil)
     }
 
     func send(_ packet: Packet, to peer: PeerID) throws -> SendResult { network.carry(packet, from: self, to: peer) }
@@ -263,7 +267,7 @@ private final class InProcessLink: Link {
 
     func receive() throws(ZeroMQError) -> Reception? {
         let next: (Packet, PeerID)? = network.locked { _ in inbox.packets.isEmpty ? nil : inbox.packets.removeFirst() }
-        return next.map { .packet($0.0, from: $0.1) }
+        return next.map { .packet($0.0, from: $0.1, key: nil) }
     }
 
     func send(_ packet: Packet) throws -> SendResult { network.carry(packet, from: self) }

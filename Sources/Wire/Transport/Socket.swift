@@ -74,6 +74,11 @@ package final class Socket: @unchecked Sendable {
         guard status == 0 else { throw ZeroMQError("set \(name)") }
     }
 
+    private func set(_ option: Int32, _ bytes: [UInt8], _ name: String) throws(ZeroMQError) {
+        let status = bytes.withUnsafeBytes { zmq_setsockopt(pointer, option, $0.baseAddress, $0.count) }
+        guard status == 0 else { throw ZeroMQError("set \(name)") }
+    }
+
     /// The identity a router on the other side knows this dealer by; 1 to 255 bytes, not starting with zero. Before
     /// `connect`.
     package func setIdentity(_ identity: [UInt8]) throws(ZeroMQError) {
@@ -81,12 +86,25 @@ package final class Socket: @unchecked Sendable {
         guard status == 0 else { throw ZeroMQError("set the routing id") }
     }
 
-    /// Lets in only peers that say a name of the guest list called `domain`. Before `bind`.
-    package func setGuests(_ domain: String) throws(ZeroMQError) {
-        try set(ZMQ_PLAIN_SERVER, Int32(1), "plain_server")
+    /// Lets in only whom the guest list called `domain` admits: with a key of its own by their keys (CURVE), without by a
+    /// name they say. Before `bind`.
+    func serve(_ own: KeyPair?, domain: String) throws(ZeroMQError) {
+        if let own {
+            try set(ZMQ_CURVE_SERVER, Int32(1), "curve_server")
+            try set(ZMQ_CURVE_SECRETKEY, own.secret, "curve_secretkey")
+        } else {
+            try set(ZMQ_PLAIN_SERVER, Int32(1), "plain_server")
+        }
         guard zmq_setsockopt(pointer, ZMQ_ZAP_DOMAIN, domain, domain.utf8.count) == 0 else {
             throw ZeroMQError("set the ZAP domain")
         }
+    }
+
+    /// Connects only to who has `key`, and shows its own. Before `connect`.
+    func show(_ own: KeyPair, to key: PublicKey) throws(ZeroMQError) {
+        try set(ZMQ_CURVE_SERVERKEY, key.bytes, "curve_serverkey")
+        try set(ZMQ_CURVE_PUBLICKEY, own.publicKey.bytes, "curve_publickey")
+        try set(ZMQ_CURVE_SECRETKEY, own.secret, "curve_secretkey")
     }
 
     /// The name by which it asks to be let in (ZMTP's PLAIN mechanism; the password says nothing). Before `connect`.

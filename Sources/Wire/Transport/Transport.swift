@@ -6,7 +6,22 @@ package protocol Transport: AnyObject {
     /// Opens an edge that others connect to. Port 0 takes a free one.
     func listen(at endpoint: Endpoint, as kind: EdgeKind) throws(ZeroMQError) -> any Listener
     /// Starts connecting; the link comes up, and comes back, by itself. `name` is what the other side knows it by.
-    func connect(to endpoint: String, named name: PeerID, as kind: EdgeKind) throws(ZeroMQError) -> any Link
+    ///
+    /// - Parameter key: who must answer there; without effect where links are plain.
+    func connect(
+        to endpoint: String, named name: PeerID, key: PublicKey?, as kind: EdgeKind
+    ) throws(ZeroMQError) -> any Link
+}
+
+/// Who may speak on a data edge: a peer's name for this connection, and its key where links have keys.
+package struct Guest: Hashable, Sendable {
+    package var peer: PeerID
+    package var key: PublicKey?
+
+    package init(_ peer: PeerID, key: PublicKey? = nil) {
+        self.peer = peer
+        self.key = key
+    }
 }
 
 /// What an edge is for, and with it its bounds.
@@ -28,11 +43,19 @@ package enum SendResult: Equatable {
 
 /// What a listener received.
 package enum Reception {
-    case packet(Packet, from: PeerID)
+    /// The sender's key where links have keys.
+    case packet(Packet, from: PeerID, key: PublicKey?)
     /// Of an epoch nobody waits for, and not looked at any further.
     case unwanted
     /// No packet of this protocol.
     case broken(MessageError, from: PeerID?)
+}
+
+/// Connections that were not let in.
+package struct Refusals: Equatable, Sendable {
+    package var count: Int
+    /// The last one's address, and what it showed.
+    package var last: String
 }
 
 /// An edge with many peers.
@@ -40,7 +63,9 @@ package protocol Listener: AnyObject {
     /// Where it was bound.
     var endpoint: Endpoint { get }
     /// The only peers that may speak from now on; nobody at first. Without effect on control edges.
-    func allow(_ peers: Set<PeerID>)
+    func allow(_ guests: Set<Guest>)
+    /// Whom it did not let in since it was last asked.
+    func takeRefusals() -> Refusals?
     /// The next message, or `nil` when none waits.
     func receive(isWanted: (Epoch) -> Bool) throws(ZeroMQError) -> Reception?
     func send(_ packet: Packet, to peer: PeerID) throws -> SendResult

@@ -20,13 +20,13 @@ public final class ZeroMQContext: @unchecked Sendable {
     deinit { zmq_ctx_term(pointer) }
 
     /// Who may connect to a socket of this context.
-    func guestList() throws(ZeroMQError) -> GuestList {
+    func guestList(_ rule: GuestList.Rule) throws(ZeroMQError) -> GuestList {
         let result = gatekeeper.withLock { keeper in
             Result<GuestList, ZeroMQError> { () throws(ZeroMQError) in
                 let present: Gatekeeper
                 if let keeper { present = keeper } else { present = try Gatekeeper(context: pointer) }
                 keeper = present
-                return present.list()
+                return present.list(rule)
             }
         }
         return try result.get()

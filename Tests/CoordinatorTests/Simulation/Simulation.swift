@@ -245,7 +245,7 @@ final class Simulation {
         let controlPeer = PeerID.random(using: &random)
         let dataPeer = PeerID.random(using: &random)
         let data = try network.listen(at: Endpoint("tcp://127.0.0.1:*"), as: .data(maxFrameBytes: 1 << 20))
-        let control = try network.connect(to: controlEndpoint, named: controlPeer, as: .control)
+        let control = try network.connect(to: controlEndpoint, named: controlPeer, key: nil, as: .control)
         let alive = Alive()
         let later: Later = { [unowned self] delay, work in
             self.at(delay) { if alive.value { self.whenRunning(alive, work) } }

@@ -1,0 +1,92 @@
+internal import Foundation
+
+/// A process's key on disk, in a file that nobody but its owner may read.
+///
+/// Lines of `NAME = VALUE`; `#` begins a comment. A worker's file also holds the public key of its coordinator, so that
+/// this one file is all that a worker needs.
+public struct KeyFile: Sendable {
+    /// Of the process.
+    public var name: String
+    public var pair: KeyPair
+    /// The coordinator's key; `nil` in its own file.
+    public var coordinator: PublicKey?
+
+    public init(name: String, pair: KeyPair, coordinator: PublicKey? = nil) {
+        self.name = name
+        self.pair = pair
+        self.coordinator = coordinator
+    }
+
+    /// - Throws: `KeyError.file` for a file that can't be read, that others may read, or that is none.
+    public init(path: String) throws(KeyError) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .file(path, "can't be read: \(String(cString: strerror(errno)))") }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw .file(path, "is no file")
+        }
+        guard status.st_mode & 0o077 == 0 else {
+            throw .file(
+                path,
+                "others may read it (mode \(String(status.st_mode & 0o777, radix: 8))): chmod 600 it, and make a new key "
+                    + "if somebody could have read it")
+        }
+        guard status.st_size <= 4096, let data = try? file.read(upToCount: 4096) else {
+            throw .file(path, "is no key: make one with `winnow keys new`")
+        }
+        var values: [Substring: Substring] = [:]
+        let text = String(decoding: data, as: UTF8.self)
+        for line in text.split(whereSeparator: \.isNewline) where !line.hasPrefix("#") {
+            let parts = line.split(separator: "=", maxSplits: 1).map { $0.trimming(while: \.isWhitespace) }
+            guard parts.count == 2, ["name", "secret", "coordinator"].contains(parts[0]), values[parts[0]] == nil else {
+                throw .file(path, "has a line that is not `name`, `secret` or `coordinator`, once each, ` = VALUE`")
+            }
+            values[parts[0]] = parts[1]
+        }
+        guard let name = values["name"], AllowList.isName(name) else {
+            throw .file(path, "`name` is missing or no name: make a key with `winnow keys new`")
+        }
+        // A secret has the form of a public key.
+        guard let secret = values["secret"].flatMap({ PublicKey($0) }) else {
+            throw .file(path, "`secret` is not 64 hexadecimal digits: make a key with `winnow keys new`")
+        }
+        coordinator = nil
+        if let text = values["coordinator"] {
+            guard let key = PublicKey(text) else {
+                throw .file(path, "`coordinator` is not 64 hexadecimal digits")
+            }
+            coordinator = key
+        }
+        self.name = String(name)
+        pair = try KeyPair(secret: secret.bytes)
+    }
+
+    /// Writes it, mode 0600; a file that is there is not overwritten.
+    ///
+    /// - Throws: `KeyError.file`.
+    public func write(to path: String) throws(KeyError) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw .file(path, "can't be written: \(String(cString: strerror(errno)))") }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        var text = "# Key of \(name). Whoever has it is \(name).\nname = \(name)\nsecret = \(pair.secretText)\n"
+        if let coordinator { text += "coordinator = \(coordinator)\n" }
+        do {
+            // Whatever the umask is.
+            guard fchmod(descriptor, 0o600) == 0 else { throw CocoaError(.fileWriteNoPermission) }
+            try file.write(contentsOf: Data(text.utf8))
+            try file.synchronize()
+        } catch {
+            unlink(path)
+            throw .file(path, "can't be written: \(error)")
+        }
+    }
+}
+
+extension Substring {
+    fileprivate func trimming(while isOut: (Character) -> Bool) -> Substring {
+        var text = drop(while: isOut)
+        while let last = text.last, isOut(last) { text.removeLast() }
+        return text
+    }
+}

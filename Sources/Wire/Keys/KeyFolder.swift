@@ -1,0 +1,54 @@
+internal import Foundation
+
+/// A folder with the keys of a cluster: `coordinator.key`, `NAME.key` of each worker that got its key here, and `allowed`,
+/// the list of whose keys may join.
+public struct KeyFolder: Sendable {
+    public let path: String
+
+    public static let coordinator = "coordinator"
+
+    public init(path: String) { self.path = path }
+
+    public var listPath: String { path + "/allowed" }
+
+    /// Where the secret of the process of that name lies.
+    public func keyPath(_ name: String) -> String { "\(path)/\(name).key" }
+
+    /// Makes the folder, mode 0700, the coordinator's key and an empty list, as far as they are not there.
+    ///
+    /// - Throws: `KeyError`.
+    public func prepare() throws(KeyError) {
+        if mkdir(path, 0o700) != 0, errno != EEXIST {
+            throw .file(path, "can't be made: \(String(cString: strerror(errno)))")
+        }
+        if access(keyPath(Self.coordinator), F_OK) != 0 {
+            try KeyFile(name: Self.coordinator, pair: .random()).write(to: keyPath(Self.coordinator))
+        }
+        if access(listPath, F_OK) != 0 { try AllowList().write(to: listPath) }
+    }
+
+    /// Makes a worker's key and puts it on the list.
+    ///
+    /// - Throws: `KeyError`; a key of that name is not replaced.
+    public func make(_ name: String, role: WorkerRole) throws(KeyError) {
+        let coordinator = try KeyFile(path: keyPath(Self.coordinator)).pair.publicKey
+        var list = try AllowList(path: listPath)
+        let pair = try KeyPair.random()
+        try KeyFile(name: name, pair: pair, coordinator: coordinator).write(to: keyPath(name))
+        list.add(AllowList.Entry(role: role, name: name, key: pair.publicKey))
+        try list.write(to: listPath)
+    }
+
+    /// Takes the name's keys off the list, and deletes its secret where it lies here. Returns how many keys there were.
+    ///
+    /// - Throws: `KeyError`.
+    public func revoke(_ name: String) throws(KeyError) -> Int {
+        var list = try AllowList(path: listPath)
+        let count = list.revoke(name)
+        if count > 0 { try list.write(to: listPath) }
+        if unlink(keyPath(name)) != 0, errno != ENOENT {
+            throw .file(keyPath(name), "is revoked, but can't be deleted: \(String(cString: strerror(errno)))")
+        }
+        return count
+    }
+}
