@@ -70,13 +70,15 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         do {
             control = try transport.listen(at: configuration.listen, as: .control)
             results = try transport.listen(
-                at: configuration.listen.sibling(suffix: ".results"), as: .data(maxFrameBytes: Protocol.maxResultBytes))
+                at: configuration.results ?? configuration.listen.sibling(suffix: ".results"),
+                as: .data(maxFrameBytes: Protocol.maxResultBytes))
             loop = try SocketLoop(name: "winnow-coord")
         } catch {
             throw .transport("\(error)")
         }
-        endpoint = configuration.advertisedHost.map(control.endpoint.advertised(as:)) ?? control.endpoint
-        let resultsEndpoint = configuration.advertisedHost.map(results.endpoint.advertised(as:)) ?? results.endpoint
+        endpoint = control.endpoint.known(as: configuration.advertisedHost, otherwise: Endpoint.ownHost())
+        let resultsEndpoint = results.endpoint.known(
+            as: configuration.advertisedHost, otherwise: Endpoint.ownHost())
         guard resultsEndpoint.isConnectable else {
             throw .badConfiguration(
                 "no worker can connect to \(resultsEndpoint): give the name other hosts know this one by "
@@ -141,9 +143,10 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         } catch {
             throw .badConfiguration("\(error)")
         }
-        guard configuration.listen.isLocal || configuration.allowPlaintext else {
+        for endpoint in [configuration.listen, configuration.results].compactMap({ $0 })
+        where !endpoint.isLocal && !configuration.allowPlaintext {
             throw .badConfiguration(
-                "\(configuration.listen) is reachable from other hosts and links are not encrypted yet: use loopback, or "
+                "\(endpoint) is reachable from other hosts and links are not encrypted yet: use loopback, or "
                     + "accept it on a trusted network with --allow-plaintext")
         }
     }

@@ -24,12 +24,10 @@ struct WorkerCommand: AsyncParsableCommand {
             side; the coordinator must have been started with --speculator-workers.
 
             By hand, on three hosts of a trusted network (links are not encrypted in this version):
-              a$ winnow coordinator --model DIR --speculator DIR --stages 2 --listen tcp://0.0.0.0:5700 \
+              a$ winnow coordinator --model DIR --speculator DIR --stages 2 --listen "tcp://*:5700" \
             --advertise a --http 0.0.0.0:8080 --allow-plaintext
-              b$ winnow worker --model DIR --coordinator tcp://a:5700 --listen tcp://0.0.0.0:5701 --advertise b \
-            --allow-plaintext
-              c$ winnow worker --model DIR --coordinator tcp://a:5700 --listen tcp://0.0.0.0:5701 --advertise c \
-            --allow-plaintext
+              b$ winnow worker --model DIR --coordinator tcp://a:5700 --allow-plaintext
+              c$ winnow worker --model DIR --coordinator tcp://a:5700 --allow-plaintext
             """)
 
     @Option(
@@ -50,10 +48,16 @@ struct WorkerCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Layers to hold, first-last, e.g. 0-4. Default: as assigned.", valueName: "layers"))
     var layers: LayerList?
 
-    @Option(help: ArgumentHelp("Where the stage before this one connects; port * takes any.", valueName: "endpoint"))
-    var listen = "tcp://127.0.0.1:*"
+    @Option(
+        help: ArgumentHelp(
+            "Where the stage before this one connects; port * takes any. Default: any port of 127.0.0.1; with a coordinator "
+                + "on another host port 5710 of the address that the route to it begins at.", valueName: "endpoint"))
+    var listen: String?
 
-    @Option(help: ArgumentHelp("The name other hosts know this one by.", valueName: "host"))
+    @Option(
+        help: ArgumentHelp(
+            "The name other hosts know this one by. Default: as bound; for every interface the address that the route to "
+                + "the coordinator begins at.", valueName: "host"))
     var advertise: String?
 
     @OptionGroup var compute: ComputeOptions
@@ -98,8 +102,18 @@ struct WorkerCommand: AsyncParsableCommand {
         try compute.prepare()
         let worker: Worker
         do {
+            let coordinator = try Endpoint(self.coordinator)
+            // A link to a far coordinator that is not allowed is refused further on, whether a route leads there or not.
+            let unasked = { allowPlaintext ? nil : Endpoint(.tcp(host: "127.0.0.1", port: 0)) }
+            guard
+                let listen = try listen.map({ try Endpoint($0) }) ?? Endpoint.ofWorker(towards: coordinator)
+                    ?? unasked()
+            else {
+                throw Console.failure(
+                    .unavailable, "no route leads to \(coordinator): check the name, or say where to --listen")
+            }
             let configuration = WorkerConfiguration(
-                modelDirectory: model, coordinator: try Endpoint(coordinator), listen: try Endpoint(listen),
+                modelDirectory: model, coordinator: coordinator, listen: listen,
                 advertisedHost: advertise, role: role, layers: layers?.layers, pipeline: pipeline,
                 threads: compute.threads, cpus: compute.cpus?.cpus,
                 precision: compute.dtype.precision, kvRows: kvTokens, name: name, allowPlaintext: allowPlaintext)
@@ -110,6 +124,8 @@ struct WorkerCommand: AsyncParsableCommand {
             throw Console.failure(error.exit, "\(error)")
         } catch let error as Endpoint.ParseError {
             throw Console.failure(.usage, "\(error)")
+        } catch let code as ExitCode {
+            throw code
         } catch {
             throw Console.failure(.unavailable, "\(error)")
         }

@@ -46,7 +46,7 @@ private final class ZeroMQListener: Listener {
         } else {
             guest = nil
         }
-        let text = try socket.bind(endpoint.description)
+        let text = try socket.bind(endpoint)
         self.endpoint = (try? Endpoint(text)) ?? endpoint
     }
 
@@ -96,6 +96,7 @@ private final class ZeroMQLink: Link {
         self.name = name
         try socket.setIdentity(name.bytes)
         if case .data = kind { try socket.setName(name.text) }
+        try socket.useIPv6(Binding.connectsByIPv6(endpoint))
         try socket.connect(endpoint)
         self.endpoint = endpoint
     }
