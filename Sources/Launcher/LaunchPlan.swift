@@ -67,12 +67,13 @@ public struct LaunchPlan: Equatable, Sendable {
     ///   - availableCPUs: CPUs to share out among processes that name none; empty leaves that to the system, and so
     ///     does a process on another host.
     ///   - places: Where the file's hosts are.
+    ///   - hasFixedPorts: Whether nothing is left to the system on one machine either, for who can't be told later.
     public init(
         topology: Topology, executable: String, http: String? = nil, drainTime: Int? = nil, availableCPUs: [Int] = [],
-        places: Places = Places()
+        places: Places = Places(), hasFixedPorts: Bool = false
     ) {
         let shares = CPUShares(topology, available: places.remote.isEmpty ? availableCPUs : [])
-        let address = topology.coordinatorAddress
+        let address = topology.coordinatorAddress(hasFixedPorts: hasFixedPorts)
         func file(_ path: String) -> String { places.path(path, on: topology.coordinator.host) }
         name = topology.name
         self.executable = executable
@@ -121,7 +122,7 @@ public struct LaunchPlan: Equatable, Sendable {
             name: "coordinator", part: .coordinator, arguments: arguments + [Self.endWithInput],
             environment: topology.environment, place: places.place(of: place.host))
         restart = topology.restart
-        workers = Self.workers(of: topology, shares, places)
+        workers = Self.workers(of: topology, shares, places, hasFixedPorts: hasFixedPorts)
     }
 
     /// `--stages N` for one pipeline that is called as it would be anyway, else each with its name.

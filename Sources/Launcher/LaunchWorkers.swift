@@ -4,11 +4,13 @@ internal import Wire
 
 extension LaunchPlan {
     /// Stages, speculators and spares, in this order.
-    static func workers(of topology: Topology, _ shares: CPUShares?, _ places: Places) -> [ProcessPlan] {
+    static func workers(of topology: Topology, _ shares: CPUShares?, _ places: Places, hasFixedPorts: Bool)
+        -> [ProcessPlan]
+    {
         var number = 0
-        func next() -> Int {
+        func next() -> (Int, Bool) {
             defer { number += 1 }
-            return number
+            return (number, hasFixedPorts)
         }
         // A spare serves any pipeline, so a stage says which one it belongs to where there are spares too.
         let namesPipelines = topology.pipelines.count > 1 || !topology.spares.isEmpty
@@ -35,9 +37,10 @@ extension LaunchPlan {
 
     private static func worker(
         _ name: String, _ part: ProcessPlan.Part, _ place: Topology.WorkerPlace, _ topology: Topology,
-        _ places: Places, number: Int, cpus: [Int]?, model: String, words: [String] = []
+        _ places: Places, number: (Int, hasFixedPorts: Bool), cpus: [Int]?, model: String, words: [String] = []
     ) -> ProcessPlan {
-        let address = topology.workerAddress(place, number: number)
+        let address = topology.workerAddress(
+            place, number: number.0, hasFixedPorts: number.hasFixedPorts)
         let arguments =
             ["worker", "--model", places.path(model, on: place.host)] + words
             + ["--listen", address.listen, "--name", name]

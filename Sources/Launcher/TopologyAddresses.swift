@@ -26,18 +26,35 @@ extension Topology {
     var workerPlaces: [WorkerPlace] { pipelines.flatMap(\.stages) + speculators + spares }
 
     /// Where workers register. On one machine any free port of the loopback; on hosts ``coordinatorPort`` of its own.
-    public var coordinatorAddress: Address {
-        address(coordinator.host, coordinator.listen, coordinator.advertise, Self.coordinatorPort)
+    public var coordinatorAddress: Address { coordinatorAddress(hasFixedPorts: false) }
+
+    /// The same; ports are those of a network on one machine too where `hasFixedPorts`.
+    func coordinatorAddress(hasFixedPorts: Bool) -> Address {
+        address(
+            coordinator.host, coordinator.listen, coordinator.advertise, Self.coordinatorPort,
+            hasFixedPorts: hasFixedPorts)
+    }
+
+    /// Where workers connect to.
+    func coordinatorEndpoint(hasFixedPorts: Bool) -> String {
+        let address = coordinatorAddress(hasFixedPorts: hasFixedPorts)
+        guard let name = address.advertise, let endpoint = try? Endpoint(address.listen) else { return address.listen }
+        return endpoint.advertised(as: name).description
     }
 
     /// Where the worker of this number over all workers takes hidden rows or prompts.
-    func workerAddress(_ place: WorkerPlace, number: Int) -> Address {
-        address(place.host, place.listen, place.advertise, Self.workerPort &+ UInt16(clamping: number))
+    func workerAddress(_ place: WorkerPlace, number: Int, hasFixedPorts: Bool) -> Address {
+        address(
+            place.host, place.listen, place.advertise, Self.workerPort &+ UInt16(clamping: number),
+            hasFixedPorts: hasFixedPorts)
     }
 
-    private func address(_ host: String, _ listen: String?, _ advertise: String?, _ port: UInt16) -> Address {
+    private func address(
+        _ host: String, _ listen: String?, _ advertise: String?, _ port: UInt16, hasFixedPorts: Bool
+    ) -> Address {
         guard isSpread, let place = hosts[host] else {
-            return Address(listen: listen ?? "tcp://127.0.0.1:*", advertise: advertise)
+            let usual = hasFixedPorts ? "tcp://127.0.0.1:\(port)" : "tcp://127.0.0.1:*"
+            return Address(listen: listen ?? usual, advertise: advertise)
         }
         guard let listen else {
             return Address(listen: Endpoint(.tcp(host: place.address, port: port)).description, advertise: advertise)

@@ -147,7 +147,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
         do {
             let configuration = CoordinatorConfiguration(
                 modelDirectory: model, speculatorDirectory: speculator, modelName: name, listen: try Endpoint(listen),
-                results: try results.map { try Endpoint($0) }, advertisedHost: advertise,
+                results: try results.map { try Endpoint($0) }, advertisedHost: advertise.map(HostAddress.bracketed),
                 pipelines: fleet.pipelines.map { PipelineShape($0) },
                 speculatorsAreWorkers: fleet.speculatorWorkers, threads: compute.threads, cpus: compute.cpus?.cpus,
                 precision: compute.dtype.precision, microBatchRows: microBatchTokens, kvRows: kvTokens,
@@ -160,6 +160,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
             ) { stages in
                 logger.info("ready", metadata: ["stages": "\(stages.joined(separator: ", "))"])
                 ready.pipelineStands()
+                ServiceNotice.status("serving \(stages.joined(separator: ", "))")
             }
         } catch let error as CoordinatorError {
             throw Console.failure(error.exit, "\(error)")
@@ -177,6 +178,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
             cors: access.cors, logger: logger
         ) { bound in
             ready.bound("http://\(host):\(bound)")
+            ServiceNotice.ready("waiting for workers at \(coordinator.endpoint)")
         }
         // The gateway ends first, so that it can still tell its clients how their requests ended.
         let group = ServiceGroup(
@@ -189,6 +191,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let wait = Task {
             guard let reason = await ends.next() else { return }
             asked.withLock { $0 = reason }
+            ServiceNotice.stopping()
             logger.info("ending", metadata: ["drain_time": "\(drainTime) s"])
             await group.triggerGracefulShutdown()
             guard await ends.next() != nil else { return }
@@ -214,7 +217,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
 
     /// A host as the system binds it: an IPv6 address without brackets; every interface, of IPv4 and IPv6, as `::`.
     private static func bindable(_ host: String) -> String {
-        host == "*" ? "::" : host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+        if host == "*" { return HostAddress.hasIPv6 ? "::" : "0.0.0.0" }
+        return host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
     }
 }
 

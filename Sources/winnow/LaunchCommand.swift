@@ -15,6 +15,8 @@ struct LaunchCommand: AsyncParsableCommand {
         usage: """
             winnow launch FILE [--push] [--ssh-config FILE] [--http HOST:PORT] [--ready-file FILE] [--timeout SECONDS] [--drain-time SECONDS] \
             [--cpu-level LEVEL] [--verbose] [--dry-run]
+            winnow launch FILE --render systemd|slurm|kubernetes --out FOLDER [--executable FILE] [--image NAME] \
+            [--memory QUANTITY]
             """,
         discussion: """
             Starts the coordinator, waits until it listens, starts the workers, and waits until every layer of the \
@@ -146,7 +148,12 @@ struct LaunchCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("ssh's configuration file instead of the user's.", valueName: "file"))
     var sshConfig: String?
 
-    @Option(help: ArgumentHelp("Program to run instead of this one.", valueName: "file"))
+    @OptionGroup var rendering: LaunchRendering
+
+    @Option(
+        help: ArgumentHelp(
+            "Program to run instead of this one; with --render its path on the hosts (/usr/local/bin/winnow).",
+            valueName: "file"))
     var executable: String?
 
     func validate() throws {
@@ -164,6 +171,7 @@ struct LaunchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        guard rendering.render == nil else { return try rendering.write(file, executable: executable) }
         let program = try program()
         var topology: Topology
         let places: Places

@@ -114,7 +114,8 @@ struct WorkerCommand: AsyncParsableCommand {
             }
             let configuration = WorkerConfiguration(
                 modelDirectory: model, coordinator: coordinator, listen: listen,
-                advertisedHost: advertise, role: role, layers: layers?.layers, pipeline: pipeline,
+                advertisedHost: advertise.map(HostAddress.bracketed), role: role, layers: layers?.layers,
+                pipeline: pipeline,
                 threads: compute.threads, cpus: compute.cpus?.cpus,
                 precision: compute.dtype.precision, kvRows: kvTokens, name: name, allowPlaintext: allowPlaintext)
             worker = try Worker(
@@ -134,12 +135,14 @@ struct WorkerCommand: AsyncParsableCommand {
         let wait = Task { [worker] in
             guard let reason = await ends.next() else { return }
             asked.withLock { $0 = reason }
+            ServiceNotice.stopping()
             worker.stop()
             guard await ends.next() != nil else { return }
             Console.flush()
             Foundation.exit(Self.code(reason).rawValue)
         }
         defer { wait.cancel() }
+        ServiceNotice.ready("listening at \(worker.dataEndpoint)")
         do {
             try await worker.run()
         } catch {
