@@ -74,13 +74,15 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         do {
             control = try transport.listen(at: configuration.listen, as: .control)
             results = try transport.listen(
-                at: configuration.listen.sibling(suffix: ".results"), as: .data(maxFrameBytes: Protocol.maxResultBytes))
+                at: configuration.results ?? configuration.listen.sibling(suffix: ".results"),
+                as: .data(maxFrameBytes: Protocol.maxResultBytes))
             loop = try SocketLoop(name: "winnow-coord")
         } catch {
             throw .transport("\(error)")
         }
-        endpoint = configuration.advertisedHost.map(control.endpoint.advertised(as:)) ?? control.endpoint
-        let resultsEndpoint = configuration.advertisedHost.map(results.endpoint.advertised(as:)) ?? results.endpoint
+        endpoint = control.endpoint.known(as: configuration.advertisedHost, otherwise: Endpoint.ownHost())
+        let resultsEndpoint = results.endpoint.known(
+            as: configuration.advertisedHost, otherwise: Endpoint.ownHost())
         guard resultsEndpoint.isConnectable else {
             throw .badConfiguration(
                 "no worker can connect to \(resultsEndpoint): give the name other hosts know this one by "
@@ -149,9 +151,10 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         } catch {
             throw .badConfiguration("\(error)")
         }
-        guard configuration.listen.isLocal || configuration.keys != nil || configuration.allowPlaintext else {
+        for endpoint in [configuration.listen, configuration.results].compactMap({ $0 })
+        where !endpoint.isLocal && configuration.keys == nil && !configuration.allowPlaintext {
             throw .badConfiguration(
-                "\(configuration.listen) is reachable from other hosts: give the cluster keys (--keys DIR, made by "
+                "\(endpoint) is reachable from other hosts: give the cluster keys (--keys DIR, made by "
                     + "`winnow keys new`), or accept plain text on a trusted network with --allow-plaintext")
         }
     }

@@ -12,7 +12,9 @@ public struct CoordinatorConfiguration: Sendable {
     public var modelName: String?
     /// Where workers say hello.
     public var listen: Endpoint
-    /// The host name under which other machines reach this one; needed when `listen` is a wildcard.
+    /// Where last stages and speculators answer; `nil`: the port after that of `listen`.
+    public var results: Endpoint?
+    /// The host name under which other machines reach this one; `nil`: as bound, for a wildcard the default route's address.
     public var advertisedHost: String?
     /// The pipelines to stand, at least one, each under a name of its own.
     public var pipelines: [PipelineShape]
@@ -67,7 +69,7 @@ public struct CoordinatorConfiguration: Sendable {
     /// - Parameter stageCount: of the one pipeline, where `pipelines` names none.
     public init(
         modelDirectory: String, speculatorDirectory: String? = nil, modelName: String? = nil, listen: Endpoint,
-        advertisedHost: String? = nil, stageCount: Int = 1, pipelines: [PipelineShape]? = nil,
+        results: Endpoint? = nil, advertisedHost: String? = nil, stageCount: Int = 1, pipelines: [PipelineShape]? = nil,
         speculatorsAreWorkers: Bool = false, threads: Int = 1, cpus: [Int]? = nil,
         precision: Precision = .automatic,
         microBatchRows: Int = 512, kvRows: Int = 131_072, maxRequests: Int = 256, maxQueuedTokens: Int = 1 << 20,
@@ -79,6 +81,7 @@ public struct CoordinatorConfiguration: Sendable {
         self.speculatorDirectory = speculatorDirectory
         self.modelName = modelName
         self.listen = listen
+        self.results = results
         self.advertisedHost = advertisedHost
         self.pipelines = pipelines ?? [PipelineShape(name: PipelineShape.defaultName, stageCount: stageCount)]
         self.speculatorsAreWorkers = speculatorsAreWorkers

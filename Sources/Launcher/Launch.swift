@@ -87,7 +87,8 @@ public actor Launch {
     private func perform(_ directive: LaunchSession.Directive) {
         switch directive {
         case .start(let process):
-            children[process.name] = ChildProcess(executable: plan.executable, plan: process) { event in
+            children[process.name] = ChildProcess(executable: plan.executable, cluster: plan.name, plan: process) {
+                event in
                 await self.handle(event)
             }
         case .log(let process, let text): output.log(process, text)

@@ -21,9 +21,14 @@ public struct ProcessPlan: Equatable, Sendable {
     public var arguments: [String]
     /// Variables set on top of the launcher's own environment.
     public var environment: [String: String]
+    /// Where it runs.
+    public var place: Place
 
     /// Creates a plan for one process.
-    public init(name: String, part: Part, arguments: [String], environment: [String: String] = [:]) {
+    public init(
+        name: String, part: Part, arguments: [String], environment: [String: String] = [:], place: Place = .here
+    ) {
+        self.place = place
         self.name = name
         self.part = part
         self.arguments = arguments
@@ -59,11 +64,17 @@ public struct LaunchPlan: Equatable, Sendable {
     ///   - executable: Path of the program, normally the launcher's own.
     ///   - http: An HTTP address to serve at instead of the topology's.
     ///   - drainTime: Seconds for running requests at the end, instead of the topology's.
-    ///   - availableCPUs: CPUs to share out among processes that name none; empty leaves that to the system.
+    ///   - availableCPUs: CPUs to share out among processes that name none; empty leaves that to the system, and so
+    ///     does a process on another host.
+    ///   - places: Where the file's hosts are.
+    ///   - hasFixedPorts: Whether nothing is left to the system on one machine either, for who can't be told later.
     public init(
-        topology: Topology, executable: String, http: String? = nil, drainTime: Int? = nil, availableCPUs: [Int] = []
+        topology: Topology, executable: String, http: String? = nil, drainTime: Int? = nil, availableCPUs: [Int] = [],
+        places: Places = Places(), hasFixedPorts: Bool = false
     ) {
-        let shares = CPUShares(topology, available: availableCPUs)
+        let shares = CPUShares(topology, available: places.remote.isEmpty ? availableCPUs : [])
+        let address = topology.coordinatorAddress(hasFixedPorts: hasFixedPorts)
+        func file(_ path: String) -> String { places.path(path, on: topology.coordinator.host) }
         name = topology.name
         self.executable = executable
         let place = topology.coordinator
@@ -71,9 +82,10 @@ public struct LaunchPlan: Equatable, Sendable {
         let drainSeconds = drainTime ?? place.drainTime
         self.drainTime = .seconds(drainSeconds ?? Self.defaultDrainSeconds)
         let arguments =
-            ["coordinator", "--model", topology.model]
-            + Self.option("--speculator", topology.speculator)
-            + ["--name", topology.name, "--http", http ?? place.http, "--listen", place.listen]
+            ["coordinator", "--model", file(topology.model)]
+            + Self.option("--speculator", topology.speculator.map(file))
+            + ["--name", topology.name, "--http", http ?? place.http, "--listen", address.listen]
+            + Self.option("--results", place.results)
             + Self.flag("--speculator-workers", !topology.speculators.isEmpty)
             + Self.shape(topology)
             + Self.option("--threads", place.threads)
@@ -94,8 +106,8 @@ public struct LaunchPlan: Equatable, Sendable {
             + Self.option("--max-replays", place.maxReplays)
             + Self.option("--stall", place.stall)
             + Self.option("--wire-dtype", place.wireDtype)
-            + Self.option("--trace", place.trace)
-            + Self.option("--advertise", place.advertise)
+            + Self.option("--trace", place.trace.map(file))
+            + Self.option("--advertise", address.advertise)
             + Self.flag("--allow-plaintext", place.allowPlaintext)
             + Self.option("--log-level", place.logLevel)
             + Self.option("--keep-rate", speculation.keepRate)
@@ -108,9 +120,9 @@ public struct LaunchPlan: Equatable, Sendable {
             + Self.option("--threshold", speculation.threshold)
         coordinator = ProcessPlan(
             name: "coordinator", part: .coordinator, arguments: arguments + [Self.endWithInput],
-            environment: topology.environment)
+            environment: topology.environment, place: places.place(of: place.host))
         restart = topology.restart
-        workers = Self.workers(of: topology, shares)
+        workers = Self.workers(of: topology, shares, places, hasFixedPorts: hasFixedPorts)
     }
 
     /// `--stages N` for one pipeline that is called as it would be anyway, else each with its name.

@@ -4,45 +4,58 @@ internal import Wire
 
 extension LaunchPlan {
     /// Stages, speculators and spares, in this order.
-    static func workers(of topology: Topology, _ shares: CPUShares?) -> [ProcessPlan] {
+    static func workers(of topology: Topology, _ shares: CPUShares?, _ places: Places, hasFixedPorts: Bool)
+        -> [ProcessPlan]
+    {
+        var number = 0
+        func next() -> (Int, Bool) {
+            defer { number += 1 }
+            return (number, hasFixedPorts)
+        }
         // A spare serves any pipeline, so a stage says which one it belongs to where there are spares too.
         let namesPipelines = topology.pipelines.count > 1 || !topology.spares.isEmpty
         let stages = topology.pipelines.flatMap { pipeline in pipeline.stages.map { (pipeline.name, $0) } }
         var plans = stages.enumerated().map { index, stage in
             worker(
-                "worker-\(index)", .stage(pipeline: stage.0), stage.1, topology, cpus: shares?.stages[index],
-                words: ["--model", topology.model] + option("--pipeline", namesPipelines ? stage.0 : nil))
+                "worker-\(index)", .stage(pipeline: stage.0), stage.1, topology, places, number: next(),
+                cpus: shares?.stages[index], model: topology.model,
+                words: option("--pipeline", namesPipelines ? stage.0 : nil))
         }
         plans += topology.speculators.enumerated().map { index, place in
             worker(
-                "speculator-\(index)", .speculator, place, topology, cpus: shares?.speculators[index],
-                words: ["--role", "speculator", "--model", topology.speculator ?? topology.model])
+                "speculator-\(index)", .speculator, place, topology, places, number: next(),
+                cpus: shares?.speculators[index], model: topology.speculator ?? topology.model,
+                words: ["--role", "speculator"])
         }
         plans += topology.spares.enumerated().map { index, place in
             worker(
-                "spare-\(index)", .spare, place, topology, cpus: shares?.spares[index],
-                words: ["--model", topology.model])
+                "spare-\(index)", .spare, place, topology, places, number: next(), cpus: shares?.spares[index],
+                model: topology.model)
         }
         return plans
     }
 
     private static func worker(
-        _ name: String, _ part: ProcessPlan.Part, _ place: Topology.WorkerPlace, _ topology: Topology, cpus: [Int]?,
-        words: [String]
+        _ name: String, _ part: ProcessPlan.Part, _ place: Topology.WorkerPlace, _ topology: Topology,
+        _ places: Places, number: (Int, hasFixedPorts: Bool), cpus: [Int]?, model: String, words: [String] = []
     ) -> ProcessPlan {
+        let address = topology.workerAddress(
+            place, number: number.0, hasFixedPorts: number.hasFixedPorts)
         let arguments =
-            ["worker"] + words + ["--listen", place.listen, "--name", name]
+            ["worker", "--model", places.path(model, on: place.host)] + words
+            + ["--listen", address.listen, "--name", name]
             + option("--layers", place.measuresSpeed ? "auto" : place.layers.map { Range($0).layersText })
             + option("--threads", place.threads)
             + option("--cpus", place.cpus ?? cpus.map(CPUShares.text))
             + option("--dtype", topology.dtype)
             + option("--cpu-level", topology.cpuLevel)
             + option("--kv-tokens", place.kvTokens)
-            + option("--advertise", place.advertise)
+            + option("--advertise", address.advertise)
             + flag("--allow-plaintext", place.allowPlaintext)
             + option("--log-level", place.logLevel)
         return ProcessPlan(
-            name: name, part: part, arguments: arguments + [endWithInput], environment: topology.environment)
+            name: name, part: part, arguments: arguments + [endWithInput], environment: topology.environment,
+            place: places.place(of: place.host))
     }
 
     /// The coordinator started once more, where workers and clients look for it: a port that was left to the system is
@@ -51,9 +64,16 @@ extension LaunchPlan {
     /// - Parameters:
     ///   - endpoint: The endpoint from its `listening` line, nil before it has written one.
     ///   - url: The URL from its `ready` line, likewise.
-    func coordinator(listeningAt endpoint: String?, servingAt url: String?) -> ProcessPlan {
+    package func coordinator(listeningAt endpoint: String?, servingAt url: String?) -> ProcessPlan {
         var again = coordinator
         if let endpoint, let bound = try? Endpoint(endpoint), case .tcp(_, let port) = bound.transport {
+            // The port after one that the system chose may be anyone's.
+            if let index = again.arguments.firstIndex(of: "--listen"), !again.arguments.contains("--results"),
+                let asked = try? Endpoint(again.arguments[index + 1]), case .tcp(let host, 0) = asked.transport
+            {
+                again.arguments.insert(
+                    contentsOf: ["--results", Endpoint(.tcp(host: host, port: 0)).description], at: index + 2)
+            }
             again.replace("--listen") { listen in
                 guard let asked = try? Endpoint(listen), case .tcp(let host, 0) = asked.transport else { return listen }
                 return Endpoint(.tcp(host: host, port: port)).description

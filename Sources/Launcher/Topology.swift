@@ -30,6 +30,10 @@ public struct Topology: Equatable, Sendable {
     public var speculation: SpeculationDefaults
     /// Variables set for every process, on top of the launcher's own environment.
     public var environment: [String: String]
+    /// The hosts the file names.
+    public var hosts: [String: HostPlace]
+    /// The file's folder, as the file was named: relative paths start from it.
+    public var folder: String
 
     /// Where and how the coordinator runs.
     public struct CoordinatorPlace: Equatable, Sendable {
@@ -37,8 +41,10 @@ public struct Topology: Equatable, Sendable {
         public var host: String
         /// The HTTP address clients use, `HOST:PORT`; port 0 takes any free one.
         public var http: String
-        /// The ZeroMQ endpoint workers register at; port `*` takes any free one.
-        public var listen: String
+        /// The ZeroMQ endpoint workers register at; port `*` takes any free one; nil: ``Topology/coordinatorAddress``.
+        public var listen: String?
+        /// The endpoint last stages and speculators answer at; nil: the port after that of ``listen``.
+        public var results: String?
         /// Compute threads of its own speculator; nil lets the coordinator choose.
         public var threads: Int?
         /// CPUs the compute threads are pinned to, for example `0-3,6`; nil pins nothing.
@@ -102,8 +108,8 @@ public struct Topology: Equatable, Sendable {
         public var layers: ClosedRange<Int>?
         /// Whether it measures how fast its host is, to be given layers accordingly. Stages and spares only.
         public var measuresSpeed: Bool
-        /// The endpoint it takes hidden rows at.
-        public var listen: String
+        /// The endpoint it takes hidden rows at; nil: any port of the loopback on one machine, else a port by its number.
+        public var listen: String?
         /// Compute threads; nil lets the worker choose.
         public var threads: Int?
         /// CPUs the compute threads are pinned to, for example `4-7`; nil pins nothing.

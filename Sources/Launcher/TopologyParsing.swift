@@ -27,9 +27,11 @@ extension Topology {
 
     /// Reads and checks a file.
     ///
-    /// - Parameter path: The file; paths inside it are relative to its folder.
+    /// - Parameters:
+    ///   - path: The file; paths inside it are relative to its folder.
+    ///   - areModelsHere: Whether the models must be on this machine.
     /// - Throws: ``TopologyError`` with line, key and fix.
-    public init(contentsOf path: String) throws(TopologyError) {
+    public init(contentsOf path: String, areModelsHere: Bool = true) throws(TopologyError) {
         func unreadable(_ problem: String) -> TopologyError {
             TopologyError(
                 path: path, line: nil, key: "", problem: problem,
@@ -43,7 +45,7 @@ extension Topology {
         }
         guard data.count <= Self.sizeLimit else { throw unreadable("the file is over \(Self.sizeLimit) bytes") }
         guard let text = String(data: data, encoding: .utf8) else { throw unreadable("the file is not UTF-8 text") }
-        try self.init(yaml: text, path: path) { FileManager.default.fileExists(atPath: $0) }
+        try self.init(yaml: text, path: path) { !areModelsHere || FileManager.default.fileExists(atPath: $0) }
     }
 
     /// Checks the text of a file.
@@ -88,7 +90,8 @@ extension Topology {
         }
         dtype = try top["dtype"]?.choice("number format", ["auto", "f32", "bf16", "int8"])
         cpuLevel = try top["cpu_level"]?.choice("CPU level", Self.cpuLevels)
-        let hosts = try HostTable(top["hosts"])
+        hosts = try HostPlace.table(top["hosts"])
+        folder = (path as NSString).deletingLastPathComponent
         coordinator = try CoordinatorPlace(top["coordinator"], hosts: hosts)
         pipelines = try Pipeline.list(top["pipelines"], of: root, hosts: hosts)
         spares = try WorkerPlace.list(top["spares"], isSpeculator: false, hosts: hosts)
@@ -113,6 +116,7 @@ extension Topology {
         restart = try RestartPolicy(top["restart"])
         speculation = try SpeculationDefaults(top["speculation"], hasSpeculator: speculator != nil)
         environment = try top["environment"]?.textMapping() ?? [:]
+        try checkReach(root)
     }
 
     private static func compose(_ yaml: String, path: String) throws(TopologyError) -> TopologyNode {

@@ -1,51 +1,19 @@
-// Where things run: hosts and the coordinator's place; and the values that places have.
+// The coordinator's place; and the values that places have.
 
 internal import Foundation
 internal import Wire
 internal import Yams
 
-/// The hosts a file names. The file already describes many; this version runs on this one only.
-struct HostTable {
-    private var addresses: [String: String] = [:]
-
-    init(_ entry: TopologyNode?) throws(TopologyError) {
-        guard let entry else { return }
-        guard let names = entry.node.mapping.map({ mapping in mapping.keys.compactMap { $0.scalar?.string } }) else {
-            throw entry.error("expected a mapping", fix: "Write `NAME: {address: 127.0.0.1}` lines.")
-        }
-        for (name, host) in try entry.mapping(allowed: Array(names)) {
-            let map = try host.mapping(allowed: ["address"])
-            guard let address = map["address"] else {
-                throw host.error("`address` is missing", fix: "Write `\(name): {address: 127.0.0.1}`.")
-            }
-            addresses[name] = try address.text()
-        }
-    }
-
-    /// The host's name, after a check that it is this machine.
-    func local(_ entry: TopologyNode?) throws(TopologyError) -> String {
-        guard let entry else { return "localhost" }
-        let name = try entry.text()
-        let address = addresses[name] ?? name
-        guard ["localhost", "127.0.0.1", "::1"].contains(address) else {
-            throw entry.error(
-                "`\(name)` is another host: starting processes on other hosts is not in this version",
-                fix: "Write `localhost`, or start that process by hand with `winnow worker` on \(address).")
-        }
-        return name
-    }
-}
-
 extension Topology.CoordinatorPlace {
-    init(_ entry: TopologyNode?, hosts: HostTable) throws(TopologyError) {
+    init(_ entry: TopologyNode?, hosts: [String: Topology.HostPlace]) throws(TopologyError) {
         let map =
             try entry?.mapping(allowed: [
-                "host", "http", "listen", "advertise", "allow_plaintext", "threads", "cpus", "kv_tokens",
+                "host", "http", "listen", "results", "advertise", "allow_plaintext", "threads", "cpus", "kv_tokens",
                 "micro_batch_tokens", "max_requests", "max_queued_tokens", "request_timeout", "cors_origin",
                 "max_body_bytes", "max_connections", "max_connections_per_address", "drain_time", "replay_wait",
                 "max_replays", "stall", "wire_dtype", "trace", "log_level",
             ]) ?? [:]
-        host = try hosts.local(map["host"])
+        host = try map["host"]?.host(of: hosts) ?? "localhost"
         if let node = map["http"] {
             http = try node.text()
             guard Self.isHostAndPort(http) else {
@@ -54,7 +22,8 @@ extension Topology.CoordinatorPlace {
         } else {
             http = "127.0.0.1:8080"
         }
-        listen = try map["listen"]?.endpoint() ?? "tcp://127.0.0.1:*"
+        listen = try map["listen"]?.endpoint()
+        results = try map["results"]?.endpoint()
         threads = try map["threads"]?.integer(1...Topology.threadLimit)
         cpus = try map["cpus"]?.cpuList()
         kvTokens = try map["kv_tokens"]?.integer(1...Topology.kvLimit)

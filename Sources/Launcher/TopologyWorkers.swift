@@ -24,7 +24,7 @@ extension Topology.Pipeline {
 
     /// Reads `pipelines`.
     static func list(
-        _ entry: TopologyNode?, of root: TopologyNode, hosts: HostTable
+        _ entry: TopologyNode?, of root: TopologyNode, hosts: [String: Topology.HostPlace]
     ) throws(TopologyError) -> [Topology.Pipeline] {
         guard let entry else {
             throw root.error("`pipelines` is missing", fix: "Add `pipelines:` with one entry `- stages: 1`.")
@@ -41,7 +41,7 @@ extension Topology.Pipeline {
         return pipelines
     }
 
-    private init(_ entry: TopologyNode, index: Int, hosts: HostTable) throws(TopologyError) {
+    private init(_ entry: TopologyNode, index: Int, hosts: [String: Topology.HostPlace]) throws(TopologyError) {
         let shared = Topology.WorkerPlace.sharedKeys + ["kv_tokens", "layers"]
         let map = try entry.mapping(allowed: ["name", "stages"] + shared)
         if let node = map["layers"], !node.isWord("auto") {
@@ -105,7 +105,7 @@ extension Topology.WorkerPlace {
 
     /// Reads `spares` or `speculators`: a number of equal workers, a mapping with their `count`, or a list.
     static func list(
-        _ entry: TopologyNode?, isSpeculator: Bool, hosts: HostTable
+        _ entry: TopologyNode?, isSpeculator: Bool, hosts: [String: Topology.HostPlace]
     ) throws(TopologyError) -> [Topology.WorkerPlace] {
         guard let entry else { return [] }
         let keys = sharedKeys + ["cpus", "listen"] + (isSpeculator ? [] : ["kv_tokens", "layers"])
@@ -136,9 +136,9 @@ extension Topology.WorkerPlace {
     }
 
     fileprivate init(
-        _ map: [String: TopologyNode], base: Topology.WorkerPlace?, hosts: HostTable
+        _ map: [String: TopologyNode], base: Topology.WorkerPlace?, hosts: [String: Topology.HostPlace]
     ) throws(TopologyError) {
-        if let node = map["host"] { host = try hosts.local(node) } else { host = base?.host ?? "localhost" }
+        host = try map["host"]?.host(of: hosts) ?? base?.host ?? "localhost"
         if let node = map["layers"], !node.isWord("auto") {
             layers = try node.layerRange()
             measuresSpeed = false
@@ -146,7 +146,7 @@ extension Topology.WorkerPlace {
             layers = nil
             measuresSpeed = map["layers"] != nil || base?.measuresSpeed == true
         }
-        listen = try map["listen"]?.endpoint() ?? "tcp://127.0.0.1:*"
+        listen = try map["listen"]?.endpoint()
         threads = try map["threads"]?.integer(1...Topology.threadLimit) ?? base?.threads
         cpus = try map["cpus"]?.cpuList()
         kvTokens = try map["kv_tokens"]?.integer(1...Topology.kvLimit) ?? base?.kvTokens

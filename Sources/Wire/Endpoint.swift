@@ -83,10 +83,10 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         return Endpoint(.tcp(host: host, port: port))
     }
 
-    /// A second endpoint beside this one, on a port or path of its own.
+    /// A second endpoint beside this one: the next port (any, where this one's is any), or a path with `suffix`.
     public func sibling(suffix: String) -> Endpoint {
         switch transport {
-        case .tcp(let host, _): Endpoint(.tcp(host: host, port: 0))
+        case .tcp(let host, let port): Endpoint(.tcp(host: host, port: port == 0 ? 0 : port &+ 1))
         case .ipc(let path): Endpoint(.ipc(path: path + suffix))
         }
     }

@@ -88,7 +88,8 @@ public final class Worker: @unchecked Sendable {
         } catch {
             throw .transport("\(error)")
         }
-        dataEndpoint = configuration.advertisedHost.map(data.endpoint.advertised(as:)) ?? data.endpoint
+        dataEndpoint = data.endpoint.known(
+            as: configuration.advertisedHost, otherwise: Endpoint.ownHost(towards: configuration.coordinator))
         guard dataEndpoint.isConnectable else {
             throw .badConfiguration(
                 "nobody can connect to \(dataEndpoint): give the name other hosts know this one by (--advertise HOST)")

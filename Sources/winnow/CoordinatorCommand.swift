@@ -42,7 +42,16 @@ struct CoordinatorCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where workers say hello; port * takes any.", valueName: "endpoint"))
     var listen = "tcp://127.0.0.1:5700"
 
-    @Option(help: ArgumentHelp("The name other hosts know this one by.", valueName: "host"))
+    @Option(
+        help: ArgumentHelp(
+            "Where last stages and speculator workers answer. Default: the port after that of --listen.",
+            valueName: "endpoint"))
+    var results: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The name other hosts know this one by. Default: as bound; for every interface the default route's address.",
+            valueName: "host"))
     var advertise: String?
 
     @OptionGroup var fleet: FleetOptions
@@ -146,7 +155,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
         do {
             let configuration = CoordinatorConfiguration(
                 modelDirectory: model, speculatorDirectory: speculator, modelName: name, listen: try Endpoint(listen),
-                advertisedHost: advertise, pipelines: fleet.pipelines.map { PipelineShape($0) },
+                results: try results.map { try Endpoint($0) }, advertisedHost: advertise.map(HostAddress.bracketed),
+                pipelines: fleet.pipelines.map { PipelineShape($0) },
                 speculatorsAreWorkers: fleet.speculatorWorkers, threads: compute.threads, cpus: compute.cpus?.cpus,
                 precision: compute.dtype.precision, microBatchRows: microBatchTokens, kvRows: kvTokens,
                 maxRequests: maxRequests, maxQueuedTokens: maxQueuedTokens, requestTimeout: .seconds(requestTimeout),
@@ -164,6 +174,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
             ) { stages in
                 logger.info("ready", metadata: ["stages": "\(stages.joined(separator: ", "))"])
                 ready.pipelineStands()
+                ServiceNotice.status("serving \(stages.joined(separator: ", "))")
             }
         } catch let error as CoordinatorError {
             throw Console.failure(error.exit, "\(error)")
@@ -178,11 +189,12 @@ struct CoordinatorCommand: AsyncParsableCommand {
 
         let (host, port) = Self.split(http)
         let gateway = Gateway(
-            service: coordinator, host: host, port: port, version: WinnowVersion.text,
+            service: coordinator, host: Self.bindable(host), port: port, version: WinnowVersion.text,
             limits: access.limits(drainTime: .seconds(drainTime)),
             cors: access.cors, logger: logger
         ) { bound in
             ready.bound("http://\(host):\(bound)")
+            ServiceNotice.ready("waiting for workers at \(coordinator.endpoint)")
         }
         // The gateway ends first, so that it can still tell its clients how their requests ended.
         let group = ServiceGroup(
@@ -195,6 +207,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let wait = Task {
             guard let reason = await ends.next() else { return }
             asked.withLock { $0 = reason }
+            ServiceNotice.stopping()
             logger.info("ending", metadata: ["drain_time": "\(drainTime) s"])
             await group.triggerGracefulShutdown()
             guard await ends.next() != nil else { return }
@@ -216,6 +229,12 @@ struct CoordinatorCommand: AsyncParsableCommand {
     private static func split(_ address: String) -> (host: String, port: Int) {
         guard let colon = address.lastIndex(of: ":") else { return (address, 0) }
         return (String(address[..<colon]), Int(address[address.index(after: colon)...]) ?? 0)
+    }
+
+    /// A host as the system binds it: an IPv6 address without brackets; every interface, of IPv4 and IPv6, as `::`.
+    private static func bindable(_ host: String) -> String {
+        if host == "*" { return HostAddress.hasIPv6 ? "::" : "0.0.0.0" }
+        return host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
     }
 }
 

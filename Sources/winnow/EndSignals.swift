@@ -8,6 +8,8 @@ final class EndSignals {
     private let signals = StopSignals()
     private let stream: AsyncStream<StopReason>
     private let relay: Task<Void, Never>
+    /// Seconds that running requests have once standard input has ended.
+    private static let patience: UInt32 = 5
 
     init(withStandardInput: Bool) {
         let (stream, continuation) = AsyncStream.makeStream(of: StopReason.self, bufferingPolicy: .bufferingNewest(8))
@@ -24,6 +26,9 @@ final class EndSignals {
                 let count = read(STDIN_FILENO, &bytes, bytes.count)
                 if count == 0 || (count < 0 && errno != EINTR) { break }
             }
+            continuation.yield(.terminate)
+            // Nobody is left who could ask again, as one does who will not wait for requests to end.
+            sleep(Self.patience)
             continuation.yield(.terminate)
         }
     }

@@ -7,14 +7,16 @@ import Launcher
 import Synchronization
 import Wire
 
-/// Starts a coordinator and its workers on this machine and ends them all with one Ctrl-C.
+/// Starts a coordinator and its workers, on this machine and over ssh on others, and ends them all with one Ctrl-C.
 struct LaunchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "launch",
-        abstract: "Start a cluster from a topology file.",
+        abstract: "Start a cluster from a topology file, here and over ssh.",
         usage: """
-            winnow launch FILE [--http HOST:PORT] [--ready-file FILE] [--timeout SECONDS] [--drain-time SECONDS] \
+            winnow launch FILE [--push] [--ssh-config FILE] [--http HOST:PORT] [--ready-file FILE] [--timeout SECONDS] [--drain-time SECONDS] \
             [--cpu-level LEVEL] [--verbose] [--dry-run]
+            winnow launch FILE --render systemd|slurm|kubernetes --out FOLDER [--executable FILE] [--image NAME] \
+            [--memory QUANTITY]
             """,
         discussion: """
             Starts the coordinator, waits until it listens, starts the workers, and waits until every layer of the \
@@ -23,7 +25,8 @@ struct LaunchCommand: AsyncParsableCommand {
 
             One Ctrl-C (or SIGTERM) ends all processes: first the coordinator, which takes no more requests and gives \
             those that run --drain-time to end, then the workers; who does not end within 5 seconds more is killed. A \
-            second Ctrl-C does not wait. The processes end too when the launcher itself is killed.
+            second Ctrl-C does not wait. The processes end too when the launcher itself is killed, on other hosts too: within 10 \
+            seconds of the end of their ssh connection, or 30 seconds after the network is cut.
 
             A process that ends by itself is started again after a back-off (`restart` below); the coordinator where it \
             was. So SIGTERM to one worker after the other restarts them all under load. Who ends with 64 or 65, or too often, \
@@ -38,9 +41,11 @@ struct LaunchCommand: AsyncParsableCommand {
               dtype: auto                      number formats of all processes: auto, f32, bf16, int8
               cpu_level: avx2                  compute as a lesser CPU would: portable, avx2, avx512, avx512vnni, avx512bf16
               coordinator:
-                host: localhost                this version starts processes on this machine only
+                host: localhost                a name of `hosts`, or this machine
                 http: 127.0.0.1:8080           where clients connect; port 0 takes any free one
-                listen: tcp://127.0.0.1:*      where workers register; * takes any free port
+                listen: tcp://127.0.0.1:*      where workers register; * takes any free port. Default: this; with `hosts`
+                                               on a network port 5700 of the host's address
+                results: tcp://127.0.0.1:*     where last stages and speculators answer; default: listen's port + 1
                 threads: 1                     compute threads of its own speculator
                 cpus: 0-1                      pin them; where no process names CPUs and there are enough,
                                                each stage and speculator gets its own, the coordinator the rest
@@ -88,7 +93,13 @@ struct LaunchCommand: AsyncParsableCommand {
                 give_up: 10                    a process that ends more often than this ...
                 window: 300                    ... within so many seconds
               keys: auto                       made for this launch; or a folder, what is missing there is made; or none
-              hosts: {localhost: {address: 127.0.0.1}}
+              hosts:                           where processes run, by `host`; over ssh unless the address is this machine's
+                a: {address: 10.0.0.1}         by which the other hosts reach it; workers listen there at port 5710, 5711, ...
+                                               by their number; a link over a network needs `allow_plaintext: true`
+                b: {address: b.lan, ssh: me@b, executable: bin/winnow, folder: /srv/winnow}
+                                               ssh: what it is told, also a name of its configuration (keys, jump hosts);
+                                               executable: the program there (default: as here; see --push); folder: what
+                                               stands there for this file's folder
               environment: {NAME: value}       for every process
 
             EXIT CODES
@@ -130,7 +141,20 @@ struct LaunchCommand: AsyncParsableCommand {
     @Flag(help: "Print the command of each process, for starting them by hand, and start nothing.")
     var dryRun = false
 
-    @Option(help: ArgumentHelp("Program to run instead of this one.", valueName: "file"))
+    @Flag(
+        help:
+            "Copy this program to the other hosts first (rsync or scp over ssh); their CPUs and C library are checked.")
+    var push = false
+
+    @Option(help: ArgumentHelp("ssh's configuration file instead of the user's.", valueName: "file"))
+    var sshConfig: String?
+
+    @OptionGroup var rendering: LaunchRendering
+
+    @Option(
+        help: ArgumentHelp(
+            "Program to run instead of this one; with --render its path on the hosts (/usr/local/bin/winnow).",
+            valueName: "file"))
     var executable: String?
 
     func validate() throws {
@@ -148,9 +172,16 @@ struct LaunchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        guard rendering.render == nil else { return try rendering.write(file, executable: executable) }
+        let program = try program()
         var topology: Topology
+        let places: Places
         do {
-            topology = try Topology(contentsOf: file)
+            topology = try Topology(contentsOf: file, areModelsHere: false)
+            places = Places(
+                topology, executable: program, isPushed: push, configuration: sshConfig, isHere: HostAddress.isHere)
+            // Some process here needs the models; where none does, this machine may be without them.
+            if places.remote.count < topology.usedHosts.count { topology = try Topology(contentsOf: file) }
         } catch {
             Console.note("winnow launch: \(error)")
             throw ExitCode(65)
@@ -160,10 +191,11 @@ struct LaunchCommand: AsyncParsableCommand {
             topology.environment[CPULevel.variable] = cpuLevel.rawValue
         }
         var plan = LaunchPlan(
-            topology: topology, executable: try program(), http: http, drainTime: drainTime,
-            availableCPUs: HostCPUs.available())
+            topology: topology, executable: program, http: http, drainTime: drainTime,
+            availableCPUs: HostCPUs.available(), places: places)
         // A `*` port is known only once the coordinator has bound it.
-        let commands = plan.commands(coordinatorAt: topology.coordinator.listen.replacing(":*", with: ":PORT"))
+        let commands = plan.commands(
+            coordinatorAt: topology.coordinatorAddress.listen.replacing(":*", with: ":PORT"))
         if dryRun {
             Console.say(commands.joined(separator: "\n"))
             return
@@ -188,6 +220,14 @@ struct LaunchCommand: AsyncParsableCommand {
         printer.print(
             "launch", "\(plan.name): a coordinator and \(counted(plan.workers.count, "worker")); Ctrl-C ends them")
         if verbose { for command in commands { printer.print("launch", command) } }
+
+        if !places.remote.isEmpty {
+            let hosts = await RemoteHosts(executable: program, version: WinnowVersion.text)
+            let problems = await hosts.prepare(places.remote, isPushed: push)
+            for problem in problems { printer.print("launch", problem) }
+            printer.flush()
+            guard problems.isEmpty else { throw ExitCode(Console.Failure.unavailable.rawValue) }
+        }
 
         // Who waits for the file would wait for ever, so a launch whose file can't be written is no use to anyone.
         let untold = Atomic(false)

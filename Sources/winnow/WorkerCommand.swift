@@ -24,12 +24,10 @@ struct WorkerCommand: AsyncParsableCommand {
             side; the coordinator must have been started with --speculator-workers.
 
             By hand, on three hosts of a trusted network (links are not encrypted in this version):
-              a$ winnow coordinator --model DIR --speculator DIR --stages 2 --listen tcp://0.0.0.0:5700 \
+              a$ winnow coordinator --model DIR --speculator DIR --stages 2 --listen "tcp://*:5700" \
             --advertise a --http 0.0.0.0:8080 --allow-plaintext
-              b$ winnow worker --model DIR --coordinator tcp://a:5700 --listen tcp://0.0.0.0:5701 --advertise b \
-            --allow-plaintext
-              c$ winnow worker --model DIR --coordinator tcp://a:5700 --listen tcp://0.0.0.0:5701 --advertise c \
-            --allow-plaintext
+              b$ winnow worker --model DIR --coordinator tcp://a:5700 --allow-plaintext
+              c$ winnow worker --model DIR --coordinator tcp://a:5700 --allow-plaintext
             """)
 
     @Option(
@@ -55,10 +53,16 @@ struct WorkerCommand: AsyncParsableCommand {
             """, valueName: "layers"))
     var layers: LayerList?
 
-    @Option(help: ArgumentHelp("Where the stage before this one connects; port * takes any.", valueName: "endpoint"))
-    var listen = "tcp://127.0.0.1:*"
+    @Option(
+        help: ArgumentHelp(
+            "Where the stage before this one connects; port * takes any. Default: any port of 127.0.0.1; with a coordinator "
+                + "on another host port 5710 of the address that the route to it begins at.", valueName: "endpoint"))
+    var listen: String?
 
-    @Option(help: ArgumentHelp("The name other hosts know this one by.", valueName: "host"))
+    @Option(
+        help: ArgumentHelp(
+            "The name other hosts know this one by. Default: as bound; for every interface the address that the route to "
+                + "the coordinator begins at.", valueName: "host"))
     var advertise: String?
 
     @OptionGroup var compute: ComputeOptions
@@ -109,10 +113,21 @@ struct WorkerCommand: AsyncParsableCommand {
         try compute.prepare()
         let worker: Worker
         do {
+            let coordinator = try Endpoint(self.coordinator)
+            // A link to a far coordinator that is not allowed is refused further on, whether a route leads there or not.
+            let unasked = { allowPlaintext ? nil : Endpoint(.tcp(host: "127.0.0.1", port: 0)) }
+            guard
+                let listen = try listen.map({ try Endpoint($0) }) ?? Endpoint.ofWorker(towards: coordinator)
+                    ?? unasked()
+            else {
+                throw Console.failure(
+                    .unavailable, "no route leads to \(coordinator): check the name, or say where to --listen")
+            }
             let configuration = WorkerConfiguration(
-                modelDirectory: model, coordinator: try Endpoint(coordinator), listen: try Endpoint(listen),
-                advertisedHost: advertise, role: role, layers: layers?.layers,
-                measuresSpeed: layers != nil && layers?.layers == nil, pipeline: pipeline,
+                modelDirectory: model, coordinator: coordinator, listen: listen,
+                advertisedHost: advertise.map(HostAddress.bracketed), role: role, layers: layers?.layers,
+                measuresSpeed: layers != nil && layers?.layers == nil,
+                pipeline: pipeline,
                 threads: compute.threads, cpus: compute.cpus?.cpus,
                 precision: compute.dtype.precision, kvRows: kvTokens, name: name,
                 key: try key.map { path throws(KeyError) in try KeyFile(path: path) }, allowPlaintext: allowPlaintext)
@@ -125,6 +140,8 @@ struct WorkerCommand: AsyncParsableCommand {
             throw Console.failure(.badData, "\(error)")
         } catch let error as Endpoint.ParseError {
             throw Console.failure(.usage, "\(error)")
+        } catch let code as ExitCode {
+            throw code
         } catch {
             throw Console.failure(.unavailable, "\(error)")
         }
@@ -133,12 +150,14 @@ struct WorkerCommand: AsyncParsableCommand {
         let wait = Task { [worker] in
             guard let reason = await ends.next() else { return }
             asked.withLock { $0 = reason }
+            ServiceNotice.stopping()
             worker.stop()
             guard await ends.next() != nil else { return }
             Console.flush()
             Foundation.exit(Self.code(reason).rawValue)
         }
         defer { wait.cancel() }
+        ServiceNotice.ready("listening at \(worker.dataEndpoint)")
         do {
             try await worker.run()
         } catch {

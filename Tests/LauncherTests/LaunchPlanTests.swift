@@ -110,7 +110,7 @@ struct LaunchPlanTests {
                 .speculator, .spare,
             ])
         #expect(words(plan.workers[1]).hasPrefix("worker --model m --pipeline pipeline-1 --listen "))
-        #expect(words(plan.workers[3]).hasPrefix("worker --role speculator --model s --listen "))
+        #expect(words(plan.workers[3]).hasPrefix("worker --model s --role speculator --listen "))
         #expect(words(plan.workers[4]).contains(" --name speculator-1 --threads 3 "))
         #expect(words(plan.workers[5]).hasSuffix(" --name spare-0 --kv-tokens 9 --exit-with-stdin"))
         #expect(!words(plan.workers[5]).contains("--pipeline"))

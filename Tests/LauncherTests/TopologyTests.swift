@@ -32,7 +32,8 @@ struct TopologyTests {
         #expect(topology.name == "main")
         #expect(topology.speculator == nil)
         #expect(topology.coordinator.http == "127.0.0.1:8080")
-        #expect(topology.coordinator.listen == "tcp://127.0.0.1:*")
+        #expect(topology.coordinator.listen == nil)
+        #expect(topology.coordinatorAddress.listen == "tcp://127.0.0.1:*")
         #expect(topology.pipelines.map(\.stages.count) == [1])
         #expect(topology.speculation == Topology.SpeculationDefaults())
         #expect(topology.pipelines[0].name == "main")
@@ -59,7 +60,7 @@ struct TopologyTests {
         #expect(topology.stageCount == 6)
         #expect(topology.spares.map(\.threads) == [4, nil])
         #expect(topology.spares.map(\.kvTokens) == [nil, 77])
-        #expect(topology.spares.map(\.listen) == ["tcp://127.0.0.1:5800", "tcp://127.0.0.1:*"])
+        #expect(topology.spares.map(\.listen) == ["tcp://127.0.0.1:5800", nil])
         #expect(topology.speculators.map(\.threads) == [5, 5])
         #expect(topology.speculators.map(\.logLevel) == ["debug", "debug"])
         let restart = RestartPolicy(
@@ -87,7 +88,8 @@ struct TopologyTests {
             speculator: ../small
             cpu_level: avx2
             coordinator:
-              {host: here, http: "[::1]:0", listen: "tcp://127.0.0.1:5700", threads: 2, cpus: 0-1, advertise: a,
+              {host: here, http: "[::1]:0", listen: "tcp://127.0.0.1:5700",
+               results: "tcp://127.0.0.1:5900", threads: 2, cpus: 0-1, advertise: a,
                allow_plaintext: true, kv_tokens: 9, micro_batch_tokens: 8, max_requests: 7, max_queued_tokens: 6,
                request_timeout: 5, cors_origin: ["https://a.example", "null"], max_body_bytes: 2048, max_connections: 3,
                max_connections_per_address: 2, drain_time: 4, log_level: debug}
@@ -112,6 +114,7 @@ struct TopologyTests {
         #expect(coordinator.host == "here")
         #expect(coordinator.http == "[::1]:0")
         #expect(coordinator.listen == "tcp://127.0.0.1:5700")
+        #expect(coordinator.results == "tcp://127.0.0.1:5900")
         #expect(coordinator.threads == 2)
         #expect(coordinator.cpus == "0-1")
         #expect(coordinator.advertise == "a")
@@ -144,7 +147,7 @@ struct TopologyTests {
         #expect(stages.map(\.logLevel) == ["warning", "error"])
         #expect(stages.map(\.advertise) == ["b", "127.0.0.1"])
         #expect(stages.map(\.allowPlaintext) == [true, false])
-        #expect(stages.map(\.listen) == ["tcp://127.0.0.1:*", "ipc:///tmp/s1"])
+        #expect(stages.map(\.listen) == [nil, "ipc:///tmp/s1"])
         #expect(topology.environment == ["MALLOC_ARENA_MAX": "2"])
     }
 
@@ -201,10 +204,19 @@ struct TopologyTests {
         ),
         Mistake(
             yaml: "model: m\ncoordinator:\n  host: db7\n" + tail, line: 3, key: "coordinator.host",
-            says: "not in this version"),
+            says: "no host `db7`"),
         Mistake(
-            yaml: "model: m\nhosts: {a: {address: 10.0.0.7}}\npipelines:\n  - stages:\n      - host: a\n", line: 5,
-            key: "pipelines[0].stages[0].host", says: "not in this version"),
+            yaml: "model: m\nhosts: {a: {address: 10.0.0.7}}\npipelines:\n  - stages:\n      - host: a\n", line: 2,
+            key: "hosts", says: "`localhost` can't be reached from the other hosts"),
+        Mistake(
+            yaml: "model: m\nhosts: {a: {address: 0.0.0.0}}\n" + tail, line: 2, key: "hosts.a.address",
+            says: "other hosts can connect to"),
+        Mistake(
+            yaml: "model: m\nhosts: {a: {address: b, ssh: -oProxyCommand=x}}\n" + tail, line: 2, key: "hosts.a.ssh",
+            says: "not what ssh connects to"),
+        Mistake(
+            yaml: "model: m\nhosts: {a: {address: b, folder: x}}\n" + tail, line: 2, key: "hosts.a.folder",
+            says: "absolute path"),
         Mistake(
             yaml: "model: m\nhosts: {a: {user: me}}\n" + tail, line: 2, key: "hosts.a.user", says: "unknown key"),
         Mistake(

@@ -47,7 +47,7 @@ extension EndToEnd {
             let client = try await client(launch)
             let ask = Ask(prompt: "Call me Ishmael.", maxTokens: 8, speculativePrefill: .dense)
             let text = try await client.complete(ask).text
-            let workers = try Self.children(of: launch.pid).filter { $0.command.contains("\0worker\0") }
+            let workers = children(of: launch.pid).filter { $0.command.contains("\0worker\0") }
             #expect(workers.count == 3)
             kill(try #require(workers.first).pid, signal)
             _ = try await within(.seconds(10), "the launch's word") {
@@ -62,18 +62,6 @@ extension EndToEnd {
             #expect(try await client.complete(ask).text == text)
             launch.kill(SIGTERM)
             #expect(try await within(.seconds(20), "the launch's end") { try await launch.end() } == .exit(0))
-        }
-
-        /// The running children of a process, with their command lines.
-        private static func children(of parent: Int32) throws -> [(pid: Int32, command: String)] {
-            try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap(Int32.init).compactMap { pid in
-                // Whatever ends meanwhile has no files.
-                guard let status = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8),
-                    status.contains("PPid:\t\(parent)\n"),
-                    let command = try? String(contentsOfFile: "/proc/\(pid)/cmdline", encoding: .utf8)
-                else { return nil }
-                return (pid, command)
-            }
         }
     }
 }

@@ -126,6 +126,19 @@ package final class Socket: @unchecked Sendable {
         return String(decoding: name.prefix(max(0, size - 1)).map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
+    /// Binds the first address of `endpoint` that can be bound. A name is resolved here.
+    func bind(_ endpoint: Endpoint) throws(ZeroMQError) -> String {
+        var problem: ZeroMQError?
+        for attempt in try Binding.attempts(endpoint) {
+            try useIPv6(attempt.isIPv6)
+            do throws(ZeroMQError) { return try bind(attempt.text) } catch { problem = error }
+        }
+        throw problem ?? ZeroMQError("bind", endpoint: endpoint.description)
+    }
+
+    /// Whether addresses of IPv6 (and names that lead to them) are bound and connected to.
+    func useIPv6(_ isUsed: Bool) throws(ZeroMQError) { try set(ZMQ_IPV6, Int32(isUsed ? 1 : 0), "ipv6") }
+
     /// Starts connecting; the link comes up, and comes back, by itself.
     package func connect(_ endpoint: String) throws(ZeroMQError) {
         guard zmq_connect(pointer, endpoint) == 0 else { throw ZeroMQError("connect to", endpoint: endpoint) }

@@ -8,6 +8,15 @@ public struct ZeroMQError: Error, Sendable, CustomStringConvertible {
     public var endpoint: String
     /// `errno` as libzmq left it.
     public var code: Int32
+    /// What is wrong and its fix, where it was seen before libzmq was asked.
+    private var problem: String?
+
+    init(_ operation: String, endpoint: String, problem: String) {
+        self.operation = operation
+        self.endpoint = endpoint
+        self.problem = problem
+        code = EINVAL
+    }
 
     package init(_ operation: String, endpoint: String = "") {
         self.operation = operation
@@ -20,6 +29,7 @@ public struct ZeroMQError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         let reason = String(cString: zmq_strerror(code))
         let place = endpoint.isEmpty ? "" : " \(endpoint)"
+        if let problem { return "cannot \(operation)\(place): \(problem)" }
         switch code {
         case EADDRINUSE:
             return "cannot \(operation)\(place): the port is in use; stop what holds it, or choose another "

@@ -68,7 +68,7 @@ private final class ZeroMQListener: Listener {
             }
         guests = try rule.map { rule throws(ZeroMQError) in try context.guestList(rule) }
         if let guests { try socket.serve(keys?.own, domain: guests.domain) }
-        let text = try socket.bind(endpoint.description)
+        let text = try socket.bind(endpoint)
         self.endpoint = (try? Endpoint(text)) ?? endpoint
     }
 
@@ -132,6 +132,7 @@ private final class ZeroMQLink: Link {
         } else if case .data = kind {
             try socket.setName(name.text)
         }
+        try socket.useIPv6(Binding.connectsByIPv6(endpoint))
         try socket.connect(endpoint)
         self.endpoint = endpoint
     }
