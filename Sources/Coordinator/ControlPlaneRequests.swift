@@ -89,8 +89,12 @@ extension ControlPlane {
         switch result {
         case .success(let selection): perform(requests.scored(id, selection, time: time, now: now), now: now)
         case .failure(let error):
-            directives.append(
-                .log(.warning, "speculation failed; the prompt goes dense", ["request": "\(id)", "error": "\(error)"]))
+            // Of a request that has ended meanwhile nothing failed: its client has left.
+            if let request = requests[id]?.request {
+                let name = request.name ?? "\(id)"
+                directives.append(
+                    .log(.warning, "speculation failed; the prompt goes dense", ["request": name, "error": "\(error)"]))
+            }
             perform(requests.scoringFailed(id, reason: "\(error)", isFinal: true, now: now), now: now)
         }
         route(now: now)

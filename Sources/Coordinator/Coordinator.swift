@@ -3,6 +3,7 @@ import Compute
 import Dispatch
 import Foundation
 public import Logging
+import OutsideText
 public import Speculation
 import Synchronization
 public import Tokenizer
@@ -166,6 +167,8 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
     public func metrics() -> ServiceMetrics { ledger.metrics }
 
     public func submit(_ request: GenerationRequest) throws(RequestError) -> Generation {
+        var request = request
+        request.name = request.name?.shown(upTo: GenerationRequest.longestName)
         let id: UInt64
         do {
             id = try admission.admit(request)
@@ -178,7 +181,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
             id: id,
             onCancel: { [loop, shell] in loop.submit { shell.cancel(id) } },
             onConclude: { [loop, shell] in loop.submit { shell.conclude(id) } })
-        loop.submit { [shell] in shell.begin(id, request, sink: sink) }
+        loop.submit { [shell, request] in shell.begin(id, request, sink: sink) }
         return generation
     }
 

@@ -11,6 +11,8 @@ package final class CoordinatorShell: @unchecked Sendable {
     /// A client of a request, and what stops its scoring in this process.
     private struct Client {
         let sink: Generation.Sink
+        /// By which logs know the request.
+        let name: String
         let cancellation = SpeculatorRunner.Cancellation()
     }
 
@@ -123,7 +125,10 @@ package final class CoordinatorShell: @unchecked Sendable {
     // MARK: Clients
 
     package func begin(_ id: UInt64, _ request: GenerationRequest, sink: Generation.Sink) {
-        clients[id] = Client(sink: sink)
+        let name = request.name ?? "\(id)"
+        clients[id] = Client(sink: sink, name: name)
+        trace?.know(id, as: name)
+        logger.debug("request", metadata: ["request": "\(name)", "number": "\(id)"])
         plane.begin(id, request, now: now())
         perform()
     }
@@ -251,7 +256,8 @@ package final class CoordinatorShell: @unchecked Sendable {
         case .pruned(let prompt, let kept): ledger.record { $0.pruned(promptTokens: prompt, keptTokens: kept) }
         case .replayed(let id):
             ledger.record { $0.replayed(id, now: now()) }
-            logger.notice("a request goes on elsewhere", metadata: ["request": "\(id)"])
+            logger.notice(
+                "a request goes on elsewhere", metadata: ["request": "\(clients[id]?.name ?? "\(id)")"])
         case .end(let id, let ending, let tokens, let given):
             guard let client = clients.removeValue(forKey: id) else { break }
             client.cancellation.cancel()
@@ -264,7 +270,7 @@ package final class CoordinatorShell: @unchecked Sendable {
             case .failed(let error):
                 ledger.record { $0.ended(id, error.outcome, now: now()) }
                 client.sink.fail(error)
-                logger.debug("request ended", metadata: ["request": "\(id)", "error": "\(error)"])
+                logger.debug("request ended", metadata: ["request": "\(client.name)", "error": "\(error)"])
             }
             if given == 0 { admission.promptDone(tokens: tokens, after: nil) }
             admission.requestDone()

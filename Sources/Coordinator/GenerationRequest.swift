@@ -3,6 +3,9 @@ public import Transformer
 
 /// One prompt to answer, as the coordinator takes it: already tokenised, with every choice made.
 public struct GenerationRequest: Sendable {
+    /// By which logs, traces and the status know the request; `nil`: by the coordinator's number. It need not be unique, and
+    /// is cut after ``longestName`` characters.
+    public var name: String?
     /// Token ids of the whole prompt, BOS included. Count: 1 to the model's context.
     public var prompt: [Int32]
     /// Half-open ranges of prompt indices that pruning must keep (system and tool messages, spans the caller marked).
@@ -21,11 +24,15 @@ public struct GenerationRequest: Sendable {
     /// The longest the request may take from submission to its end; `nil`: the coordinator's own limit.
     public var deadline: Duration?
 
+    /// The longest name of a request, in Unicode scalars.
+    public static let longestName = 160
+
     public init(
         prompt: [Int32], protected: [Range<Int>] = [], maxTokens: Int, sampling: SamplingParameters = .init(),
         promptLogProbabilities: Int? = nil, ignoreEOS: Bool = false, speculation: SpeculationParameters = .init(),
-        deadline: Duration? = nil
+        deadline: Duration? = nil, name: String? = nil
     ) {
+        self.name = name
         self.prompt = prompt
         self.protected = protected
         self.maxTokens = maxTokens

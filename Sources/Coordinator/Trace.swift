@@ -1,6 +1,7 @@
+import DequeModule
 import Dispatch
 import Foundation
-import Logging
+package import Logging
 
 /// Something that took time, for a trace.
 package struct TraceEvent: Equatable, Sendable {
@@ -34,7 +35,7 @@ package struct TraceEvent: Equatable, Sendable {
 /// whose end may be missing, so that a trace is whole at every moment.
 ///
 /// `@unchecked Sendable`: all state is touched on `queue` alone.
-final class TraceWriter: @unchecked Sendable {
+package final class TraceWriter: @unchecked Sendable {
     private let queue = DispatchQueue(label: "trace", qos: .utility)
     private let file: FileHandle
     private let logger: Logger
@@ -43,11 +44,15 @@ final class TraceWriter: @unchecked Sendable {
     private var rows: [String: Int] = [:]
     private var buffer = Data("[\n".utf8)
     private var isBroken = false
+    /// What the last so many requests are called, as JSON.
+    private var names: [UInt64: String] = [:]
+    private var named: Deque<UInt64> = []
+    private static let mostNames = 4096
     /// Bytes gathered before they are written.
     private static let block = 1 << 16
 
     /// - Throws: where the file can't be written.
-    init(path: String, logger: Logger) throws {
+    package init(path: String, logger: Logger) throws {
         guard FileManager.default.createFile(atPath: path, contents: nil) else {
             throw CocoaError(.fileWriteUnknown)
         }
@@ -55,10 +60,19 @@ final class TraceWriter: @unchecked Sendable {
         self.logger = logger
     }
 
-    func write(_ events: [TraceEvent]) { queue.async { [self] in for event in events { append(event) } } }
+    /// From now on events of a request tell its name beside its number.
+    package func know(_ request: UInt64, as name: String) {
+        queue.async { [self] in
+            names[request] = Self.quoted(name)
+            named.append(request)
+            if named.count > Self.mostNames, let oldest = named.popFirst() { names[oldest] = nil }
+        }
+    }
+
+    package func write(_ events: [TraceEvent]) { queue.async { [self] in for event in events { append(event) } } }
 
     /// Writes what is left. Not from its own queue.
-    func close() {
+    package func close() {
         queue.sync {
             flush()
             try? file.close()
@@ -70,21 +84,24 @@ final class TraceWriter: @unchecked Sendable {
         let row = number(of: event.row, in: process)
         let start = origin.duration(to: event.start) / .microseconds(1)
         let length = max(0, event.duration / .microseconds(1))
-        let requests = event.requests.map(String.init).joined(separator: ",")
+        let requests = event.requests.map(called)
         if event.isPhase {
             let id = event.requests.first ?? 0
             for (phase, time) in [("b", start), ("e", start + length)] {
                 line(
                     #"{"name":"\#(event.name)","cat":"request","ph":"\#(phase)","id":\#(id),"ts":\#(time),"#
-                        + #""pid":\#(process),"tid":\#(row),"args":{"request":\#(id)}}"#)
+                        + #""pid":\#(process),"tid":\#(row),"args":{"request":\#(called(id)),"number":\#(id)}}"#)
             }
         } else {
             line(
                 #"{"name":"\#(event.name)","ph":"X","ts":\#(start),"dur":\#(length),"pid":\#(process),"tid":\#(row),"#
-                    + #""args":{"requests":[\#(requests)]}}"#)
+                    + #""args":{"requests":[\#(requests.joined(separator: ","))]}}"#)
         }
         if buffer.count >= Self.block { flush() }
     }
+
+    /// A request's name as JSON.
+    private func called(_ request: UInt64) -> String { names[request] ?? "\"\(request)\"" }
 
     private func number(of process: String) -> Int {
         if let known = processes[process] { return known }

@@ -12,17 +12,16 @@ struct AnswerWriter: Sendable {
     /// `system_fingerprint`.
     let fingerprint: String
     let tokenizer: Tokenizer
-    /// The answer's id, also in the log and the `x-request-id` header.
+    /// The answer's id; also in the log, and in the `x-request-id` header unless the client sent one of its own.
     let id: String
     private let created = Int(Date().timeIntervalSince1970)
 
-    init(call: Call, for service: any GenerationService, version: String) {
+    init(call: Call, id: String, for service: any GenerationService, version: String) {
         self.call = call
         model = service.modelName
         fingerprint = Self.fingerprint(weights: service.modelFingerprint, version: version)
         tokenizer = service.tokenizer
-        let prefix = call.endpoint == .chat ? "chatcmpl-" : "cmpl-"
-        id = prefix + UUID().uuidString.lowercased().filter { $0 != "-" }
+        self.id = id
     }
 
     /// A choice, or the next part of one.

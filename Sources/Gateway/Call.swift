@@ -141,6 +141,13 @@ struct Call: Sendable {
         }
     }
 
+    /// Lets coordinator and trace know the choices by the request's id.
+    mutating func name(by identity: RequestIdentity) {
+        for index in choices.indices {
+            choices[index].request.name = identity.name(ofChoice: index, of: choices.count)
+        }
+    }
+
     private static func checkCount(
         prompts: Int, _ fields: AnswerFields, _ limits: GatewayLimits
     ) throws(APIError) {

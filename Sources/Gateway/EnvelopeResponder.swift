@@ -12,7 +12,8 @@ struct EnvelopeResponder: HTTPResponder {
     let isLocal: Bool
 
     func respond(to request: Request, context: GatewayContext) async throws -> Response {
-        let identity = RequestIdentity(request.headers)
+        let identity = RequestIdentity(
+            request.headers, for: Route.endpoint(method: request.method, path: request.uri.path))
         var context = context
         context.identity = identity
         var response: Response
@@ -23,11 +24,7 @@ struct EnvelopeResponder: HTTPResponder {
         } else {
             response = try await endpoints.respond(to: request, context: context)
         }
-        if let id = identity.client {
-            response.headers[.requestID] = id
-        } else if !response.headers.contains(.requestID) {
-            response.headers[.requestID] = identity.own
-        }
+        response.headers[.requestID] = identity.known
         for field in cors.fields(for: request.headers) where !response.headers.contains(field.name) {
             response.headers.append(field)
         }

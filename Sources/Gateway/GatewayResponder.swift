@@ -12,7 +12,7 @@ import OutsideText
 struct GatewayContext: InitializableFromSource, Sendable {
     let channel: any Channel
     /// By which id client and log know the request.
-    var identity: RequestIdentity?
+    var identity = RequestIdentity([:], for: nil)
 
     init(source: ApplicationRequestContextSource) { channel = source.channel }
 }
@@ -34,7 +34,7 @@ struct GatewayResponder: HTTPResponder {
         switch Route.match(method: request.method, path: request.uri.path) {
         case .route(.answer(let endpoint)):
             return try await read(request, context, endpoint.promptField) { body, log in
-                try await answer(endpoint, body, context.channel, &log)
+                try await answer(endpoint, body, context, &log)
             }
         case .route(.tokenize):
             return try await read(request, context, "prompt") { body, log in
@@ -133,11 +133,12 @@ struct GatewayResponder: HTTPResponder {
     }
 
     private func answer(
-        _ endpoint: Endpoint, _ body: consuming RequestBytes, _ channel: any Channel, _ log: inout RequestLog
+        _ endpoint: Endpoint, _ body: consuming RequestBytes, _ context: GatewayContext, _ log: inout RequestLog
     ) async throws -> Response {
-        let call = try await call(endpoint, body, channel)
+        var call = try await call(endpoint, body, context.channel)
+        call.name(by: context.identity)
         log.note(.promptTokens, call.promptTokens)
-        return try await answer(call, channel, log)
+        return try await answer(call, context, log)
     }
 
     /// Reads a body off the threads that serve connections; its bytes are given back when it is read.
@@ -180,32 +181,30 @@ struct GatewayResponder: HTTPResponder {
 
     private var shape: JSONShape.Limits { .forContext(of: service.contextLength) }
 
-    private func answer(_ call: Call, _ channel: any Channel, _ log: RequestLog) async throws -> Response {
-        let answer = OpenAnswer(call, to: service, on: channel, among: open)
+    private func answer(_ call: Call, _ context: GatewayContext, _ log: RequestLog) async throws -> Response {
+        let answer = OpenAnswer(call, to: service, on: context.channel, among: open)
         try answer.begin()
         try await answer.watch()
-        let writer = AnswerWriter(call: call, for: service, version: version)
+        let writer = AnswerWriter(call: call, id: context.identity.own, for: service, version: version)
         var session = AnswerSession(
             writer: writer, answer: answer, silenceTime: limits.silenceTime, work: work, log: log)
-        let headers: HTTPFields = [.requestID: writer.id]
-        guard !call.stream else { return .events(session, headers: headers) }
+        guard !call.stream else { return .events(session) }
         do {
-            return Response(json: try await session.whole(), headers: headers)
+            return Response(json: try await session.whole())
         } catch let error as APIError {
             session.fail(error)
-            return try .refusal(error, headers: headers)
+            return try .refusal(error)
         }
     }
 }
 
 extension Response {
     /// A stream of server-sent events.
-    fileprivate static func events(_ session: AnswerSession, headers: HTTPFields) -> Response {
-        var headers = headers
-        headers[.contentType] = "text/event-stream"
-        headers[.cacheControl] = "no-cache"
+    fileprivate static func events(_ session: AnswerSession) -> Response {
         // Proxies must pass each event on as it comes.
-        headers[.accelBuffering] = "no"
+        let headers: HTTPFields = [
+            .contentType: "text/event-stream", .cacheControl: "no-cache", .accelBuffering: "no",
+        ]
         let body = ResponseBody { body in
             var session = session
             try await session.stream(to: &body)

@@ -4,19 +4,26 @@ import Foundation
 import Glibc
 import HTTPTypes
 
-/// A client's own id of a request, where it sent one that can be repeated, and the server's otherwise.
+/// A client's own id of a request, where it sent one that can be repeated, and the server's.
 struct RequestIdentity: Sendable {
     /// The longest id of a client's that is taken over, in bytes.
     static let longest = 128
 
     /// What the client called its request.
     let client: String?
+    /// What this server calls it; of an answer also the `id` in its body.
     let own: String
+    /// By which headers, logs, traces and the status page know it.
+    var known: String { client ?? own }
 
-    init(_ headers: HTTPFields) {
+    /// - Parameter endpoint: the one asked for an answer; `nil`: another.
+    init(_ headers: HTTPFields, for endpoint: Endpoint?) {
         client = headers[.requestID].flatMap { Self.isSound($0) ? $0 : nil }
-        own = Self.own()
+        own = Self.own(endpoint?.identityPrefix ?? "req-")
     }
+
+    /// What one choice of an answer is known by: the request's own id, with the choice's number where there are several.
+    func name(ofChoice choice: Int, of count: Int) -> String { count == 1 ? known : "\(known)#\(choice)" }
 
     /// Visible ASCII without quotes and commas: it stands in headers and logs as it is.
     private static func isSound(_ id: String) -> Bool {
@@ -24,7 +31,14 @@ struct RequestIdentity: Sendable {
             && id.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: ",") }
     }
 
-    static func own() -> String { "req-" + UUID().uuidString.lowercased().filter { $0 != "-" } }
+    static func own(_ prefix: String = "req-") -> String {
+        prefix + UUID().uuidString.lowercased().filter { $0 != "-" }
+    }
+}
+
+extension Endpoint {
+    /// What the ids of its answers begin with, as OpenAI's do.
+    fileprivate var identityPrefix: String { self == .chat ? "chatcmpl-" : "cmpl-" }
 }
 
 extension HTTPField.Name {

@@ -29,7 +29,7 @@ struct RequestLog: Sendable {
     init(route: String, identity: RequestIdentity? = nil, logger: Logger) {
         self.logger = logger
         metadata = [LogKey.route.rawValue: "\(route.shown)"]
-        if let identity { note(.requestID, identity.client ?? identity.own) }
+        if let identity { note(.requestID, identity.known) }
     }
 
     mutating func note(_ key: LogKey, _ value: some CustomStringConvertible & Sendable) {

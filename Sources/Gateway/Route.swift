@@ -36,6 +36,11 @@ enum Route: Equatable, Sendable {
         return fits ? .route(route) : .wrongMethod(allowed: isPost ? "POST" : "GET, HEAD")
     }
 
+    /// The endpoint that would answer with a model's words; `nil` for every other request.
+    static func endpoint(method: HTTPRequest.Method, path: String) -> Endpoint? {
+        if case .route(.answer(let endpoint)) = match(method: method, path: path) { endpoint } else { nil }
+    }
+
     /// Whether a head asks for what an orchestrator must always get: health or metrics.
     static func isProbe(_ method: HTTPMethod, _ target: String) -> Bool {
         guard method == .GET || method == .HEAD else { return false }

@@ -317,6 +317,18 @@ struct ControlPlaneTests {
 
     // MARK: Speculators
 
+    @Test func aPromptWhoseClientLeftHasNotFailed() {
+        var fleet = Fleet.standing(speculators: 1)
+        for id in UInt64(1)...2 { fleet.begin(id, prompt: 8, prunes: true) }
+        fleet.plane.end(1, .failed(RequestError(.cancelled, "gone")), now: fleet.now)
+        fleet.plane.scored(1, .failure(.cancelled), time: .zero, now: fleet.now)
+        fleet.settle()
+        #expect(!fleet.logs.contains { $0.contains("speculation failed") })
+        fleet.plane.scored(2, .failure(.notFinite), time: .zero, now: fleet.now)
+        fleet.settle()
+        #expect(fleet.logs.count { $0.contains("speculation failed") } == 1)
+    }
+
     private func speculator(_ fleet: Fleet, _ name: String) -> Int? {
         fleet.plane.lines.first { $0.value.name == name }?.key
     }

@@ -219,11 +219,30 @@ struct HTTPRulesTests {
                     let reply = try await gateway.send(.POST, request.path, headers: headers, body: request.body)
                     #expect(reply.status == request.status)
                     let answered = try #require(reply.headers["x-request-id"])
-                    #expect(isSound ? answered == id : answered.hasPrefix("req-") || answered.hasPrefix("cmpl-"))
-                    if isSound { #expect(lines.entries.last?.metadata["request_id"]?.description == "4711/a:b") }
+                    #expect(
+                        isSound
+                            ? answered == id : answered.hasPrefix(request.path == "/v1/completions" ? "cmpl-" : "req-"))
+                    #expect(lines.entries.last?.metadata["request_id"]?.description == answered)
                 }
             }
             #expect(try await gateway.get("/health/live").headers["x-request-id"]?.hasPrefix("req-") == true)
+        }
+    }
+
+    @Test("The coordinator knows a request by the id that its client was told, and its choices apart")
+    func oneName() async throws {
+        let service = try Self.service()
+        try await TestGateway.with(service) { gateway in
+            let lone = try await gateway.complete(Self.body)
+            #expect(await service.submissions.first()?.request.name == lone.headers["x-request-id"])
+            #expect(try lone.json["id"]?.string == lone.headers["x-request-id"])
+
+            let named = try await gateway.send(
+                .POST, "/v1/completions", headers: ["content-type": "application/json", "x-request-id": "mine"],
+                body: #"{"model": "scripted", "prompt": "x", "n": 2}"#)
+            #expect(named.status == 200)
+            #expect(await service.submissions.first()?.request.name == "mine#0")
+            #expect(await service.submissions.first()?.request.name == "mine#1")
         }
     }
 
