@@ -118,10 +118,9 @@ hosts:
   a: {address: 10.77.0.1, executable: $work/a/winnow}
   b: {address: 10.77.0.2, executable: $work/b/winnow}
   c: {address: 10.77.0.3, executable: $work/c/winnow}
-coordinator: {host: a, http: "10.77.0.1:8080", allow_plaintext: true}
+coordinator: {host: a, http: "10.77.0.1:8080"}
 pipelines:
-  - allow_plaintext: true
-    stages: [{host: a}, {host: b}, {host: c}]
+  - stages: [{host: a}, {host: b}, {host: c}]
 YAML
 say "  10.77.0.1 to 10.77.0.3, an sshd in each"
 

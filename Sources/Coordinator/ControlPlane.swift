@@ -149,6 +149,8 @@ package struct ControlPlane: Sendable {
 
     package mutating func hear(_ report: Report, from peer: PeerID, key: PublicKey? = nil, now: Instant) {
         guard !isStopped else { return }
+        // Whoever calls itself what another one is called is not answered either: the answer would reach the other.
+        if let member = membership[peer], member.key != key { return }
         do throws(Membership.Refused) {
             // Whose key was revoked may still be connected.
             try checkKey(key, role: report.role, name: membership[peer]?.profile.name)

@@ -81,8 +81,6 @@ package struct Membership: Sendable {
         _ report: Report, from peer: PeerID, key: PublicKey? = nil, now: Instant,
         check: (Profile) throws(Refused) -> Void
     ) throws(Refused) -> Hearing {
-        // Whoever calls itself what another one is called is not heard.
-        if let member = members[peer], member.key != key { return .unknown }
         if var member = members[peer], member.report.profileHash == report.profileHash {
             member.lastHeard = now
             member.closedSince = nil

@@ -1,5 +1,6 @@
 // One child process: started, read line by line, signalled, and waited for.
 
+internal import Foundation
 internal import Subprocess
 internal import SystemPackage
 
@@ -81,8 +82,20 @@ struct ChildProcess: Sendable {
                 arguments = host.holdArguments
                 environment = [:]
                 order = HoldOrder(
-                    name: "\(cluster)/\(plan.name)", arguments: plan.arguments, environment: plan.environment)
+                    name: "\(cluster)/\(plan.name)", arguments: plan.arguments, environment: plan.environment,
+                    secrets: Self.secrets(plan.keyFiles))
             }
+        }
+
+        /// A file that can't be read is missing there, which the process says.
+        private static func secrets(_ paths: [String]) -> HoldOrder.Secrets? {
+            guard let first = paths.first else { return nil }
+            let texts = paths.compactMap { path in
+                (try? String(contentsOfFile: path, encoding: .utf8)).map { ((path as NSString).lastPathComponent, $0) }
+            }
+            return HoldOrder.Secrets(
+                folder: (first as NSString).deletingLastPathComponent,
+                texts: Dictionary(texts) { first, _ in first })
         }
     }
 

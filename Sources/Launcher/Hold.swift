@@ -109,9 +109,18 @@ private final class HeldChild: Sendable {
             guard let key = Environment.Key(rawValue: name) else { return 64 }
             changes[key] = value
         }
+        var secrets: HeldSecrets?
+        do {
+            secrets = try order.secrets.map { try HeldSecrets($0) }
+        } catch {
+            Hold.say("can't write its key: \(error)")
+            return 73
+        }
+        defer { secrets?.remove() }
         do {
             let result = try await Subprocess.run(
-                .path(FilePath(executable)), arguments: Arguments(order.arguments),
+                .path(FilePath(executable)),
+                arguments: Arguments(secrets?.renamed(order.arguments) ?? order.arguments),
                 environment: .inherit.updating(changes), platformOptions: options, input: .inputWriter,
                 output: .fileDescriptor(.standardOutput, closeAfterSpawningProcess: false),
                 error: .fileDescriptor(.standardError, closeAfterSpawningProcess: false)
@@ -146,6 +155,41 @@ private final class HeldChild: Sendable {
             }
         }
     }
+}
+
+/// Files that only this user may read, in a folder of their own.
+private struct HeldSecrets {
+    private let path: String
+    private let original: String
+
+    init(_ secrets: HoldOrder.Secrets) throws {
+        original = secrets.folder
+        let parent = ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"] ?? NSTemporaryDirectory()
+        var name = Array("\(parent)/winnow-keys-XXXXXX".utf8CString)
+        guard mkdtemp(&name) != nil else { throw Errno(rawValue: errno) }
+        path = String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        do {
+            for (file, text) in secrets.texts {
+                guard !file.isEmpty, !file.contains("/"), file != "..", file != "." else { throw Errno.invalidArgument }
+                let descriptor = open("\(path)/\(file)", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+                guard descriptor >= 0 else { throw Errno(rawValue: errno) }
+                defer { close(descriptor) }
+                try Descriptor.write(text.utf8, to: descriptor)
+            }
+        } catch {
+            remove()
+            throw error
+        }
+    }
+
+    /// Arguments that named the folder they come from.
+    func renamed(_ arguments: [String]) -> [String] {
+        arguments.map { word in
+            word == original || word.hasPrefix(original + "/") ? path + word.dropFirst(original.count) : word
+        }
+    }
+
+    func remove() { try? FileManager.default.removeItem(atPath: path) }
 }
 
 /// One process of a name at a time: a new connection may come before the old one's process has ended.

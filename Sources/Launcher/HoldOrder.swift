@@ -11,14 +11,32 @@ package struct HoldOrder: Codable, Equatable, Sendable {
     package var arguments: [String]
     /// Variables set on top of the host's own environment.
     package var environment: [String: String]
+    /// Files that only the process may read; nil: none.
+    package var secrets: Secrets?
+
+    /// Files of a folder here that the process needs there. They lie there as long as it runs, in a folder of their own,
+    /// and arguments that begin with this folder's path name that one instead.
+    package struct Secrets: Codable, Equatable, Sendable {
+        package var folder: String
+        /// By the file's name.
+        package var texts: [String: String]
+
+        package init(folder: String, texts: [String: String]) {
+            self.folder = folder
+            self.texts = texts
+        }
+    }
 
     /// Longest line taken, in bytes.
     static let sizeLimit = 1 << 20
 
-    package init(name: String, arguments: [String], environment: [String: String]) {
+    package init(
+        name: String, arguments: [String], environment: [String: String], secrets: Secrets? = nil
+    ) {
         self.name = name
         self.arguments = arguments
         self.environment = environment
+        self.secrets = secrets
     }
 
     /// The line, with its end.

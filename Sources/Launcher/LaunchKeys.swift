@@ -58,8 +58,10 @@ extension LaunchPlan {
     /// The same processes, each with its key of this folder.
     public func with(_ keys: KeyFolder) -> LaunchPlan {
         var plan = self
+        plan.coordinator.keyFiles = [keys.keyPath(KeyFolder.coordinator), keys.listPath]
         plan.coordinator.arguments = Self.inserting(["--keys", keys.path], in: coordinator.arguments)
         for index in plan.workers.indices {
+            plan.workers[index].keyFiles = [keys.keyPath(workers[index].name)]
             plan.workers[index].arguments = Self.inserting(
                 ["--key", keys.keyPath(workers[index].name)], in: workers[index].arguments)
         }

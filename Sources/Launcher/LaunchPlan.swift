@@ -21,6 +21,8 @@ public struct ProcessPlan: Equatable, Sendable {
     public var arguments: [String]
     /// Variables set on top of the launcher's own environment.
     public var environment: [String: String]
+    /// Files of the launch's keys that it needs, wherever it runs.
+    public var keyFiles: [String] = []
     /// Where it runs.
     public var place: Place
 

@@ -95,7 +95,7 @@ struct LaunchCommand: AsyncParsableCommand {
               keys: auto                       made for this launch; or a folder, what is missing there is made; or none
               hosts:                           where processes run, by `host`; over ssh unless the address is this machine's
                 a: {address: 10.0.0.1}         by which the other hosts reach it; workers listen there at port 5710, 5711, ...
-                                               by their number; a link over a network needs `allow_plaintext: true`
+                                               by their number
                 b: {address: b.lan, ssh: me@b, executable: bin/winnow, folder: /srv/winnow}
                                                ssh: what it is told, also a name of its configuration (keys, jump hosts);
                                                executable: the program there (default: as here; see --push); folder: what

@@ -31,6 +31,7 @@ struct MetricsTests {
             #"winnow_phase_requests_total{phase="prefill"} 0"#, #"winnow_phase_requests_total{phase="decode"} 0"#,
             "winnow_prompt_tokens_total 0", "winnow_kept_tokens_total 0", "winnow_generated_tokens_total 0",
             "winnow_speculator_busy_seconds_total 0.0", "winnow_speculator_prompts_total 0", "winnow_replays_total 0",
+            "winnow_refused_connections_total 0",
             "winnow_kv_cache_usage_ratio 1.0",
         ]
         let samples = lines.filter { !$0.hasPrefix("#") }
