@@ -159,7 +159,9 @@ let package = Package(
                 "LoadGenerator", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: swift),
-        .testTarget(name: "LauncherTests", dependencies: ["Launcher", "winnow", log], swiftSettings: swift),
+        .testTarget(
+            name: "LauncherTests", dependencies: ["Launcher", "winnow", log], exclude: ["Fixtures"],
+            swiftSettings: swift),
         // The whole house: real processes of the built command.
         .testTarget(name: "WinnowTests", dependencies: ["winnow"], exclude: ["Fixtures"], swiftSettings: swift),
     ]

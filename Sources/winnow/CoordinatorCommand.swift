@@ -193,7 +193,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
             limits: access.limits(drainTime: .seconds(drainTime)),
             cors: access.cors, logger: logger
         ) { bound in
-            ready.bound("http://\(host):\(bound)")
+            // Every interface has no name that a client could use.
+            ready.bound("http://\(host == "*" ? "localhost" : host):\(bound)")
             ServiceNotice.ready("waiting for workers at \(coordinator.endpoint)")
         }
         // The gateway ends first, so that it can still tell its clients how their requests ended.

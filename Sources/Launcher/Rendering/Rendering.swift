@@ -56,12 +56,13 @@ public enum Rendering {
         }
     }
 
-    /// A name of letters, digits and `-` that begins and ends with a letter or digit, as DNS and unit names want it.
+    /// A name of letters, digits and `-` that begins and ends with a letter or digit, as DNS and unit names want
+    /// it, at most 20: two of them and their words make a name that Kubernetes takes (52).
     static func plainName(_ name: String) -> String {
         let plain = name.lowercased().unicodeScalars.map { scalar in
             ("a"..."z").contains(scalar) || ("0"..."9").contains(scalar) ? Character(scalar) : "-"
         }
-        let trimmed = String(plain.prefix(30)).split(separator: "-").joined(separator: "-")
+        let trimmed = String(plain.prefix(20)).split(separator: "-").joined(separator: "-")
         return trimmed.isEmpty ? "cluster" : trimmed
     }
 }

@@ -176,20 +176,19 @@ struct SlurmRendering {
             return 0
         }
 
-        steps=()
+        # The coordinator is the first to be told of the end: it lets its requests end while the workers compute.
+        steps=() ending=''
+        end() {
+            ending=1
+            [ -n "${steps[0]:-}" ] && kill -TERM "${steps[0]}" 2>/dev/null
+        }
+        trap end TERM INT
 
         """
     }
 
-    /// The coordinator is the first to be told of the end: it lets its requests end while the workers compute.
     private static let tail = """
 
-        ending=''
-        end() {
-            ending=1
-            kill -TERM "${steps[0]}" 2>/dev/null
-        }
-        trap end TERM INT
         # The first process that is given up ends the job, and its status is the job's.
         wait -n "${steps[@]}"
         status=$?

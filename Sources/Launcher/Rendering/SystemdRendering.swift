@@ -112,9 +112,9 @@ struct SystemdRendering {
     /// What a process does not need it can't do. Code is made at run time (oneDNN), so memory may be writable and
     /// executable in turn; compute threads choose their CPUs.
     private func sandbox(_ process: ProcessPlan) -> String {
-        let homes = ["/home/", "/root/", "/run/user/"]
+        let hidden = ["/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"]
         let read = ([executable] + ["--model", "--speculator"].compactMap { process.arguments.value(of: $0) })
-            .filter { path in homes.contains { path.hasPrefix($0) } }
+            .filter { path in hidden.contains { path.hasPrefix($0) } }
         let trace = process.arguments.value(of: "--trace").map { path in
             String(path.prefix(upTo: path.lastIndex(of: "/") ?? path.startIndex))
         }

@@ -1,0 +1,156 @@
+// The files another engine runs a topology from: the same as those beside the tests, and what they must never lack.
+
+import Foundation
+import Launcher
+import Testing
+
+@Suite("Rendering")
+struct RenderingTests {
+    /// Pipelines whose stages differ, words that engines would take for something else, hosts with folders.
+    private static let whole = """
+        name: Needle "8B" $HOME
+        model: m o/main
+        speculator: small
+        hosts:
+          a: {address: 10.0.0.1}
+          b: {address: b.example, folder: /srv/50% off}
+        coordinator: {host: a, http: "0.0.0.0:9000", listen: "tcp://*:*", allow_plaintext: true, drain_time: 20}
+        pipelines:
+          - name: Fast_1
+            allow_plaintext: true
+            stages: [{host: a, layers: 0-1, threads: 2}, {host: b, layers: 2-3, cpus: 0-3, threads: 4}]
+          - {name: deep, stages: 2, host: b, allow_plaintext: true}
+        spares: {host: b, allow_plaintext: true}
+        speculators: {host: a, allow_plaintext: true, threads: 3}
+        restart: {policy: on-failure, backoff: 1.5, max_backoff: 20, give_up: 4, window: 60}
+        environment: {TOKEN: "a 'b' $(c) %d", WINNOW_CPU_LEVEL: avx2}
+        """
+
+    /// `WINNOW_WRITE_FIXTURES=1` writes them anew; the difference is then a matter of review.
+    private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .appending(path: "Fixtures/rendered")
+
+    private func files(_ yaml: String, _ target: RenderTarget, path: String) throws -> [RenderedFile] {
+        let topology = try Topology(yaml: yaml, path: path) { _ in true }
+        return try Rendering.files(of: topology, for: target)
+    }
+
+    private func text(_ files: [RenderedFile], _ path: String) throws -> String {
+        try #require(files.first { $0.path == path }?.text, "\(files.map(\.path))")
+    }
+
+    @Test(arguments: RenderTarget.allCases) func theFilesAreThoseOfTheReview(target: RenderTarget) throws {
+        let files = try files(Self.whole, target, path: "/srv/cluster/t.yaml")
+        let folder = Self.folder.appending(path: target.rawValue)
+        if ProcessInfo.processInfo.environment["WINNOW_WRITE_FIXTURES"] != nil {
+            try? FileManager.default.removeItem(at: folder)
+            for file in files {
+                let url = folder.appending(path: file.path)
+                try FileManager.default.createDirectory(
+                    at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+                try Data(file.text.utf8).write(to: url)
+            }
+        }
+        for file in files {
+            let kept = try String(contentsOf: folder.appending(path: file.path), encoding: .utf8)
+            #expect(file.text == kept, "\(file.path)")
+        }
+        let kept = try #require(FileManager.default.enumerator(atPath: folder.path)).compactMap { $0 as? String }
+            .filter { $0.contains(".") }
+        #expect(Set(kept) == Set(files.map(\.path)))
+    }
+
+    /// Nobody could tell the others a port that the system chose.
+    @Test(arguments: RenderTarget.allCases) func noPortIsLeftToTheSystem(target: RenderTarget) throws {
+        let local = """
+            model: m
+            coordinator: {listen: "tcp://127.0.0.1:*", allow_plaintext: true}
+            pipelines: [{stages: 2, allow_plaintext: true}]
+            """
+        for (yaml, path) in [(Self.whole, "/srv/t.yaml"), (local, "/srv/t.yaml")] {
+            for file in try files(yaml, target, path: path) {
+                #expect(file.text.firstMatch(of: /tcp:\/\/[^ "]*:(\*|0)[ "]/) == nil, "\(file.path)")
+                #expect(!file.text.contains("--exit-with-stdin"))
+            }
+        }
+    }
+
+    @Test func aUnitReadsEveryWordAsItIs() throws {
+        let files = try files(Self.whole, .systemd, path: "/srv/cluster/t.yaml")
+        let unit = try text(files, "b/winnow-needle-8b-home-worker-1.service")
+        #expect(unit.contains(#""/srv/50%% off/m o/main""#))
+        #expect(unit.contains(#"Environment="TOKEN=a 'b' $(c) %%d""#))
+        #expect(unit.contains("Restart=on-failure\nRestartSec=1500ms"))
+        #expect(unit.contains("Type=notify\n") && unit.contains("\nWatchdogSec=60\n"))
+        let coordinator = try text(files, "a/winnow-needle-8b-home-coordinator.service")
+        #expect(coordinator.contains(#"--name "Needle \"8B\" $$HOME""#))
+        #expect(coordinator.contains("--listen tcp://10.0.0.1:5700") && coordinator.contains("TimeoutStopSec=30\n"))
+        #expect(unit.contains("--coordinator tcp://10.0.0.1:5700 "))
+        #expect(try text(files, "b/winnow-needle-8b-home.target").contains("worker-2.service"))
+    }
+
+    @Test func aUnitMayReadAModelInAHome() throws {
+        let unit = try text(
+            try files("model: m\npipelines: [{stages: 1}]", .systemd, path: "/home/me/t.yaml"),
+            "localhost/winnow-m-worker-0.service")
+        #expect(unit.contains("ProtectHome=tmpfs") && unit.contains("BindReadOnlyPaths=/home/me/m\n"))
+    }
+
+    @Test func aRelativePathCannotBeAUnits() {
+        let error = #expect(throws: RenderError.self) {
+            try files("model: m\npipelines: [{stages: 1}]", .systemd, path: "t.yaml")
+        }
+        #expect(error?.description.contains("`m` is relative") == true)
+    }
+
+    @Test func stagesThatDifferAreToldApartByTheirOrdinal() throws {
+        let files = try files(Self.whole, .kubernetes, path: "t.yaml")
+        let fast = try text(files, "base/pipeline-fast-1.yaml")
+        #expect(fast.contains("case ${POD_NAME##*-} in 0) set -- \\\"$@\\\" ") && fast.contains("--layers 2-3"))
+        #expect(fast.contains("replicas: 2") && fast.contains(#"limits: {cpu: "4""#))
+        // CPUs are the kubelet's to give.
+        #expect(!fast.contains("--cpus"))
+        let deep = try text(files, "base/pipeline-deep.yaml")
+        #expect(deep.contains("command: [winnow]") && deep.contains("\"tcp://needle-8b-home-coordinator:5700\""))
+        #expect(deep.contains(#""/models/m o/main""#))
+        // Kubernetes would take `$(c)` for a variable of its own.
+        #expect(deep.contains("$$(c)"))
+    }
+
+    @Test func linksThatCrossANetworkMustBeAllowed() {
+        let yaml = """
+            model: m
+            hosts: {a: {address: a}, b: {address: b}}
+            coordinator: {host: a, allow_plaintext: true}
+            pipelines: [{stages: 1, host: b}]
+            """
+        for target in [RenderTarget.slurm, .kubernetes] {
+            let error = #expect(throws: RenderError.self) { try files(yaml, target, path: "/t.yaml") }
+            #expect(error?.description.contains("allow_plaintext: true") == true)
+        }
+    }
+
+    @Test func whatKubernetesCannotDoIsNamed() {
+        for (yaml, says) in [
+            ("model: /elsewhere/m\n", "lies outside"), ("model: ../m\n", "lies outside"),
+            ("model: m\ncoordinator: {trace: t.json, allow_plaintext: true}\n", "no place for `trace`"),
+        ] {
+            let coordinator = yaml.contains("coordinator") ? "" : "coordinator: {allow_plaintext: true}\n"
+            let error = #expect(throws: RenderError.self) {
+                try files(
+                    yaml + coordinator + "pipelines: [{stages: 1, allow_plaintext: true}]", .kubernetes, path: "t.yaml")
+            }
+            #expect(error?.description.contains(says) == true, "\(yaml)")
+        }
+    }
+
+    @Test func aJobsAddressesComeFromItsAllocation() throws {
+        let script = try text(
+            try files(Self.whole, .slurm, path: "/srv/cluster/t.yaml"), "winnow-needle-8b-home.sbatch")
+        #expect(!script.contains("10.0.0.1") && !script.contains("b.example") && !script.contains("winnow-node-"))
+        #expect(script.contains(#"--coordinator "tcp://$(address 0):5700""#))
+        #expect(script.contains(#"--listen "tcp://$(address 1):5711""#))
+        #expect(script.contains("#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=4\n#SBATCH --cpus-per-task=4\n"))
+        #expect(script.contains(#"export TOKEN='a '\''b'\'' $(c) %d'"#))
+    }
+}

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# What `winnow launch --render` writes, held against systemd's and Kubernetes' own judges. `scripts/try_render.sh --help` says more.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+Usage: scripts/try_render.sh [--winnow FILE]
+
+Renders the worked examples in cluster/ and checks
+
+  - units: `systemd-analyze verify` has nothing to say, `systemd-analyze security` at most 3.0 for each service;
+  - manifests: kubernetes-validate (from PyPI, in a folder of its own) with --strict passes every one;
+  - the batch script: bash reads it.
+
+Prints a line for each; exit status 0 when all hold. scripts/try_slurm.sh runs the batch script.
+
+  --winnow FILE    the program to test, instead of building it
+TEXT
+}
+
+winnow=
+while (($# > 0)); do
+    case $1 in
+    --winnow)
+        (($# > 1)) || { usage >&2 && exit 64; }
+        winnow=$(realpath "$2")
+        shift 2
+        ;;
+    -h | --help) usage && exit 0 ;;
+    *)
+        usage >&2
+        exit 64
+        ;;
+    esac
+done
+
+# shellcheck source-path=SCRIPTDIR source=lib/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
+install_packages python3 python3-venv systemd
+if [ -z "$winnow" ]; then
+    prepare
+    build "swift build" --product winnow
+    winnow=$(products)/winnow
+fi
+work=$(mktemp -d)
+clean_up() { rm -rf "${work:?}"; }
+on_end clean_up
+failed=0
+verdict() { # verdict STATUS TEXT
+    if (($1 == 0)); then say "  ok   $2"; else
+        say "  FAIL $2"
+        failed=1
+    fi
+}
+
+headline "systemd"
+for example in one-host three-hosts numa; do
+    "$winnow" launch "$root/cluster/$example/cluster.yaml" --render systemd --out "$work/$example" \
+        --executable "$winnow" >/dev/null
+    for host in "$work/$example"/*/; do
+        status=0
+        systemd-analyze verify "$host"*.service "$host"*.target >"$work/verify" 2>&1 || status=$?
+        [ -s "$work/verify" ] && status=1 && cat "$work/verify" >&2
+        verdict "$status" "$example, $(basename "$host"): systemd-analyze verify"
+        for unit in "$host"*.service; do
+            status=0
+            systemd-analyze security --no-pager --offline=yes --threshold=30 "$unit" >"$work/security" 2>&1 || status=$?
+            verdict "$status" "$(basename "$unit"): $(tail -n 1 "$work/security" | grep -o 'exposure level.*' | tr -d '→')"
+        done
+    done
+done
+
+headline "Kubernetes"
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate
+"$winnow" launch "$root/cluster/kubernetes/cluster.yaml" --render kubernetes --out "$work/manifests" \
+    --image registry.example/winnow:0.1.0 --memory 8Gi >/dev/null
+for manifest in "$work"/manifests/base/*.yaml; do
+    [ "$(basename "$manifest")" = kustomization.yaml ] && continue
+    status=0
+    "$work/venv/bin/kubernetes-validate" --strict "$manifest" >"$work/validate" 2>&1 || status=$?
+    grep -q "WARN\|ERROR" "$work/validate" && status=1
+    ((status == 0)) || cat "$work/validate" >&2
+    verdict "$status" "$(basename "$manifest"): $(grep -c passed "$work/validate") resources"
+done
+# Kustomize's own files have no schema there: every file the base names exists, and each of its manifests is named.
+status=0
+named=$(sed -n 's/^  - //p' "$work/manifests/base/kustomization.yaml" | sort)
+there=$(cd "$work/manifests/base" && printf '%s\n' *.yaml | grep -v kustomization | sort)
+[ "$named" = "$there" ] || status=1
+verdict "$status" "kustomization.yaml names every manifest"
+
+headline "Slurm"
+"$winnow" launch "$root/cluster/slurm/cluster.yaml" --render slurm --out "$work/slurm" >/dev/null
+status=0
+bash -n "$work/slurm/winnow-needle.sbatch" || status=$?
+verdict "$status" "bash reads winnow-needle.sbatch"
+if command -v shellcheck >/dev/null; then
+    status=0
+    shellcheck --severity=warning "$work/slurm/winnow-needle.sbatch" >&2 || status=$?
+    verdict "$status" "shellcheck"
+fi
+exit "$failed"
