@@ -108,7 +108,8 @@ struct WorkerCommand: AsyncParsableCommand {
                 advertisedHost: advertise, role: role, layers: layers?.layers,
                 measuresSpeed: layers != nil && layers?.layers == nil, pipeline: pipeline,
                 threads: compute.threads, cpus: compute.cpus?.cpus,
-                precision: compute.dtype.precision, kvRows: kvTokens, name: name, allowPlaintext: allowPlaintext)
+                precision: compute.dtype.precision, kvRows: kvTokens,
+                weightsCache: compute.weightsCacheDirectory, name: name, allowPlaintext: allowPlaintext)
             worker = try Worker(
                 configuration: configuration, context: try ZeroMQContext(),
                 logger: Console.logger("worker", level: logLevel))
