@@ -122,7 +122,8 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels"], swiftSettings: swift),
         .testTarget(
-            name: "CheckpointTests", dependencies: ["Checkpoint"], exclude: ["Fixtures"], swiftSettings: swift),
+            name: "CheckpointTests", dependencies: ["Checkpoint", "Compute"], exclude: ["Fixtures"],
+            swiftSettings: swift),
         .testTarget(name: "JinjaTests", dependencies: ["Jinja"], exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
             name: "TokenizerTests", dependencies: ["Tokenizer", "Jinja", "Checkpoint"], exclude: ["Fixtures"],

@@ -105,6 +105,22 @@ static size_t padded_steps(size_t inputs, size_t in_step) {
     return ((inputs + in_step - 1) / in_step + winnow_panel_steps - 1) / winnow_panel_steps * winnow_panel_steps;
 }
 
+size_t winnow_panel_row_bytes(size_t inputs, size_t in_step) { return padded_steps(inputs, in_step) * 4; }
+
+// A step is four bytes in either type. By parts of 16 steps, a cache line of each row: their places in the panel, 4 KiB, stay
+// in the first cache.
+void winnow_panel_fill(void *to, const void *rows, size_t row_bytes, size_t present) {
+    uint32_t *panel = to;
+    const char *from = rows;
+    for (size_t step = 0; step < row_bytes / 4; step += winnow_panel_steps, panel += winnow_panel_steps * winnow_panel_width) {
+        for (size_t j = 0; j < winnow_panel_width; j++) {
+            uint32_t part[winnow_panel_steps] = {0};
+            if (j < present) memcpy(part, from + j * row_bytes + step * 4, sizeof part);
+            for (size_t i = 0; i < winnow_panel_steps; i++) panel[i * winnow_panel_width + j] = part[i];
+        }
+    }
+}
+
 void winnow_panels_bf16(winnow_level level, const uint16_t *weights, size_t outputs, size_t inputs, size_t m,
                         const uint16_t *x, size_t ldx, float *c, size_t ldc, int accumulate) {
     float sums[winnow_panel_rows * winnow_panel_width] __attribute__((aligned(64)));

@@ -81,10 +81,6 @@ void winnow_onednn_to_bf16(winnow_level level, const float *in, size_t in_stride
     }
 }
 
-void winnow_onednn_from_bf16(const uint16_t *in, float *out, size_t columns) {
-    for (size_t c = 0; c < columns; c++) out[c] = float_of((uint32_t)in[c] << 16);
-}
-
 // --- int8
 
 // Largest |x|, NaN if there is one: the order of magnitudes is the order of their bits.
@@ -138,29 +134,43 @@ void winnow_onednn_quantize(winnow_level level, int largest, const float *in, si
     }
 }
 
-float winnow_onednn_quantize_weights(winnow_onednn_type source, const void *row, int8_t *out, int32_t *sum,
-                                     size_t columns) {
-    const float *floats = row;
-    const uint16_t *halves = row;
-    float magnitude = 0;
-    int finite = 1;
-    for (size_t c = 0; c < columns; c++) {
-        float x = source == winnow_onednn_bf16 ? float_of((uint32_t)halves[c] << 16) : floats[c];
-        magnitude = fmaxf(magnitude, fabsf(x));
-        finite &= isfinite(x) != 0;
-    }
+BODY float quantize_weights(const float *row, int8_t *out, int32_t *sum, size_t columns) {
+    float magnitude = largest_magnitude(row, columns);
     *sum = 0;
-    if (!finite || magnitude < 0x1p-100f) {
+    if (!isfinite(magnitude) || magnitude < 0x1p-100f) {
         memset(out, 0, columns);
-        return finite ? 0.0f : NAN;
+        return isfinite(magnitude) ? 0.0f : NAN;
     }
     float steps = 127.0f / magnitude;
+    int32_t total = 0;
+    // Rounded as in quantize_row.
     for (size_t c = 0; c < columns; c++) {
-        float x = source == winnow_onednn_bf16 ? float_of((uint32_t)halves[c] << 16) : floats[c];
-        out[c] = (int8_t)lrintf(x * steps);
-        *sum += out[c];
+        float scaled = row[c] * steps;
+        int32_t whole = (int32_t)(bits_of(scaled + 12582912.0f) - bits_of(12582912.0f));
+        out[c] = (int8_t)whole;
+        total += whole;
     }
+    *sum = total;
     return magnitude / 127.0f;
+}
+
+#define WEIGHTS (const float *row, int8_t *out, int32_t *sum, size_t columns)
+static float quantize_weights_reference WEIGHTS { return quantize_weights(row, out, sum, columns); }
+AVX2 static float quantize_weights_avx2 WEIGHTS { return quantize_weights(row, out, sum, columns); }
+AVX512 static float quantize_weights_avx512 WEIGHTS { return quantize_weights(row, out, sum, columns); }
+
+float winnow_onednn_quantize_weights(winnow_level level, const float *row, int8_t *out, int32_t *sum, size_t columns) {
+    switch (level) {
+        case winnow_level_avx512_bf16:
+        case winnow_level_avx512_vnni:
+        case winnow_level_avx512:
+            return quantize_weights_avx512(row, out, sum, columns);
+        case winnow_level_avx2:
+            return quantize_weights_avx2(row, out, sum, columns);
+        case winnow_level_reference:
+            break;
+    }
+    return quantize_weights_reference(row, out, sum, columns);
 }
 
 void winnow_onednn_copy_rows(const float *in, size_t in_stride, float *c, size_t ldc, size_t rows, size_t columns,

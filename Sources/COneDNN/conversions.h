@@ -4,12 +4,9 @@
 
 #include "onednn_gemm.h"
 
-// Quantises one row of weights to -127...127, f32 or bf16 values; returns the scale, and in `sum` the sum of the bytes.
-float winnow_onednn_quantize_weights(winnow_onednn_type source, const void *row, int8_t *out, int32_t *sum,
-                                     size_t columns);
-
-// Widens bf16 values.
-void winnow_onednn_from_bf16(const uint16_t *in, float *out, size_t columns);
+// Quantises one row of weights to -127...127; returns the scale, and in `sum` the sum of the bytes. Every level gives the
+// same.
+float winnow_onednn_quantize_weights(winnow_level level, const float *row, int8_t *out, int32_t *sum, size_t columns);
 
 // Copies rows of C, or adds them to it.
 void winnow_onednn_copy_rows(const float *in, size_t in_stride, float *c, size_t ldc, size_t rows, size_t columns,

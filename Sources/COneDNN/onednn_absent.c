@@ -25,8 +25,31 @@ size_t winnow_onednn_bytes(const winnow_onednn_weights *weights) {
     return 0;
 }
 
-int winnow_onednn_pack(winnow_onednn_weights *weights, winnow_onednn_type source, const void *rows, size_t stride) {
-    (void)weights, (void)source, (void)rows, (void)stride;
+winnow_onednn_memory winnow_onednn_memory_of(winnow_onednn_weights *weights) {
+    (void)weights;
+    return (winnow_onednn_memory){0};
+}
+
+int winnow_onednn_has_panels(const winnow_onednn_weights *weights) {
+    (void)weights;
+    return 0;
+}
+
+size_t winnow_onednn_row_bytes(const winnow_onednn_weights *weights) {
+    (void)weights;
+    return 0;
+}
+
+void winnow_onednn_convert(winnow_onednn_weights *weights, size_t output, const float *row, void *to) {
+    (void)weights, (void)output, (void)row, (void)to;
+}
+
+void winnow_onednn_fill(winnow_onednn_weights *weights, size_t panel, const void *rows, size_t present) {
+    (void)weights, (void)panel, (void)rows, (void)present;
+}
+
+int winnow_onednn_pack(winnow_onednn_weights *weights, const float *rows) {
+    (void)weights, (void)rows;
     return -1;
 }
 

@@ -266,14 +266,51 @@ size_t winnow_onednn_bytes(const winnow_onednn_weights *weights) {
     return weights->size + own;
 }
 
+winnow_onednn_memory winnow_onednn_memory_of(winnow_onednn_weights *weights) {
+    size_t n = weights->scales != NULL ? weights->shape->n : 0;
+    return (winnow_onednn_memory){.packed = weights->packed,
+                                  .scales = weights->scales,
+                                  .shifts = weights->shifts,
+                                  .packed_size = weights->size,
+                                  .scales_size = n * sizeof *weights->scales,
+                                  .shifts_size = n * sizeof *weights->shifts};
+}
+
+int winnow_onednn_has_panels(const winnow_onednn_weights *weights) { return weights->shape->has_panels; }
+
+size_t winnow_onednn_row_bytes(const winnow_onednn_weights *weights) {
+    return winnow_panel_row_bytes(weights->shape->k, weights->shape->type == winnow_onednn_int8 ? 4 : 2);
+}
+
+void winnow_onednn_convert(winnow_onednn_weights *weights, size_t output, const float *row, void *to) {
+    const size_t k = weights->shape->k;
+    const winnow_level level = winnow_level_in_use();
+    size_t used;
+    if (weights->shape->type == winnow_onednn_int8) {
+        int32_t sum;
+        weights->scales[output] = winnow_onednn_quantize_weights(level, row, to, &sum, k);
+        weights->shifts[output] = (onednn_largest_step + 1) * sum;
+        used = k;
+    } else {
+        winnow_onednn_to_bf16(level, row, k, to, k, 1, k);
+        used = k * sizeof(uint16_t);
+    }
+    memset((char *)to + used, 0, winnow_onednn_row_bytes(weights) - used);
+}
+
+void winnow_onednn_fill(winnow_onednn_weights *weights, size_t panel, const void *rows, size_t present) {
+    const size_t row = winnow_onednn_row_bytes(weights);
+    winnow_panel_fill((char *)weights->packed + panel * winnow_panel_width * row, rows, row, present);
+}
+
 // Copies W [k, n], given as rows of its transpose, into the packed layout.
 static dnnl_status_t reorder(thread_state *state, winnow_onednn_weights *weights, dnnl_data_type_t type,
-                             const void *rows, size_t stride) {
+                             const void *rows) {
     layout from = NULL;
     dnnl_primitive_desc_t description = NULL;
     dnnl_primitive_t primitive = NULL;
     dnnl_memory_t memory = NULL;
-    dnnl_status_t status = onednn_column_major(&from, weights->shape->k, weights->shape->n, stride, type);
+    dnnl_status_t status = onednn_column_major(&from, weights->shape->k, weights->shape->n, weights->shape->k, type);
     if (status == dnnl_success)
         status = onednn.reorder_primitive_desc_create(&description, from, onednn_engine, weights->shape->weights, onednn_engine, NULL);
     if (status == dnnl_success) status = onednn.primitive_create(&primitive, description);
@@ -291,33 +328,27 @@ static dnnl_status_t reorder(thread_state *state, winnow_onednn_weights *weights
     return status;
 }
 
-int winnow_onednn_pack(winnow_onednn_weights *weights, winnow_onednn_type source, const void *rows, size_t stride) {
-    if (source != winnow_onednn_f32 && source != winnow_onednn_bf16) return dnnl_invalid_arguments;
+int winnow_onednn_pack(winnow_onednn_weights *weights, const float *rows) {
     thread_state *state = onednn_enter();
     if (state == NULL) return dnnl_out_of_memory;
-    winnow_onednn_type type = weights->shape->type;
-    if (type == source) return reorder(state, weights, onednn_types[type].weights, rows, stride);
+    const size_t n = weights->shape->n, k = weights->shape->k;
+    const winnow_onednn_type type = weights->shape->type;
+    if (type == winnow_onednn_f32) return reorder(state, weights, onednn_types[type].weights, rows);
 
-    size_t n = weights->shape->n, k = weights->shape->k;
-    size_t source_size = source == winnow_onednn_f32 ? 4 : 2;
-    size_t size = type == winnow_onednn_f32 ? 4 : type == winnow_onednn_bf16 ? 2 : 1;
+    const size_t size = type == winnow_onednn_bf16 ? sizeof(uint16_t) : 1;
     char *converted = malloc(n * k * size);
     if (converted == NULL) return dnnl_out_of_memory;
-    winnow_level level = winnow_level_in_use();
     for (size_t r = 0; r < n; r++) {
-        const char *row = (const char *)rows + r * stride * source_size;
-        char *to = converted + r * k * size;
+        void *to = converted + r * k * size;
         if (type == winnow_onednn_int8) {
             int32_t sum;
-            weights->scales[r] = winnow_onednn_quantize_weights(source, row, (int8_t *)to, &sum, k);
+            weights->scales[r] = winnow_onednn_quantize_weights(winnow_level_in_use(), rows + r * k, to, &sum, k);
             weights->shifts[r] = (onednn_largest_step + 1) * sum;
-        } else if (type == winnow_onednn_bf16) {
-            winnow_onednn_to_bf16(level, (const float *)(const void *)row, k, (uint16_t *)(void *)to, k, 1, k);
         } else {
-            winnow_onednn_from_bf16((const uint16_t *)(const void *)row, (float *)(void *)to, k);
+            winnow_onednn_to_bf16(winnow_level_in_use(), rows + r * k, k, to, k, 1, k);
         }
     }
-    dnnl_status_t status = reorder(state, weights, onednn_types[type].weights, converted, k);
+    dnnl_status_t status = reorder(state, weights, onednn_types[type].weights, converted);
     free(converted);
     return status;
 }

@@ -1,5 +1,7 @@
 // A model's configuration and its tensors.
 
+internal import Synchronization
+
 /// A model whose files are mapped and checked.
 public final class Checkpoint: Sendable {
     /// The model directory or GGUF file as it was given.
@@ -9,8 +11,13 @@ public final class Checkpoint: Sendable {
     /// What in the files is left out of account or taken in one of two ways, a sentence each: for the log at start-up.
     public let notes: [String]
 
+    /// What of the model the files hold; nil: all.
+    public let part: ModelPart?
+
     /// Each tensor by the name that Hugging Face gives it.
     let tensors: [String: StoredTensor]
+    /// ``fingerprint()``, once it was asked for.
+    let knownFingerprint = Mutex<Fingerprint?>(nil)
     /// Whether they come from a GGUF file; for messages.
     private let isGGUF: Bool
 
@@ -18,29 +25,32 @@ public final class Checkpoint: Sendable {
     /// shape and a type that can be read.
     ///
     /// - Parameter path: a directory in Hugging Face's layout, with `model.safetensors` or the shards that
-    ///   `model.safetensors.index.json` names; or a GGUF file.
+    ///   `model.safetensors.index.json` names; or a GGUF file. Of a directory that holds a part of a model, only what the
+    ///   part has must be there.
     public init(path: String) throws(CheckpointError) {
         self.path = path
         isGGUF = GGUFFile.isFile(path)
         if isGGUF {
             let parts = try GGUFParts(path: path)
             configuration = try ModelConfiguration(gguf: parts)
+            part = nil
             tensors = try Self.tensors(of: parts, configuration)
             notes = GGUFKeys.notes(on: parts.first, configuration.family)
         } else {
             var (shape, notes) = try ModelConfiguration.read(directory: path)
-            tensors = try Self.safetensors(directory: path)
+            part = try ModelPart.read(directory: path, layerCount: shape.layerCount)
+            tensors = part?.layers.isEmpty == true ? [:] : try Self.safetensors(directory: path)
             notes += Self.headNotes(tensors, &shape)
             notes += Self.unusedNotes(tensors, shape)
             configuration = shape
             self.notes = notes
         }
-        for expected in TensorLayout(configuration).tensors { _ = try stored(expected) }
+        for expected in TensorLayout(configuration).tensors(layers: heldLayers) { _ = try stored(expected) }
     }
 
-    /// The number of weights, tied ones once.
+    /// The number of weights in the files, tied ones once.
     public var parameterCount: Int {
-        TensorLayout(configuration).tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
+        TensorLayout(configuration).tensors(layers: heldLayers).reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
 
     /// The size of all tensors in the files, in bytes.
@@ -63,6 +73,14 @@ public final class Checkpoint: Sendable {
         var files: [ObjectIdentifier: MappedFile] = [:]
         for tensor in tensors.values { files[ObjectIdentifier(tensor.file)] = tensor.file }
         for file in files.values { file.forgetPages() }
+    }
+
+    /// Has the system begin to read tensors that are decoded next.
+    package func willDecode(_ tensors: [TensorLayout.Tensor]) {
+        for tensor in tensors {
+            guard let stored = self.tensors[tensor.name] else { continue }
+            stored.file.willRead(stored.bytes)
+        }
     }
 
     /// A tensor of the layout where it lies, checked against what the layout says of it.
@@ -90,6 +108,7 @@ public final class Checkpoint: Sendable {
 
     private func missing(_ expected: TensorLayout.Tensor) -> String {
         if isGGUF { return "the file is not complete: convert the model again" }
+        if part != nil { return "the part is not complete: split the model again" }
         return expected.name.hasPrefix("lm_head")
             ? "if the head is the embedding, config.json must say \"tie_word_embeddings\": true"
             : "a shard is missing, or config.json belongs to another model"

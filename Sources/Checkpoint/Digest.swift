@@ -13,4 +13,10 @@ package enum Digest {
             &digest, size, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(bytes.count), nil, 0)
         return digest
     }
+
+    /// Bytes in lower-case hexadecimal.
+    package static func text(_ bytes: [UInt8]) -> String {
+        let digits = Array("0123456789abcdef")
+        return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+    }
 }

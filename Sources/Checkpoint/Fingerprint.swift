@@ -12,8 +12,5 @@ public struct Fingerprint: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Lower-case hexadecimal, 64 characters.
-    public var description: String {
-        let digits = Array("0123456789abcdef")
-        return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
-    }
+    public var description: String { Digest.text(bytes) }
 }

@@ -4,13 +4,6 @@ internal import Glibc
 
 /// Writes models in the form of ``CompressedTensors``.
 public enum Int8Quantizer {
-    /// Files that go with the weights and stay as they are.
-    private static let companions = [
-        "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-        "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
-        "LICENSE",
-    ]
-
     /// Writes `directory` with every linear weight but the head's quantised: a row's scale is its largest magnitude
     /// over 127, Float32, and each weight the nearest multiple. All else is copied, config.json last.
     ///
@@ -29,23 +22,15 @@ public enum Int8Quantizer {
                 fix: "give the Hugging Face directory of the model")
         }
         let checkpoint = try Checkpoint(path: source)
+        try checkpoint.checkHeld(0..<checkpoint.configuration.layerCount)
         let config = try JSONObject(file: source + "/config.json", limit: 16 << 20)
         guard try config.object("quantization_config") == nil else {
             throw config.error("quantization_config", "the model is quantised already", fix: "use it as it is")
         }
         let output = try OutputDirectory(path: directory)
         defer { output.removeUnlessComplete() }
-        for name in ["config.json", "model.safetensors", "model.safetensors.index.json"]
-        where access("\(directory)/\(name)", F_OK) == 0 {
-            throw CheckpointError(
-                path: directory, place: name, problem: "the directory holds a model", fix: "give another directory")
-        }
-        for name in companions where access("\(source)/\(name)", F_OK) == 0 {
-            let file = try MappedFile(path: "\(source)/\(name)")
-            let copy = try OutputFile(path: output.file(name))
-            try copy.write(file.withBytes { Array($0) })
-            try copy.finish()
-        }
+        try output.checkHoldsNoModel()
+        try output.copy(companions: CompanionFiles.all, of: source)
         try writeWeights(checkpoint, to: output.file("model.safetensors"), progress)
         var fields = config.fields
         fields["quantization_config"] = CompressedTensors.configuration
@@ -73,22 +58,10 @@ public enum Int8Quantizer {
             if CompressedTensors.covers(tensor) {
                 try quantize(tensor, of: checkpoint, to: &writer, progress)
             } else {
-                try copy(tensor, of: checkpoint, to: &writer, progress)
+                try writer.copy(try checkpoint.stored(tensor), progress)
             }
         }
         try writer.finish()
-    }
-
-    private static func copy(
-        _ tensor: TensorLayout.Tensor, of checkpoint: Checkpoint, to writer: inout SafetensorsWriter,
-        _ progress: (Int, Int) -> Void
-    ) throws(CheckpointError) {
-        let stored = try checkpoint.stored(tensor)
-        for start in stride(from: stored.bytes.lowerBound, to: stored.bytes.upperBound, by: 1 << 22) {
-            let end = min(stored.bytes.upperBound, start + 1 << 22)
-            try writer.write(stored.file.withBytes { Array($0[start..<end]) })
-            progress(writer.writtenBytes, writer.totalBytes)
-        }
     }
 
     private static func quantize(

@@ -11,6 +11,8 @@ package final class MappedFile: @unchecked Sendable {  // `base` is set once and
     package let path: String
     /// The size in bytes.
     package let count: Int
+    /// When it was last written, seconds and nanoseconds since 1970.
+    let modified: String
     /// The first byte; nil for an empty file.
     private let base: UnsafeMutableRawPointer?
 
@@ -33,6 +35,7 @@ package final class MappedFile: @unchecked Sendable {  // `base` is set once and
                 path: path, place: "", problem: "not a regular file", fix: "give the path of the file itself")
         }
         count = Int(status.st_size)
+        modified = "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
         guard count > 0 else {
             base = nil
             return
@@ -52,6 +55,14 @@ package final class MappedFile: @unchecked Sendable {  // `base` is set once and
         try withExtendedLifetime(self) {
             try body(UnsafeRawBufferPointer(start: base, count: count))
         }
+    }
+
+    /// Has the system begin to read these bytes, which will be wanted at once.
+    func willRead(_ bytes: Range<Int>) {
+        guard let base, !bytes.isEmpty else { return }
+        let page = Int(getpagesize())
+        let first = bytes.lowerBound / page * page
+        madvise(base + first, bytes.upperBound - first, MADV_WILLNEED)
     }
 
     /// Drops the pages that reading brought into memory; they come back from the file when they are read again.

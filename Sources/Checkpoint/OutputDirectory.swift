@@ -25,6 +25,25 @@ final class OutputDirectory {
         return "\(path)/\(name)"
     }
 
+    /// Throws if there is a model already.
+    func checkHoldsNoModel() throws(CheckpointError) {
+        for name in ["config.json", "model.safetensors", "model.safetensors.index.json"]
+        where access("\(path)/\(name)", F_OK) == 0 {
+            throw CheckpointError(
+                path: path, place: name, problem: "the directory holds a model", fix: "give another directory")
+        }
+    }
+
+    /// Copies those of the files that another model directory has.
+    func copy(companions: [String], of source: String) throws(CheckpointError) {
+        for name in companions where access("\(source)/\(name)", F_OK) == 0 {
+            let original = try MappedFile(path: "\(source)/\(name)")
+            let copy = try OutputFile(path: file(name))
+            try copy.write(original.withBytes { Array($0) })
+            try copy.finish()
+        }
+    }
+
     /// All files are there, and stay.
     func complete() { isComplete = true }
 

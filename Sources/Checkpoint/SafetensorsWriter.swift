@@ -52,6 +52,15 @@ struct SafetensorsWriter {
         writtenBytes += bytes.count
     }
 
+    /// Appends the bytes of a tensor of another file.
+    mutating func copy(_ stored: StoredTensor, _ progress: (Int, Int) -> Void) throws(CheckpointError) {
+        for start in stride(from: stored.bytes.lowerBound, to: stored.bytes.upperBound, by: 1 << 22) {
+            let end = min(stored.bytes.upperBound, start + 1 << 22)
+            try write(stored.file.withBytes { Array($0[start..<end]) })
+            progress(writtenBytes, totalBytes)
+        }
+    }
+
     /// Gives the file its name; all bytes must have been written.
     func finish() throws(CheckpointError) {
         precondition(writtenBytes == totalBytes)

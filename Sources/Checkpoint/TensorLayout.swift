@@ -84,8 +84,14 @@ package struct TensorLayout: Sendable {
     }
 
     /// Every tensor of the model, in the order of computation.
-    package var tensors: [Tensor] {
-        [embedding] + (0..<configuration.layerCount).flatMap { layer($0).tensors } + [finalNorm]
-            + (configuration.tiedEmbeddings ? [] : [head])
+    package var tensors: [Tensor] { tensors(layers: 0..<configuration.layerCount) }
+
+    /// What a stage with these layers reads, in the order of computation: none for no layers.
+    package func tensors(layers: Range<Int>) -> [Tensor] {
+        guard !layers.isEmpty else { return [] }
+        let isLast = layers.upperBound == configuration.layerCount
+        let embeds = layers.lowerBound == 0 || isLast && configuration.tiedEmbeddings
+        return (embeds ? [embedding] : []) + layers.flatMap { layer($0).tensors } + (isLast ? [finalNorm] : [])
+            + (isLast && !configuration.tiedEmbeddings ? [head] : [])
     }
 }

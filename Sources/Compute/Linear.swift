@@ -63,17 +63,58 @@ package struct Linear: Sendable {
             }
             weights = .plain(matrix)
         case .bf16, .int8:
-            let format = inputs <= PackedWeights.mostInt8Inputs ? precision : .bf16
-            if backend == .oneDNN || backend == .automatic && OneDNN.serves(format),
-                let library = try OneDNNWeights(
-                    outputs: outputs, inputs: inputs, precision: format, pool: pool, rows: rows)
-            {
+            let (format, library) = Self.room(
+                outputs: outputs, inputs: inputs, precision: precision, backend: backend, pool: pool)
+            if let library, try library.pack(pool: pool, rows: rows) {
                 weights = .oneDNN(library, format)
             } else {
-                weights = .packed(
-                    try PackedWeights(
-                        outputs: outputs, inputs: inputs, isInt8: format == .int8, pool: pool, rows: rows))
+                let packed = PackedWeights(outputs: outputs, inputs: inputs, isInt8: format == .int8)
+                try packed.pack(pool: pool, rows: rows)
+                weights = .packed(packed)
             }
+        }
+    }
+
+    /// Weights in 16 or 8 bits that were brought into their layout before; nil in Float32, which has none, and where
+    /// `fill` says that it has no such weights.
+    ///
+    /// - Parameter fill: fills the memory with the bytes that ``memory`` had, and says whether it did.
+    package init?(
+        outputs: Int, inputs: Int, precision: Precision, backend: Backend = .automatic, bias: Matrix? = nil,
+        pool: ThreadPool, fill: (WeightMemory) -> Bool
+    ) {
+        guard precision != .f32 else { return nil }
+        let (format, library) = Self.room(
+            outputs: outputs, inputs: inputs, precision: precision, backend: backend, pool: pool)
+        if let library {
+            weights = .oneDNN(library, format)
+        } else {
+            weights = .packed(PackedWeights(outputs: outputs, inputs: inputs, isInt8: format == .int8))
+        }
+        self.outputs = outputs
+        self.inputs = inputs
+        self.bias = bias
+        guard let memory, fill(memory) else { return nil }
+    }
+
+    /// The format that serves, and room in oneDNN's layout if it multiplies that.
+    private static func room(
+        outputs: Int, inputs: Int, precision: Precision, backend: Backend, pool: ThreadPool
+    ) -> (format: Precision, library: OneDNNWeights?) {
+        let format = inputs <= PackedWeights.mostInt8Inputs ? precision : .bf16
+        guard backend == .oneDNN || backend == .automatic && OneDNN.serves(format) else { return (format, nil) }
+        return (
+            format,
+            OneDNNWeights(outputs: outputs, inputs: inputs, precision: format, threads: pool.threads)
+        )
+    }
+
+    /// The weights as bytes; nil in Float32.
+    package var memory: WeightMemory? {
+        switch weights {
+        case .plain: nil
+        case .packed(let packed): packed.memory
+        case .oneDNN(let library, _): library.memory
         }
     }
 

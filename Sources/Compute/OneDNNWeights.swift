@@ -36,27 +36,25 @@ enum OneDNN {
 /// A weight matrix in slices of outputs, each in the library's layout; it never changes after it was filled.
 ///
 /// The library works in the calling thread alone: threads share a product by taking slices of it.
-final class OneDNNWeights: @unchecked Sendable {  // filled by its initialiser, then only read
+final class OneDNNWeights: @unchecked Sendable {  // filled by who made it, then only read
     private let slices: [(first: Int, weights: OpaquePointer)]
     private let precision: Precision
+    private let outputs: Int
     private let inputs: Int
 
     /// Outputs of a slice, but the last: a multiple of all the library's block sizes.
     private static let sliceOutputs = 64
 
-    /// Packs the rows that `rows` gives, slice by slice; nil where the library does not multiply this shape.
+    /// Room for weights, to be filled before the first product; nil where the library does not multiply this shape.
     ///
-    /// - Parameter rows: fills a buffer with the Float32 weights of some outputs, `[range.count, inputs]`.
-    init?<E: Error>(
-        outputs: Int, inputs: Int, precision: Precision, pool: ThreadPool,
-        rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
-    ) throws(E) {
+    /// - Parameter threads: as many slices are made, so that each is as large as it can be.
+    init?(outputs: Int, inputs: Int, precision: Precision, threads: Int) {
         self.precision = precision
+        self.outputs = outputs
         self.inputs = inputs
         guard let type = OneDNN.type(precision) else { return nil }
-        // As many slices as threads, so that each is as large as it can be.
         let groups = (outputs + Self.sliceOutputs - 1) / Self.sliceOutputs
-        let count = min(groups, pool.threads)
+        let count = min(groups, threads)
         let bounds = (0...count).map { min(outputs, groups * $0 / count * Self.sliceOutputs) }
         var made: [(first: Int, weights: OpaquePointer)] = []
         for (first, end) in zip(bounds, bounds.dropFirst()) {
@@ -67,9 +65,56 @@ final class OneDNNWeights: @unchecked Sendable {  // filled by its initialiser, 
             made.append((first, weights))
         }
         slices = made
+    }
+
+    /// The outputs of slice `index`.
+    private func range(_ index: Int) -> Range<Int> {
+        slices[index].first..<(index + 1 < slices.count ? slices[index + 1].first : outputs)
+    }
+
+    /// Fills the weights with the rows that `rows` gives, on all threads of the pool. Returns whether that was possible.
+    func pack<E: Error>(
+        pool: ThreadPool, rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
+    ) throws(E) -> Bool {
+        guard slices.allSatisfy({ winnow_onednn_has_panels($0.weights) != 0 }) else {
+            return try reorder(pool: pool, rows: rows)
+        }
+        let panel = Int(winnow_panel_width)
+        // Slices begin at panels, so all panels together can be shared out.
+        let slices = slices
+        try pool.tryParallelFor((outputs + panel - 1) / panel) { index throws(E) in
+            let first = index * panel
+            guard let slice = slices.last(where: { $0.first <= first }) else { return }
+            let end = min(outputs, first + panel)
+            let rowBytes = winnow_onednn_row_bytes(slice.weights)
+            let converted = UnsafeMutableRawPointer.allocate(byteCount: panel * rowBytes, alignment: 64)
+            defer { converted.deallocate() }
+            // A few rows at a time, which then lie in a cache.
+            let rowsAtOnce = 4
+            try withFloats(rowsAtOnce * inputs) { buffer throws(E) in
+                guard let base = buffer.baseAddress else { return }
+                for start in stride(from: first, to: end, by: rowsAtOnce) {
+                    let part = start..<min(end, start + rowsAtOnce)
+                    try rows(part, UnsafeMutableBufferPointer(rebasing: buffer[..<(part.count * inputs)]))
+                    for row in part {
+                        winnow_onednn_convert(
+                            slice.weights, row - slice.first, base + (row - start) * inputs,
+                            converted + (row - first) * rowBytes)
+                    }
+                }
+            }
+            winnow_onednn_fill(slice.weights, (first - slice.first) / panel, converted, end - first)
+        }
+        return true
+    }
+
+    /// ``pack(pool:rows:)`` for layouts of the library's own choice.
+    private func reorder<E: Error>(
+        pool: ThreadPool, rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
+    ) throws(E) -> Bool {
         var isPacked = true
-        for (index, slice) in made.enumerated() {
-            let range = slice.first..<bounds[index + 1]
+        for (index, slice) in slices.enumerated() {
+            let range = range(index)
             // Float32 rows for the moment of packing only; a slice at a time bounds them.
             let matrix = Matrix(rows: range.count, columns: inputs)
             let rowsPerTask = 16
@@ -78,11 +123,26 @@ final class OneDNNWeights: @unchecked Sendable {  // filled by its initialiser, 
                 try rows(
                     part.lowerBound + slice.first..<part.upperBound + slice.first, matrix.buffer(rows: part))
             }
-            isPacked =
-                isPacked
-                && winnow_onednn_pack(slice.weights, winnow_onednn_f32, matrix.pointer(row: 0), inputs) == 0
+            isPacked = isPacked && winnow_onednn_pack(slice.weights, matrix.pointer(row: 0)) == 0
         }
-        guard isPacked else { return nil }
+        return isPacked
+    }
+
+    /// The weights as bytes.
+    var memory: WeightMemory {
+        let blocks = slices.map { winnow_onednn_memory_of($0.weights) }
+        func section(
+            _ pointer: (winnow_onednn_memory) -> UnsafeMutableRawPointer?, _ size: (winnow_onednn_memory) -> Int
+        ) -> [UnsafeMutableRawBufferPointer] {
+            blocks.map { UnsafeMutableRawBufferPointer(start: pointer($0), count: size($0)) }
+        }
+        let hasPanels = slices.allSatisfy { winnow_onednn_has_panels($0.weights) != 0 }
+        let lie = hasPanels ? "panels" : "\(OneDNN.version ?? "") \(CPULevel.inUse.rawValue) of \(slices.map(\.first))"
+        return WeightMemory(
+            layout: "\(precision.rawValue) \(winnow_onednn_largest_step()) \(lie)",
+            sections: [
+                section(\.packed, \.packed_size), section(\.scales, \.scales_size), section(\.shifts, \.shifts_size),
+            ], owner: self)
     }
 
     deinit { for slice in slices { winnow_onednn_destroy(slice.weights) } }

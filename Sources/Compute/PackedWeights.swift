@@ -13,7 +13,7 @@ enum RowFormat {
 }
 
 /// A weight matrix in 16 or 8 bits, in panels of some outputs; it never changes after it was filled.
-final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, then only read
+final class PackedWeights: @unchecked Sendable {  // filled by who made it, then only read
     /// `[outputs, inputs]`.
     let outputs: Int
     let inputs: Int
@@ -27,13 +27,8 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
     /// Inputs beyond which sums of 8-bit products could leave 32 bits.
     static let mostInt8Inputs = 65_536
 
-    /// Packs the rows that `rows` gives, panel by panel, on all threads of the pool.
-    ///
-    /// - Parameter rows: fills a buffer with the Float32 weights of some outputs, `[range.count, inputs]`.
-    init<E: Error>(
-        outputs: Int, inputs: Int, isInt8: Bool, pool: ThreadPool,
-        rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
-    ) throws(E) {
+    /// Room for weights, to be filled before the first product.
+    init(outputs: Int, inputs: Int, isInt8: Bool) {
         precondition(outputs > 0 && inputs > 0)
         self.outputs = outputs
         self.inputs = inputs
@@ -52,10 +47,17 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
             ? Self.allocate(scaleCount * 4).bindMemory(to: Float.self, capacity: scaleCount) : nil
         let offsets =
             isInt8 ? Self.allocate(panels * width * 4).bindMemory(to: Int32.self, capacity: panels * width) : nil
-        let packed = winnow_packed(
+        packed = winnow_packed(
             type: type, outputs: outputs, inputs: inputs, panels: memory, scales: scales, offsets: offsets)
-        self.packed = packed
-        let level = level
+    }
+
+    /// Fills the weights with the rows that `rows` gives, panel by panel, on all threads of the pool.
+    ///
+    /// - Parameter rows: fills a buffer with the Float32 weights of some outputs, `[range.count, inputs]`.
+    func pack<E: Error>(
+        pool: ThreadPool, rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
+    ) throws(E) {
+        let (width, level, packed) = (Self.panelOutputs, level, packed)
         try pool.tryParallelFor(panels) { panel throws(E) in
             let range = panel * width..<min(outputs, (panel + 1) * width)
             try withFloats(width * inputs) { buffer throws(E) in
@@ -66,6 +68,19 @@ final class PackedWeights: @unchecked Sendable {  // filled by its initialiser, 
                 }
             }
         }
+    }
+
+    /// The weights as bytes.
+    var memory: WeightMemory {
+        func piece(_ start: UnsafeMutableRawPointer?, _ count: Int) -> [UnsafeMutableRawBufferPointer] {
+            [UnsafeMutableRawBufferPointer(start: start, count: start == nil ? 0 : count)]
+        }
+        return WeightMemory(
+            layout: "own \(CPULevel(level).rawValue) type \(packed.type.rawValue)",
+            sections: [
+                piece(packed.panels, panels * winnow_panel_bytes(level, packed.type, inputs)),
+                piece(packed.scales, scaleCount * 4), piece(packed.offsets, panels * Self.panelOutputs * 4),
+            ], owner: self)
     }
 
     deinit {

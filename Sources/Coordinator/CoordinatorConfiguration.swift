@@ -28,6 +28,8 @@ public struct CoordinatorConfiguration: Sendable {
     public var cpus: [Int]?
     /// The number formats the speculator computes in.
     public var precision: Precision
+    /// The directory where the speculator's packed weights are kept for the next start; `nil`: nowhere.
+    public var weightsCache: String?
     /// Most rows of one micro-batch.
     public var microBatchRows: Int
     /// KV rows over all requests that each stage must be able to hold.
@@ -71,7 +73,7 @@ public struct CoordinatorConfiguration: Sendable {
         modelDirectory: String, speculatorDirectory: String? = nil, modelName: String? = nil, listen: Endpoint,
         results: Endpoint? = nil, advertisedHost: String? = nil, stageCount: Int = 1, pipelines: [PipelineShape]? = nil,
         speculatorsAreWorkers: Bool = false, threads: Int = 1, cpus: [Int]? = nil,
-        precision: Precision = .automatic,
+        precision: Precision = .automatic, weightsCache: String? = nil,
         microBatchRows: Int = 512, kvRows: Int = 131_072, maxRequests: Int = 256, maxQueuedTokens: Int = 1 << 20,
         requestTimeout: Duration = .seconds(600), speculation: SpeculationParameters = .init(),
         replayWait: Duration = .seconds(30), maxReplays: Int = 5, stallLimit: Duration = .seconds(60),
@@ -93,6 +95,7 @@ public struct CoordinatorConfiguration: Sendable {
         self.threads = threads
         self.cpus = cpus
         self.precision = precision
+        self.weightsCache = weightsCache
         self.microBatchRows = microBatchRows
         self.kvRows = kvRows
         self.maxRequests = maxRequests

@@ -50,6 +50,7 @@ struct CoordinatorModels {
             }
             let stage = try Stage(
                 checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: settings.precision,
+                cache: settings.weightsCache.map { WeightsCache(directory: $0) },
                 pool: ThreadPool(threads: settings.threads, cpus: settings.cpus, name: "speculator"))
             speculator = SpeculatorRunner(
                 speculator: Speculator(stage: stage, eosTokens: tokenizer.endTokens(of: checkpoint.configuration)),

@@ -20,12 +20,14 @@ struct DecoderLayer: Sendable {
     private let epsilon: Float
 
     /// Loads the layer's weights.
-    init(checkpoint: Checkpoint, index: Int, precision: Precision, pool: ThreadPool) throws(CheckpointError) {
+    init(
+        checkpoint: Checkpoint, index: Int, precision: Precision, cache: WeightsCache?, pool: ThreadPool
+    ) throws(CheckpointError) {
         let tensors = TensorLayout(checkpoint.configuration).layer(index)
         func linear(
             _ weights: TensorLayout.Tensor..., factors: [Float]? = nil
         ) throws(CheckpointError) -> Linear {
-            try checkpoint.linear(weights, factors: factors, precision: precision, pool: pool)
+            try checkpoint.linear(weights, factors: factors, precision: precision, cache: cache, pool: pool)
         }
         /// A norm before products in a precision.
         func norm(_ tensor: TensorLayout.Tensor, _ precision: Precision) throws(CheckpointError) -> Smoothing {
@@ -38,7 +40,7 @@ struct DecoderLayer: Sendable {
         ) throws(CheckpointError) -> Linear {
             try checkpoint.linear(
                 weights, bias: bias.compactMap(\.self), factors: attention.factors, precision: precision.queryKeyValue,
-                pool: pool)
+                cache: cache, pool: pool)
         }
         epsilon = checkpoint.configuration.normEpsilon
         attentionNorm = attention.norm

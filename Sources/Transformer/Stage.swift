@@ -30,9 +30,13 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     ///   - checkpoint: the model.
     ///   - layers: absolute layer ids, not empty; throws if the model does not have them.
     ///   - precision: the number formats to compute in.
+    ///   - cache: where weights in 8 bits are kept for the next start, if there are enough of them to be worth it; what of
+    ///     them lies there is not read from the model.
     ///   - pool: the threads to load and compute with; stages may share one.
+    ///   - progress: told now and then how much of the weights is loaded, 0 to 1.
     public init(
-        checkpoint: Checkpoint, layers: Range<Int>, precision: Precision = .f32, pool: ThreadPool
+        checkpoint: Checkpoint, layers: Range<Int>, precision: Precision = .f32, cache: WeightsCache? = nil,
+        pool: ThreadPool, progress: (Double) -> Void = { _ in }
     ) throws(CheckpointError) {
         let configuration = checkpoint.configuration
         guard !layers.isEmpty, layers.lowerBound >= 0, layers.upperBound <= configuration.layerCount else {
@@ -41,7 +45,12 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
                 problem: "the model has layers 0..<\(configuration.layerCount)",
                 fix: "give a range inside the model that is not empty")
         }
+        try checkpoint.checkHeld(layers)
         let layout = TensorLayout(configuration)
+        func weights(_ tensors: [TensorLayout.Tensor]) -> Int { tensors.reduce(0) { $0 + $1.rows * $1.columns } }
+        let all = weights(layout.tensors(layers: layers))
+        // Other formats are as large as the model's files, and rounding to them is quicker than reading.
+        let cache = precision == .int8 && all >= cache?.smallest ?? 0 ? cache : nil
         self.configuration = configuration
         self.layers = layers
         self.precision = precision
@@ -50,8 +59,13 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             heads: configuration.headCount, kvHeads: configuration.kvHeadCount, headDim: configuration.headDim)
         frequencies = configuration.rotaryFrequencies
         var blocks: [DecoderLayer] = []
+        var done = 0
         for index in layers {
-            blocks.append(try DecoderLayer(checkpoint: checkpoint, index: index, precision: precision, pool: pool))
+            blocks.append(
+                try DecoderLayer(
+                    checkpoint: checkpoint, index: index, precision: precision, cache: cache, pool: pool))
+            done += weights(layout.layer(index).tensors)
+            progress(Double(done) / Double(all))
             // Layer by layer, so that the file is never resident beside all that was made of it.
             checkpoint.forgetPages()
         }
@@ -59,7 +73,8 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         if layers.upperBound == configuration.layerCount {
             finalNorm = try checkpoint.vector(layout.finalNorm)
             // A token is drawn from its logits: eight bits are too few.
-            head = try checkpoint.linear([layout.head], precision: precision == .f32 ? .f32 : .bf16, pool: pool)
+            head = try checkpoint.linear(
+                [layout.head], precision: precision == .f32 ? .f32 : .bf16, cache: cache, pool: pool)
         } else {
             finalNorm = nil
             head = nil
@@ -73,6 +88,8 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             embedding = try Embedding(checkpoint: checkpoint, precision: precision, pool: pool)
         }
         checkpoint.forgetPages()
+        cache?.writeNotes()
+        progress(1)
     }
 
     /// Memory of the weights as they are multiplied, embedding and head included, in bytes.

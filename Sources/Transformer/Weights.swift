@@ -28,14 +28,27 @@ extension Checkpoint {
     }
 
     /// Tensors of equal width, one below the other, as one linear layer; columns are multiplied with `factors`, if any.
+    ///
+    /// - Parameter cache: where it may lie packed, and is noted to be kept if it does not.
     func linear(
         _ tensors: [TensorLayout.Tensor], bias: [TensorLayout.Tensor] = [], factors: [Float]? = nil,
-        precision: Precision, pool: ThreadPool
+        precision: Precision, cache: WeightsCache?, pool: ThreadPool
     ) throws(CheckpointError) -> Linear {
-        let inputs = tensors.first?.columns ?? 0
-        return try Linear(
-            outputs: tensors.reduce(0) { $0 + $1.rows }, inputs: inputs, precision: precision,
-            bias: bias.isEmpty ? nil : try vector(bias), pool: pool
+        let (outputs, inputs) = (tensors.reduce(0) { $0 + $1.rows }, tensors.first?.columns ?? 0)
+        let bias = bias.isEmpty ? nil : try vector(bias)
+        func key(_ memory: WeightMemory) -> WeightsKey? {
+            try? weightsKey(tensors, factors: factors, layout: memory.layout)
+        }
+        if let cache,
+            let kept = Linear(
+                outputs: outputs, inputs: inputs, precision: precision, bias: bias, pool: pool,
+                fill: { memory in key(memory).map { cache.fill(memory, $0, pool: pool) } ?? false })
+        {
+            return kept
+        }
+        willDecode(tensors)
+        let linear = try Linear(
+            outputs: outputs, inputs: inputs, precision: precision, bias: bias, pool: pool
         ) { rows, buffer throws(CheckpointError) in
             var first = 0
             for tensor in tensors {
@@ -51,6 +64,8 @@ extension Checkpoint {
             guard let factors else { return }
             for index in 0..<rows.count * inputs { buffer[index] *= factors[index % inputs] }
         }
+        if let cache, let memory = linear.memory, let key = key(memory) { cache.note(memory, key) }
+        return linear
     }
 }
 

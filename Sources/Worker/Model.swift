@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import Logging
 import Tokenizer
 import Transformer
 import Wire
@@ -15,6 +16,7 @@ struct Model {
     init(_ configuration: WorkerConfiguration) throws(WorkerError) {
         do {
             checkpoint = try Checkpoint(path: configuration.modelDirectory)
+            try Self.check(configuration, checkpoint)
             fingerprint = try checkpoint.fingerprint()
             tokenizer =
                 configuration.role == .speculator ? try Tokenizer(modelPath: configuration.modelDirectory) : nil
@@ -30,24 +32,41 @@ struct Model {
         return Profile(
             name: configuration.name, fingerprint: fingerprint.bytes,
             model: (configuration.modelDirectory as NSString).lastPathComponent, layerCount: model.layerCount,
-            dataEndpoint: dataEndpoint.description, dataPeer: dataPeer, layers: configuration.layers,
+            dataEndpoint: dataEndpoint.description, dataPeer: dataPeer,
+            // Whoever holds a part of the model can have no other layers.
+            layers: configuration.layers ?? checkpoint.part?.layers,
             pipeline: configuration.pipeline,
             kvRows: configuration.kvRows
-                ?? Self.kvRows(model, layers: configuration.layers, precision: configuration.precision),
+                ?? Self.kvRows(
+                    model, layers: configuration.layers ?? checkpoint.heldLayers, precision: configuration.precision),
             threads: configuration.threads,
             arithmetic: "\(configuration.precision.kernel) \(CPULevel.inUse.rawValue)",
             speed: configuration.measuresSpeed ? MachinePeak.usualOperations(configuration.precision, pool: pool) : 0)
     }
 
-    func executor(_ configuration: WorkerConfiguration, pool: ThreadPool) -> any Executor {
+    /// Throws unless the files hold what the worker is for.
+    private static func check(
+        _ configuration: WorkerConfiguration, _ checkpoint: Checkpoint
+    ) throws(CheckpointError) {
+        let all = 0..<checkpoint.configuration.layerCount
+        if configuration.role == .speculator || checkpoint.heldLayers.isEmpty {
+            try checkpoint.checkHeld(all)
+        } else if let layers = configuration.layers?.clamped(to: all), !layers.isEmpty {
+            // Layers that the model does not have are said later.
+            try checkpoint.checkHeld(layers)
+        }
+    }
+
+    func executor(_ configuration: WorkerConfiguration, pool: ThreadPool, logger: Logger) -> any Executor {
+        let loading = StageLoading(
+            checkpoint: checkpoint, precision: configuration.precision, pool: pool,
+            cache: configuration.weightsCache.map { WeightsCache(directory: $0) }, logger: logger)
         switch configuration.role {
         case .stage:
-            return StageRunner(
-                checkpoint: checkpoint, precision: configuration.precision, pool: pool, name: configuration.name)
+            return StageRunner(loading: loading, name: configuration.name)
         case .speculator:
             return SpeculatorExecutor(
-                checkpoint: checkpoint, precision: configuration.precision, pool: pool,
-                endTokens: tokenizer?.endTokens(of: checkpoint.configuration) ?? [])
+                loading: loading, endTokens: tokenizer?.endTokens(of: checkpoint.configuration) ?? [])
         }
     }
 

@@ -10,9 +10,7 @@ import Wire
 ///
 /// `@unchecked Sendable`: `speculator` is used on `queue` alone; the rest is atomic or behind a mutex.
 final class SpeculatorExecutor: Executor, @unchecked Sendable {
-    private let checkpoint: Checkpoint
-    private let precision: Precision
-    private let pool: ThreadPool
+    private let loading: StageLoading
     private let endTokens: [Int32]
     private let queue = DispatchQueue(label: "speculator", qos: .userInitiated)
     private var speculator: Speculator?
@@ -23,10 +21,8 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
     private let progress = Atomic<UInt64>(0)
     private let isLoaded = Atomic<Bool>(false)
 
-    init(checkpoint: Checkpoint, precision: Precision, pool: ThreadPool, endTokens: [Int32]) {
-        self.checkpoint = checkpoint
-        self.precision = precision
-        self.pool = pool
+    init(loading: StageLoading, endTokens: [Int32]) {
+        self.loading = loading
         self.endTokens = endTokens
     }
 
@@ -35,7 +31,8 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
         load.progress = progress.load(ordering: .relaxed)
         load.requests = pending.load(ordering: .relaxed)
         load.isBusy = load.requests > 0
-        if isLoaded.load(ordering: .relaxed) { load.loaded = 0..<checkpoint.configuration.layerCount }
+        load.loading = loading.loaded
+        if isLoaded.load(ordering: .relaxed) { load.loaded = 0..<loading.checkpoint.configuration.layerCount }
         return load
     }
 
@@ -64,9 +61,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
     private func prepare() throws(WorkerError) {
         guard speculator == nil else { return }
         do {
-            let stage = try Stage(
-                checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: precision,
-                pool: pool)
+            let stage = try loading.load(0..<loading.checkpoint.configuration.layerCount)
             speculator = Speculator(stage: stage, eosTokens: endTokens)
             isLoaded.store(true, ordering: .relaxed)
         } catch {

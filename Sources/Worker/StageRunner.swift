@@ -18,9 +18,7 @@ final class StageRunner: Executor, @unchecked Sendable {
         let kvRows: Int
     }
 
-    private let checkpoint: Checkpoint
-    private let precision: Precision
-    private let pool: ThreadPool
+    private let loading: StageLoading
     private let queue: DispatchQueue
     private var stage: Stage?
     private var limits: StageLimits?
@@ -34,10 +32,8 @@ final class StageRunner: Executor, @unchecked Sendable {
     private let requestsHeld = Atomic<Int>(0)
     private let loadedLayers = Mutex<Range<Int>?>(nil)
 
-    init(checkpoint: Checkpoint, precision: Precision, pool: ThreadPool, name: String) {
-        self.checkpoint = checkpoint
-        self.precision = precision
-        self.pool = pool
+    init(loading: StageLoading, name: String) {
+        self.loading = loading
         queue = DispatchQueue(label: "\(name)-compute", qos: .userInitiated)
     }
 
@@ -56,6 +52,7 @@ final class StageRunner: Executor, @unchecked Sendable {
         load.kvRowsUsed = rowsInUse.load(ordering: .relaxed)
         load.requests = requestsHeld.load(ordering: .relaxed)
         load.loaded = loadedLayers.withLock { $0 }
+        load.loading = loading.loaded
         return load
     }
 
@@ -89,7 +86,7 @@ final class StageRunner: Executor, @unchecked Sendable {
         if let stage, stage.layers == layers { return stage }
         stage = nil  // the old weights go before the new ones come
         loadedLayers.withLock { $0 = nil }
-        let loaded = try Stage(checkpoint: checkpoint, layers: layers, precision: precision, pool: pool)
+        let loaded = try loading.load(layers)
         stage = loaded
         loadedLayers.withLock { $0 = layers }
         return loaded

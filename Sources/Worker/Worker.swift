@@ -72,7 +72,8 @@ public final class Worker: @unchecked Sendable {
         try Self.check(configuration, layerCount: model.checkpoint.configuration.layerCount)
         do {
             let notes = try Stage.notes(
-                on: model.checkpoint, layers: configuration.layers, precision: configuration.precision)
+                on: model.checkpoint, layers: configuration.layers ?? model.checkpoint.heldLayers,
+                precision: configuration.precision)
             for note in notes { logger.notice("\(note)") }
         } catch {
             throw .model("\(error)")
@@ -108,7 +109,8 @@ public final class Worker: @unchecked Sendable {
         precision = configuration.precision
         shell = WorkerShell(
             state: state, control: control, data: data, transport: transport, dataPeer: dataPeer,
-            executor: model.executor(configuration, pool: pool), maxFrameBytes: maxFrameBytes, logger: logger,
+            executor: model.executor(configuration, pool: pool, logger: logger), maxFrameBytes: maxFrameBytes,
+            logger: logger,
             now: { ContinuousClock.now }, hop: { [loop] work in loop.submit(work) }, ending: { outcome.set($0) })
     }
 

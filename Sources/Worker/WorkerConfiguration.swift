@@ -28,6 +28,8 @@ public struct WorkerConfiguration: Sendable {
     public var precision: Precision
     /// KV cache rows this host can hold over all requests; `nil`: what half of its free memory holds.
     public var kvRows: Int?
+    /// The directory where packed weights are kept for the next start; `nil`: nowhere.
+    public var weightsCache: String?
     /// For logs and error messages.
     public var name: String
     /// Its key, with its coordinator's: links are encrypted, and only the coordinator and neighbours it names may speak.
@@ -40,8 +42,8 @@ public struct WorkerConfiguration: Sendable {
         modelDirectory: String, coordinator: Endpoint, listen: Endpoint, advertisedHost: String? = nil,
         role: WorkerRole = .stage, layers: Range<Int>? = nil, measuresSpeed: Bool = false, pipeline: String? = nil,
         threads: Int = 1,
-        cpus: [Int]? = nil, precision: Precision = .automatic, kvRows: Int? = nil, name: String = "worker",
-        key: KeyFile? = nil, allowPlaintext: Bool = false
+        cpus: [Int]? = nil, precision: Precision = .automatic, kvRows: Int? = nil, weightsCache: String? = nil,
+        name: String = "worker", key: KeyFile? = nil, allowPlaintext: Bool = false
     ) {
         self.role = role
         self.pipeline = pipeline
@@ -55,6 +57,7 @@ public struct WorkerConfiguration: Sendable {
         self.cpus = cpus
         self.precision = precision
         self.kvRows = kvRows
+        self.weightsCache = weightsCache
         self.name = name
         self.key = key
         self.allowPlaintext = allowPlaintext

@@ -51,6 +51,8 @@ package struct WorkerState: Sendable {
         package var requests = 0
         /// The layers whose weights are held.
         package var loaded: Range<Int>?
+        /// Of weights being loaded, how much is there, 0 to 1.
+        package var loading: Float = 0
 
         package init() {}
     }
@@ -110,7 +112,7 @@ package struct WorkerState: Sendable {
         return Report(
             incarnation: incarnation, role: role, profileHash: profileHash,
             profile: knownProfile == profileHash ? nil : profile, epoch: served?.assignment.epoch,
-            loaded: load.loaded, loading: load.loaded == nil ? 0 : 1, isLinked: served?.isLinked ?? false,
+            loaded: load.loaded, loading: load.loaded == nil ? load.loading : 1, isLinked: served?.isLinked ?? false,
             fault: served?.fault, received: served?.check.received ?? 0, computed: served?.computed ?? 0,
             sent: served?.sent ?? 0, progress: load.progress, isBusy: load.isBusy, kvRowsUsed: load.kvRowsUsed,
             requests: load.requests, lateness: lateness, isLeaving: leavingSince != nil)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoint
 import Compute
 import Foundation
 
@@ -22,6 +23,21 @@ struct ComputeOptions: ParsableArguments {
             valueName: "level"))
     var cpuLevel: CPULevel?
 
+    @Option(
+        help: ArgumentHelp(
+            "Where weights that were quantised to int8 are kept for the next start; none: nowhere. Default: "
+                + "winnow/weights in $XDG_CACHE_HOME or ~/.cache.", valueName: "dir|none"))
+    var weightsCache: String?
+
+    /// The directory where packed weights are kept; nil: nowhere.
+    var weightsCacheDirectory: String? {
+        switch weightsCache {
+        case "none": nil
+        case let directory?: directory
+        case nil: WeightsCache.defaultDirectory(environment: ProcessInfo.processInfo.environment)
+        }
+    }
+
     /// Keeps this process on the CPUs asked for, and to the instructions; before anything computes.
     func prepare() throws {
         do {
@@ -38,6 +54,9 @@ struct ComputeOptions: ParsableArguments {
     func validate() throws {
         guard (1...1024).contains(threads) else {
             throw ValidationError("--threads must be 1 to 1024, found \(threads)")
+        }
+        if weightsCache?.isEmpty == true {
+            throw ValidationError("--weights-cache must name a directory, or be none")
         }
         if let cpuLevel, cpuLevel > .best {
             throw ValidationError("--cpu-level: \(CPULevelError.lacking(cpuLevel))")

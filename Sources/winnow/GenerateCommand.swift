@@ -89,11 +89,15 @@ struct GenerateCommand: AsyncParsableCommand {
     func run() async throws {
         try compute.prepare()
         let text = try readPrompt()
+        let line = ProgressLine()
+        let cache = compute.weightsCacheDirectory.map { WeightsCache(directory: $0) }
         let local: LocalModel
         do {
+            defer { line.clear() }
             local = try LocalModel(
                 model: model, speculator: speculator, threads: compute.threads, cpus: compute.cpus?.cpus,
-                precision: compute.dtype.precision)
+                precision: compute.dtype.precision, cache: cache
+            ) { line.show("loading weights: \(Int($0 * 100)) %") }
         } catch {
             throw Console.failure(.badData, "\(error)")
         }
@@ -117,6 +121,17 @@ struct GenerateCommand: AsyncParsableCommand {
             throw Console.failure(.fault, "\(error)")
         }
         answer.end()
+        defer {
+            // What is being kept for the next start, and whose end the answer did not wait for.
+            if let cache, !interruption.hasCome, Console.outputProblem == nil {
+                line.show("keeping the quantised weights in \(cache.directory)")
+                cache.drain()
+                line.clear()
+                if let problem = cache.use.problem {
+                    Console.note("winnow: weights cache: \(problem.shown(upTo: 1000))")
+                }
+            }
+        }
         if json { Console.say(try answer.json()) } else { answer.printFacts() }
         if interruption.hasCome { throw ExitCode(Console.Failure.interrupted.rawValue) }
     }

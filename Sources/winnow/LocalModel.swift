@@ -27,14 +27,22 @@ final class LocalModel {
     private static let prefillRows = 512
 
     /// - Throws: `CheckpointError`, `TokenizerError` or `CoordinatorError` for a pair that does not belong together.
-    init(model: String, speculator: String?, threads: Int, cpus: [Int]?, precision: Precision) throws {
+    ///
+    /// - Parameters:
+    ///   - cache: where packed weights are kept.
+    ///   - progress: told how much of the main model's weights is loaded, 0 to 1.
+    init(
+        model: String, speculator: String?, threads: Int, cpus: [Int]?, precision: Precision, cache: WeightsCache?,
+        progress: (Double) -> Void
+    ) throws {
         let checkpoint = try Checkpoint(path: model)
         configuration = checkpoint.configuration
         tokenizer = try Tokenizer(modelPath: model)
         try TokenizerMatch.check(tokenizer, configuration: configuration, directory: model)
         let pool = ThreadPool(threads: threads, cpus: cpus, name: "compute")
         stage = try Stage(
-            checkpoint: checkpoint, layers: 0..<configuration.layerCount, precision: precision, pool: pool)
+            checkpoint: checkpoint, layers: 0..<configuration.layerCount, precision: precision, cache: cache,
+            pool: pool, progress: progress)
         guard let speculator else {
             notes = try Self.notes(checkpoint, model, precision)
             self.speculator = nil
@@ -48,7 +56,8 @@ final class LocalModel {
             configuration: small.configuration)
         self.speculator = Speculator(
             stage: try Stage(
-                checkpoint: small, layers: 0..<small.configuration.layerCount, precision: precision, pool: pool),
+                checkpoint: small, layers: 0..<small.configuration.layerCount, precision: precision,
+                cache: cache, pool: pool),
             eosTokens: tokenizer.endTokens(of: small.configuration))
         speculatorContext = small.configuration.contextLength
     }

@@ -7,8 +7,8 @@ import OutsideText
 struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model",
-        abstract: "Look into a model, use its tokenizer, make one smaller, or make one of random weights.",
-        subcommands: [Inspect.self, ModelTokenizeCommand.self, Synth.self, Quantize.self])
+        abstract: "Look into a model, use its tokenizer, split it, make it smaller, or make one of random weights.",
+        subcommands: [Inspect.self, ModelTokenizeCommand.self, Synth.self, Quantize.self, Split.self])
 
     /// `winnow model inspect`
     struct Inspect: AsyncParsableCommand {

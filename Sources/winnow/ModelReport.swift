@@ -37,6 +37,8 @@ struct ModelReport: Encodable {
     var fingerprint: String?
     /// What in the files is left out of account or taken in one of two ways.
     var notes: [String]
+    /// First and last of the layers that the directory holds, if it holds a part of a model; none: a part without weights.
+    var partLayers: [Int]?
     /// What multiplies on this host in the default number format.
     var hostKernels = Precision.automatic.kernel
     /// The instruction set in use on this host.
@@ -84,6 +86,7 @@ struct ModelReport: Encodable {
             configuration: shape, layers: 0..<shape.layerCount, precision: .automatic, capacity: 1)
         bosToken = shape.bosToken.map { Int($0) }
         notes = checkpoint.notes
+        partLayers = (checkpoint.part?.layers).map { $0.isEmpty ? [] : [$0.lowerBound, $0.upperBound - 1] }
         synthetic = shape.isSynthetic
         fingerprint = try checkpoint.fingerprint().description
         let loaded: Result<Tokenizer, TokenizerError>
@@ -136,6 +139,13 @@ struct ModelReport: Encodable {
                 list(
                     "\(parameters.formatted()) parameters", elementTypes.joined(separator: " + "), Self.size(bytes),
                     "\(files) \(files == 1 ? "file" : "files")", format)
+            ),
+            (
+                "part",
+                partLayers.map { layers in
+                    layers.isEmpty
+                        ? "no weights: for a coordinator" : "layers \(layers[0]) to \(layers[1]) of the model"
+                } ?? ""
             ),
             ("KV cache", kvBytesPerToken.map { "\(Self.size($0)) per token" } ?? ""),
             ("tokenizer", tokenizer.text),

@@ -129,7 +129,8 @@ struct WorkerCommand: AsyncParsableCommand {
                 measuresSpeed: layers != nil && layers?.layers == nil,
                 pipeline: pipeline,
                 threads: compute.threads, cpus: compute.cpus?.cpus,
-                precision: compute.dtype.precision, kvRows: kvTokens, name: name,
+                precision: compute.dtype.precision, kvRows: kvTokens,
+                weightsCache: compute.weightsCacheDirectory, name: name,
                 key: try key.map { path throws(KeyError) in try KeyFile(path: path) }, allowPlaintext: allowPlaintext)
             worker = try Worker(
                 configuration: configuration, context: try ZeroMQContext(),

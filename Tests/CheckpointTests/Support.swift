@@ -6,13 +6,21 @@ import Foundation
 /// A directory that is removed with the object.
 final class TemporaryDirectory: Sendable {
     let path: String
+    private let isOwn: Bool
 
     init() throws {
+        isOwn = true
         path = FileManager.default.temporaryDirectory.appendingPathComponent("winnow-\(UUID())").path
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
+    /// A folder that is part of another, and goes with it.
+    init(at path: String) throws {
+        self.path = path
+        isOwn = false
+    }
+
+    deinit { if isOwn { try? FileManager.default.removeItem(atPath: path) } }
 
     /// Reads a JSON object in the directory.
     func json(_ name: String) throws -> [String: JSONValue] {

@@ -32,6 +32,13 @@ void winnow_panels_int8(winnow_level level, const int8_t *weights, size_t output
                         const uint8_t *x, size_t ldx, const float *row_scales, const float *scales,
                         const int32_t *shifts, float *c, size_t ldc, int accumulate);
 
+// Bytes that the inputs of one output take in a panel, `in_step` of 2 (bf16) or 4 (int8).
+size_t winnow_panel_row_bytes(size_t inputs, size_t in_step);
+
+// Fills the panel at `to`, 64 times winnow_panel_row_bytes, with `present` rows of that many bytes, one after the other:
+// bf16 or int8 inputs, then zeros. The panel's other outputs become zeros.
+void winnow_panel_fill(void *to, const void *rows, size_t row_bytes, size_t present);
+
 // Reads the weights of one output back, `inputs` values.
 void winnow_panels_read_bf16(const uint16_t *weights, size_t inputs, size_t output, float *row);
 

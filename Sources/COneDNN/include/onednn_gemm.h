@@ -38,9 +38,26 @@ void winnow_onednn_destroy(winnow_onednn_weights *weights);
 // The memory they take.
 size_t winnow_onednn_bytes(const winnow_onednn_weights *weights);
 
-// Fills them from row-major [outputs, inputs], f32 or bf16 as `source` says, with rows `stride` values apart. For int8
-// every row gets its own scale. Once, before the first product.
-int winnow_onednn_pack(winnow_onednn_weights *weights, winnow_onednn_type source, const void *rows, size_t stride);
+// The blocks of memory they lie in, to be filled with bytes that the same blocks of equal weights had before; a size of 0:
+// there is no such block.
+typedef struct {
+    void *packed, *scales, *shifts;
+    size_t packed_size, scales_size, shifts_size;
+} winnow_onednn_memory;
+winnow_onednn_memory winnow_onednn_memory_of(winnow_onednn_weights *weights);
+
+// Whether they lie in panels of 64 outputs (panels.h), which are filled one by one; they lie the same on every host then.
+int winnow_onednn_has_panels(const winnow_onednn_weights *weights);
+
+// Fills those that lie in panels. First every row of a panel is converted to winnow_onednn_row_bytes at `to`, for int8 with
+// a scale of its own; then the panel is filled from its rows, `present` of them, one after the other. Different panels at
+// the same time are fine.
+size_t winnow_onednn_row_bytes(const winnow_onednn_weights *weights);
+void winnow_onednn_convert(winnow_onednn_weights *weights, size_t output, const float *row, void *to);
+void winnow_onednn_fill(winnow_onednn_weights *weights, size_t panel, const void *rows, size_t present);
+
+// Fills any from row-major Float32 [outputs, inputs]. Once, before the first product.
+int winnow_onednn_pack(winnow_onednn_weights *weights, const float *rows);
 
 // C = A W^T, or C += A W^T if `accumulate`; A is [m, inputs] with rows lda values apart, C [m, outputs] with rows ldc
 // apart. A holds floats, bf16, or for int8 the bytes of `winnow_onednn_quantize`, whose scales are then given (null
