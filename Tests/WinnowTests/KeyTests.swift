@@ -1,0 +1,90 @@
+// A cluster with keys: who may join, who may not, and keys that change while it serves.
+
+import Foundation
+import Testing
+
+extension EndToEnd {
+    @Suite("A cluster with keys", .timeLimit(.minutes(2)))
+    struct KeyTests {
+        private func winnow(_ words: String...) async throws {
+            let run = try await Program.run(words)
+            #expect(run.end == .exit(0), "\(run)")
+        }
+
+        /// A cluster whose coordinator has keys; workers are started with theirs, or without.
+        private func withKeys(
+            _ names: [String], _ body: @escaping @Sendable (Cluster, String) async throws -> Void
+        ) async throws {
+            let folder = try TemporaryFolder()
+            let keys = folder.file("keys").path
+            let run = try await Program.run(["keys", "new"] + names + ["--dir", keys])
+            #expect(run.end == .exit(0), "\(run)")
+            var shape = Cluster.Shape.needle(stages: 2)
+            shape.options = ["--keys", keys, "--replay-wait", "60"]
+            try await withCluster(shape) { try await body($0, keys) }
+            withExtendedLifetime(folder) {}
+        }
+
+        private static func needle() throws -> Needle {
+            try #require(try Needle.all("needle-2048").first { $0.answer == "25502" })
+        }
+
+        @Test func strangersAreNamedAndServeNothing() async throws {
+            let needle = try Self.needle()
+            try await withKeys(["w0", "w1", "score=speculator"]) { cluster, keys in
+                // Without a key, and with one that this coordinator's list does not have.
+                let other = try TemporaryFolder()
+                _ = try await Program.run(["keys", "new", "w0", "--dir", other.file("keys").path])
+                try cluster.addWorker(name: "nobody")
+                try cluster.addWorker(name: "w0", ["--key", other.file("keys/w0.key").path])
+                let line = try await cluster.coordinator.log.line(containing: "refused connections")
+                #expect(line.contains("edge=control"), "\(line)")
+                // On the list, but as another and as something else.
+                let liar = try cluster.addWorker(name: "w1", ["--key", "\(keys)/w0.key"])
+                #expect(try await within(.seconds(20), "its end") { try await liar.end() } == .exit(69))
+                #expect(liar.log.soFar.contains { $0.contains("its key is w0's") }, "\(liar.log.soFar)")
+                let scorer = try cluster.addWorker(name: "score", ["--key", "\(keys)/score.key"])
+                #expect(try await within(.seconds(20), "its end") { try await scorer.end() } == .exit(69))
+                // Nobody of them is in the pipeline that stands now.
+                for name in ["w0", "w1"] { try cluster.addWorker(name: name, ["--key", "\(keys)/\(name).key"]) }
+                let client = try await cluster.ready()
+                #expect(try await client.complete(needle.ask(.windows)).text.contains(needle.answer))
+                withExtendedLifetime(other) {}
+            }
+        }
+
+        /// Every worker gets a new key, one after the other, while clients are served; then a stolen one is revoked.
+        @Test func keysAreChangedUnderLoad() async throws {
+            let needle = try Self.needle()
+            try await withKeys(["a0", "a1"]) { cluster, keys in
+                for name in ["a0", "a1"] { try cluster.addWorker(name: name, ["--key", "\(keys)/\(name).key"]) }
+                let client = try await cluster.ready()
+                let right = try await client.complete(needle.ask(.windows)).text
+                async let answers = concurrently(Array(0..<60), width: 4) { index in
+                    try await client.complete(needle.ask(index % 2 == 0 ? .windows : .dense)).text
+                }
+                for (old, new) in [("a0", "b0"), ("a1", "b1")] {
+                    try await winnow("keys", "new", new, "--dir", keys)
+                    try cluster.addWorker(name: new, ["--key", "\(keys)/\(new).key"])
+                    try await winnow("keys", "revoke", old, "--dir", keys)
+                    _ = try await cluster.ready()
+                }
+                for (index, text) in try await answers.enumerated() where index % 2 == 0 { #expect(text == right) }
+                let list = try await Program.run(["keys", "list", "--dir", keys])
+                #expect(list.output.count == 3 && list.output.dropFirst().allSatisfy { $0.contains(" b") })
+                #expect(!FileManager.default.fileExists(atPath: "\(keys)/a0.key"))
+            }
+        }
+
+        @Test(arguments: [
+            (["keys", "new", "a/b"], 64), (["keys", "revoke", "nobody"], 65), (["keys", "add", "x", "12"], 64),
+            (["keys", "list", "--dir", "/nowhere"], 65),
+        ] as [([String], Int32)])
+        func mistakesAreAnswered(words: [String], code: Int32) async throws {
+            let folder = try TemporaryFolder()
+            let isPlaced = words.contains("--dir")
+            let run = try await Program.run(words + (isPlaced ? [] : ["--dir", folder.file("keys").path]))
+            #expect(run.end == .exit(code), "\(run)")
+        }
+    }
+}
