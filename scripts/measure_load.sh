@@ -94,7 +94,8 @@ run coordinator.log "$winnow" coordinator --model "$folder/parts/coordinator" --
 until_line coordinator.log "^listening "
 worker=("$winnow" worker --coordinator "ipc://$folder/control" --dtype int8 --weights-cache none --model)
 run first.log "${worker[@]}" "$folder/parts/stage-0"
-run second.log strace -f -qq -e trace=open,openat -o "$folder/trace" "${worker[@]}" "$folder/parts/stage-1"
+# -D: the process that is ended with this script is the worker, not strace.
+run second.log strace -D -f -qq -e trace=open,openat -o "$folder/trace" "${worker[@]}" "$folder/parts/stage-1"
 until_line coordinator.log "^ready "
 url=$(sed -n 's/^ready //p' "$folder/coordinator.log")
 curl -sf "$url/v1/completions" -H 'Content-Type: application/json' \
