@@ -3,6 +3,7 @@ import Compute
 import Speculation
 import Tokenizer
 import Transformer
+import Wire
 
 /// What the coordinator reads of the two models: of the main model its shape, tokenizer and fingerprint, of the
 /// speculator everything.
@@ -22,6 +23,14 @@ struct CoordinatorModels {
         do {
             let checkpoint = try Checkpoint(path: settings.modelDirectory)
             configuration = checkpoint.configuration
+            if let part = checkpoint.part, !part.layers.isEmpty {
+                throw CheckpointError(
+                    path: settings.modelDirectory, place: "",
+                    problem: "is the part of a stage (layers \(part.layers.layersText)), which has no tokenizer",
+                    fix:
+                        "give the part called \(ModelSplitter.coordinatorName) that was written beside it, or the whole model"
+                )
+            }
             notes += checkpoint.notes.map { (settings.modelDirectory, $0) }
             fingerprint = try checkpoint.fingerprint()
             tokenizer = try Tokenizer(modelPath: settings.modelDirectory)

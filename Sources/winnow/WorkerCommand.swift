@@ -20,6 +20,9 @@ struct WorkerCommand: AsyncParsableCommand {
             SIGTERM or Ctrl-C: the worker asks to be relieved, its requests go on elsewhere, and it ends. A second signal does \
             not wait.
 
+            --model may be a part of the model that `winnow model split` wrote: the worker serves the layers of its part then, and \
+            opens nothing else. Weights that are quantised to int8 are kept for the next start, see --weights-cache.
+
             With --role speculator it holds the whole speculator instead and scores prompts, any number of such workers side by \
             side; the coordinator must have been started with --speculator-workers.
 

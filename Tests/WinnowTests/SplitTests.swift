@@ -89,7 +89,11 @@ extension EndToEnd {
                 let run = try await Program.run(arguments + [folder.file("stage-0").path])
                 #expect(run.end == .exit(65), "\(arguments) \(run.log)")
             }
-            // It has no tokenizer; the fix is one of the parts that were written beside it.
+            let coordinator = try await Program.run([
+                "coordinator", "--model", folder.file("stage-0").path, "--stages", "2", "--http", "127.0.0.1:0",
+            ])
+            #expect(coordinator.end == .exit(65))
+            #expect(coordinator.log.contains { $0.contains("give the part called coordinator") }, "\(coordinator.log)")
             let inspect = try await Program.run(["model", "inspect", folder.file("stage-1").path])
             #expect(inspect.output.contains { $0.hasPrefix("part") && $0.hasSuffix("layers 3 to 4 of the model") })
             // Part and whole are one model, and nothing is written twice.
