@@ -13,7 +13,8 @@ with keys of its own, and runs the needle pair on them from one topology file, w
   2  under load one ssh connection is killed: its process comes back, and no request is lost or answered otherwise;
   3  Ctrl-C's signal ends everything everywhere;
   4  SIGKILL of the launcher with requests in flight: nothing is left on any host within 10 seconds;
-  5  a host that is cut off (its link set down) ends its process by itself, within 40 seconds.
+  5  a host that is cut off (its link set down) ends its process by itself, within 40 seconds;
+  6  workers started by hand that are told only where the coordinator is find the address they are known by.
 
 Needs root. Removes what it made. Prints a line for each; exit status 0 when all hold.
 

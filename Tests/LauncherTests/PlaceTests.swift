@@ -98,6 +98,15 @@ struct PlaceTests {
         #expect(SSHHost(name: "c", destination: "me@fd00::3", executable: "w").file("x") == "me@[fd00::3]:x")
     }
 
+    @Test func theCommandsByHandSayWhere() throws {
+        let commands = try plan(Self.three).commands(coordinatorAt: "tcp://10.0.0.1:5700")
+        #expect(
+            commands[0].hasPrefix("/opt/winnow coordinator --model models/m")
+                || commands[0].contains("cluster/models/m"))
+        #expect(commands[2].hasPrefix("ssh -t me@b 'bin/winnow worker --coordinator tcp://10.0.0.1:5700 "))
+        #expect(commands.allSatisfy { !$0.contains("--exit-with-stdin") })
+    }
+
     @Test func aCoordinatorThatComesBackKeepsOutOfThePortAfterARandomOne() throws {
         let plan = try plan("model: m\npipelines: [{stages: 1}]")
         let again = plan.coordinator(listeningAt: "tcp://127.0.0.1:4711", servingAt: nil)

@@ -74,6 +74,11 @@ struct BindingTests {
         #expect(try Endpoint("tcp://10.0.0.2:5710").known(as: nil, otherwise: "x").description == "tcp://10.0.0.2:5710")
     }
 
+    @Test func anIPv6AddressGetsItsBrackets() {
+        #expect(HostAddress.bracketed("fd00::1") == "[fd00::1]")
+        for text in ["[fd00::1]", "10.0.0.1", "a.example", "", "a:b"] { #expect(HostAddress.bracketed(text) == text) }
+    }
+
     @Test func whatIsOursIsKnown() {
         for own in ["127.0.0.1", "localhost", "[::1]", "127.8.8.8"] { #expect(Resolution.isOfThisMachine(own)) }
         for other in ["192.0.2.77", "[2001:db8::7]", "not a host", "*"] { #expect(!Resolution.isOfThisMachine(other)) }

@@ -186,4 +186,36 @@ launch.process.send_signal(signal.SIGTERM)
 code = launch.process.wait(timeout=40)
 left = wait_until_empty(20)
 verdict(code == 0 and left is not None, f"SIGTERM: exit status {code}, nothing left on any host")
+
+print("\nBy hand, with nothing said of the workers' addresses", flush=True)
+models = os.path.join(os.path.dirname(prompts), "models")
+main = f"{models}/needle-main-2m"
+by_hand = []
+
+
+def start(host: str, *words: str) -> None:
+    log = open(f"{work}/by-hand-{host}.log", "wb")
+    by_hand.append(subprocess.Popen(["ip", "netns", "exec", f"{mark}-{host}", f"{work}/{host}/winnow", *words],
+                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+
+start("a", "coordinator", "--model", main, "--name", "needle", "--stages", "2", "--listen", "tcp://*:5700",
+      "--advertise", "10.77.0.1", "--http", "10.77.0.1:8080", "--allow-plaintext")
+start("b", "worker", "--model", main, "--coordinator", "tcp://10.77.0.1:5700", "--allow-plaintext")
+start("c", "worker", "--model", main, "--coordinator", "tcp://10.77.0.1:5700", "--listen", "tcp://*:5710",
+      "--allow-plaintext")
+answer, until = "", time.monotonic() + 30
+while not answer and time.monotonic() < until:
+    try:
+        answer = text(ask(None))
+    except OSError:
+        time.sleep(0.1)
+bound = [subprocess.run(["ip", "netns", "exec", f"{mark}-{host}", "ss", "-Hltn", "sport = :5710"], capture_output=True,
+                        text=True, check=True).stdout.split()[3:4] for host in ("b", "c")]
+verdict(answer == "25502" and bound == [["10.77.0.2:5710"], ["*:5710"]],
+        f"answer {answer!r}; listening at {bound[0]} and {bound[1]}, known by the route to the coordinator")
+for process in by_hand:
+    process.terminate()
+for process in by_hand:
+    process.wait(timeout=20)
 sys.exit(1 if failures else 0)
