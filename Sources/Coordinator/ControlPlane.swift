@@ -91,6 +91,8 @@ package struct ControlPlane: Sendable {
         case readiness(String?)
         /// The names of the stages of a pipeline that can serve from now on.
         case stands([String])
+        /// A pipeline or a speculator was lost.
+        case fault(place: String, kind: String, reason: String)
         case record(@Sendable (inout MetricsCollector) -> Void)
         case trace([TraceEvent])
         case log(Logger.Level, String, [String: String])
@@ -471,6 +473,8 @@ package struct ControlPlane: Sendable {
         underWay[number] = nil
         activeSince[number] = nil
         directives.append(.close(line: number))
+        directives.append(
+            .fault(place: line.name, kind: isOrderly ? "left" : Self.kind(of: reason), reason: reason))
         for slot in line.slots { directives.append(.tell(slot.peer, desired(slot.peer))) }
         switch line.kind {
         case .pipeline(let index):
@@ -516,16 +520,19 @@ package struct ControlPlane: Sendable {
         let pipelines = lines.filter { $0.value.kind != .speculator }
         guard !pipelines.values.contains(where: \.isStanding) else { return nil }
         let reasons = settings.pipelines.indices.map { index -> String in
-            let text: String
-            if let line = lines[index] {
-                text = line.missingText(
-                    reports(of: index), results: settings.resultsEndpoint, now: lastNow ?? line.since)
-            } else {
-                text = [unfilled[index], lastFall[index].map { "(\($0))" }].compactMap(\.self).joined(separator: " ")
-            }
+            let text = missing(index)
             return settings.pipelines.count == 1 ? text : "\(settings.pipelines[index].name): \(text)"
         }
         return reasons.joined(separator: "; ")
+    }
+
+    /// What a pipeline that does not stand lacks.
+    func missing(_ index: Int) -> String {
+        if let line = lines[index] {
+            return line.missingText(
+                reports(of: index), results: settings.resultsEndpoint, now: lastNow ?? line.since)
+        }
+        return [unfilled[index], lastFall[index].map { "(\($0))" }].compactMap(\.self).joined(separator: " ")
     }
 
     private var lastNow: Instant?

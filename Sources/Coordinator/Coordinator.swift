@@ -29,6 +29,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
     private let results: any Listener
     private let admission: Admission
     private let ledger = MetricsLedger()
+    private let board: StatusBoard
     private let logger: Logger
     private let precision: Precision
     private let trace: TraceWriter?
@@ -72,6 +73,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
             configuration.modelName
             ?? URL(fileURLWithPath: configuration.modelDirectory).standardizedFileURL.lastPathComponent
 
+        board = StatusBoard(model: modelName)
         do {
             control = try transport.listen(at: configuration.listen, as: .control)
             results = try transport.listen(
@@ -120,8 +122,8 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
             notReadyReason: plane.notReadyReason ?? "starting")
         shell = CoordinatorShell(
             plane: plane, control: control, results: results, transport: transport, admission: admission,
-            ledger: ledger, speculator: models.speculator, trace: trace, allowed: configuration.keys?.allowed,
-            logger: logger, now: { ContinuousClock.now },
+            ledger: ledger, board: board, speculator: models.speculator, trace: trace,
+            allowed: configuration.keys?.allowed, logger: logger, now: { ContinuousClock.now },
             hop: { [loop] work in loop.submit(work) }, onStands: onReady)
     }
 
@@ -165,6 +167,8 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
     public func readiness() -> Readiness { admission.readiness }
 
     public func metrics() -> ServiceMetrics { ledger.metrics }
+
+    public func status() -> FleetStatus { board.status }
 
     public func submit(_ request: GenerationRequest) throws(RequestError) -> Generation {
         var request = request

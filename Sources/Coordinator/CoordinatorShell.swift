@@ -1,3 +1,4 @@
+import Foundation
 package import Logging
 import Speculation
 package import Wire
@@ -32,6 +33,11 @@ package final class CoordinatorShell: @unchecked Sendable {
     private let onStands: @Sendable ([String]) -> Void
     private var links: [Int: any Link] = [:]
     private var clients: [UInt64: Client] = [:]
+    private let board: StatusBoard
+    private var history = RecentHistory()
+    private var lastSample: Instant?
+    private var lastStatus: Instant?
+    private let start: Instant
     private var lastTick: Instant?
     private var lastLook: Instant?
     private var lastGuard: Instant?
@@ -45,15 +51,15 @@ package final class CoordinatorShell: @unchecked Sendable {
     ) {
         self.init(
             plane: plane, control: control, results: results, transport: transport, admission: admission,
-            ledger: ledger, speculator: nil, trace: nil, allowed: allowed, logger: logger, now: now, hop: hop,
-            onStands: onStands)
+            ledger: ledger, board: StatusBoard(model: ""), speculator: nil, trace: nil, allowed: allowed,
+            logger: logger, now: now, hop: hop, onStands: onStands)
     }
 
     /// - Parameter speculator: scores prompts in this process.
     init(
         plane: ControlPlane, control: any Listener, results: any Listener, transport: any Transport,
-        admission: Admission, ledger: MetricsLedger, speculator: SpeculatorRunner?, trace: TraceWriter?,
-        allowed: AllowListFile?, logger: Logger,
+        admission: Admission, ledger: MetricsLedger, board: StatusBoard, speculator: SpeculatorRunner?,
+        trace: TraceWriter?, allowed: AllowListFile?, logger: Logger,
         now: @escaping @Sendable () -> Instant,
         hop: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
         onStands: @escaping @Sendable ([String]) -> Void
@@ -64,6 +70,8 @@ package final class CoordinatorShell: @unchecked Sendable {
         self.transport = transport
         self.admission = admission
         self.ledger = ledger
+        self.board = board
+        start = now()
         self.speculator = speculator
         self.trace = trace
         self.allowed = allowed
@@ -94,6 +102,7 @@ package final class CoordinatorShell: @unchecked Sendable {
             lastLook = now
             plane.tick(now: now, lateness: max(.zero, lateness))
             perform()
+            tellStatus(now: now)
             guardDoors(now: now)
         }
     }
@@ -122,11 +131,24 @@ package final class CoordinatorShell: @unchecked Sendable {
         }
     }
 
+    private func tellStatus(now: Instant) {
+        if lastSample.map({ $0.duration(to: now) >= RecentHistory.sampleInterval }) ?? true {
+            lastSample = now
+            history.sample(ledger.metrics, now: now)
+        }
+        guard lastStatus.map({ $0.duration(to: now) >= StatusBoard.interval }) ?? true else { return }
+        lastStatus = now
+        var status = plane.status(history, takenAt: Date().timeIntervalSince1970, now: now)
+        status.uptimeSeconds = start.duration(to: now) / .seconds(1)
+        board.publish(status)
+    }
+
     // MARK: Clients
 
     package func begin(_ id: UInt64, _ request: GenerationRequest, sink: Generation.Sink) {
         let name = request.name ?? "\(id)"
         clients[id] = Client(sink: sink, name: name)
+        history.began(id, name: name, promptTokens: request.prompt.count, now: now())
         trace?.know(id, as: name)
         logger.debug("request", metadata: ["request": "\(name)", "number": "\(id)"])
         plane.begin(id, request, now: now())
@@ -225,9 +247,14 @@ package final class CoordinatorShell: @unchecked Sendable {
             case .allow(let guests): results.allow(guests)
             case .request(let directive): serve(directive)
             case .score(let id): score(id)
-            case .readiness(let reason): admission.setReadiness(reason)
+            case .readiness(let reason):
+                admission.setReadiness(reason)
+                // Told with the next look.
+                lastStatus = nil
             case .stands(let names): onStands(names)
             case .record(let event): ledger.record(event)
+            case .fault(let place, let kind, let reason):
+                history.fault(place: place, kind: kind, reason: reason, now: now())
             case .trace(let events): trace?.write(events)
             case .log(let level, let text, let details):
                 logger.log(level: level, "\(text)", metadata: details.mapValues { "\($0)" })
@@ -247,18 +274,23 @@ package final class CoordinatorShell: @unchecked Sendable {
 
     private func serve(_ directive: RequestTable.Directive) {
         switch directive {
-        case .emit(let id, let event): clients[id]?.sink.yield(event)
+        case .emit(let id, let event):
+            if case .prompt(let report) = event { history.pruned(id, report) }
+            clients[id]?.sink.yield(event)
         case .stopScoring(let id): clients[id]?.cancellation.cancel()
-        case .withdraw: break
+        case .withdraw(let id, let number): history.left(id, pipeline: plane.settings.pipelines[number].name)
         case .firstToken(let id, let tokens, let seconds):
             ledger.record { $0.firstToken(id, now: now()) }
+            history.firstToken(id, after: seconds, now: now())
             admission.promptDone(tokens: tokens, after: seconds)
         case .pruned(let prompt, let kept): ledger.record { $0.pruned(promptTokens: prompt, keptTokens: kept) }
         case .replayed(let id):
             ledger.record { $0.replayed(id, now: now()) }
+            history.replayed(id)
             logger.notice(
                 "a request goes on elsewhere", metadata: ["request": "\(clients[id]?.name ?? "\(id)")"])
         case .end(let id, let ending, let tokens, let given):
+            history.ended(id, ending, tokens: given, now: now())
             guard let client = clients.removeValue(forKey: id) else { break }
             client.cancellation.cancel()
             // Before the client hears of it, so that what it reads next includes its request.

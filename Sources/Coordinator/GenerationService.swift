@@ -26,6 +26,9 @@ public protocol GenerationService: Sendable {
     /// What has been done since the start, and what is held now.
     func metrics() -> ServiceMetrics
 
+    /// What there is and what was done lately, at most half a second old.
+    func status() -> FleetStatus
+
     /// Takes a request, or refuses it at once: invalid, too long, overloaded, unavailable.
     func submit(_ request: GenerationRequest) throws(RequestError) -> Generation
 }

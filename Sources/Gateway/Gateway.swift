@@ -10,7 +10,8 @@ import NIOCore
 public import ServiceLifecycle
 import Synchronization
 
-/// Serves OpenAI's API over HTTP/1.1: completions, chat completions, models, tokens; and health and metrics.
+/// Serves OpenAI's API over HTTP/1.1: completions, chat completions, models, tokens; and health,
+/// metrics and a page that shows the cluster's status.
 public struct Gateway: Service {
     private let service: any GenerationService
     private let version: String
@@ -50,12 +51,13 @@ public struct Gateway: Service {
     public func run() async throws {
         let open = OpenGenerations()
         let door = Door()
+        let status = StatusFeed(service, version: version)
         let work = PromptWork(threads: Self.promptThreads, queue: limits.promptQueue)
         defer { work.stop() }
         let endpoints = GatewayResponder(
             service: service, version: version, limits: limits,
             budget: BodyBudget(total: limits.bodyBudget, largest: limits.bodyBytes), work: work, open: open,
-            logger: logger)
+            status: status, logger: logger)
         let application = Application(
             responder: EnvelopeResponder(endpoints: endpoints, cors: cors, isLocal: HostName.isLocal(host)),
             server: server(endpoints),
@@ -71,6 +73,7 @@ public struct Gateway: Service {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     try? await gracefulShutdown()
+                    status.end()
                     try? await Task.sleep(for: limits.drainTime)
                     open.cancelAll()
                 }

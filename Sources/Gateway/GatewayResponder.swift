@@ -26,6 +26,7 @@ struct GatewayResponder: HTTPResponder {
     let budget: BodyBudget
     let work: PromptWork
     let open: OpenGenerations
+    let status: StatusFeed
     let logger: Logger
     /// Seconds since 1970 at which this gateway came up: the model's time of creation as far as clients care.
     let created = Int(Date().timeIntervalSince1970)
@@ -57,6 +58,14 @@ struct GatewayResponder: HTTPResponder {
                 headers: [.retryAfter: "1"], headOnly: request.method == .head)
         case .route(.metrics):
             return .metrics(service.metrics().prometheusText(version: version), headOnly: request.method == .head)
+        case .route(.page(let file)): return file.response(headOnly: request.method == .head)
+        case .route(.status(isStream: false)): return try status.response(headOnly: request.method == .head)
+        case .route(.status(isStream: true)):
+            do {
+                return try status.stream(headOnly: request.method == .head, silence: limits.silenceTime)
+            } catch let error as APIError {
+                return try refusal(error, request, context)
+            }
         case .wrongMethod(let allowed):
             let error = APIError(
                 status: .methodNotAllowed, type: "invalid_request_error", code: "method_not_allowed", parameter: nil,
@@ -201,20 +210,11 @@ struct GatewayResponder: HTTPResponder {
 extension Response {
     /// A stream of server-sent events.
     fileprivate static func events(_ session: AnswerSession) -> Response {
-        // Proxies must pass each event on as it comes.
-        let headers: HTTPFields = [
-            .contentType: "text/event-stream", .cacheControl: "no-cache", .accelBuffering: "no",
-        ]
         let body = ResponseBody { body in
             var session = session
             try await session.stream(to: &body)
             try await body.finish(nil)
         }
-        return Response(status: .ok, headers: headers, body: body)
+        return Response(status: .ok, headers: .events, body: body)
     }
-}
-
-extension HTTPField.Name {
-    // A constant spelled as the standard demands, so it can't be nil.
-    fileprivate static let accelBuffering = HTTPField.Name("x-accel-buffering")!
 }

@@ -13,6 +13,10 @@ enum Route: Equatable, Sendable {
     case live
     case ready
     case metrics
+    /// A file of the status page.
+    case page(PageFile)
+    /// The status, once or as a stream.
+    case status(isStream: Bool)
 
     /// What a request's first line asks for.
     enum Match: Equatable, Sendable {
@@ -24,7 +28,8 @@ enum Route: Equatable, Sendable {
 
     /// What to try instead of an unknown path.
     static let known =
-        "POST /v1/completions, /v1/chat/completions, /tokenize; GET /v1/models, /health/live, /health/ready, /metrics"
+        "POST /v1/completions, /v1/chat/completions, /tokenize; GET /v1/models, /health/live, /health/ready, /metrics, "
+        + "/status, / (a page)"
 
     /// Finds the endpoint; `path` without its query. A model id may contain slashes.
     ///
@@ -41,11 +46,11 @@ enum Route: Equatable, Sendable {
         if case .route(.answer(let endpoint)) = match(method: method, path: path) { endpoint } else { nil }
     }
 
-    /// Whether a head asks for what an orchestrator must always get: health or metrics.
+    /// Whether a head asks for what an orchestrator must always get: health, metrics or the status.
     static func isProbe(_ method: HTTPMethod, _ target: String) -> Bool {
         guard method == .GET || method == .HEAD else { return false }
         switch find(String(target.prefix { $0 != "?" }))?.route {
-        case .live, .ready, .metrics: return true
+        case .live, .ready, .metrics, .status(isStream: false): return true
         default: return false
         }
     }
@@ -57,6 +62,11 @@ enum Route: Equatable, Sendable {
         case ["health", "live"]: return (.live, false)
         case ["health"], ["health", "ready"]: return (.ready, false)
         case ["metrics"]: return (.metrics, false)
+        case []: return (.page(.page), false)
+        case ["status"]: return (.status(isStream: false), false)
+        case ["status", "stream"]: return (.status(isStream: true), false)
+        case _ where words.count == 2 && words[0] == "status":
+            return PageFile(rawValue: String(words[1])).map { (.page($0), false) }
         default: break
         }
         if words.first == "v1" { words.removeFirst() }

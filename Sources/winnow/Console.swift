@@ -62,6 +62,7 @@ enum Console {
         case unavailable = 69
         case fault = 70
         case cannotWrite = 74
+        case notYet = 75
         case interrupted = 130
     }
 

@@ -73,6 +73,7 @@ final class ScriptedService: GenerationService {
     private let script: Script
     private let state: Mutex<(count: UInt64, readiness: Readiness)>
     private let measured = Mutex(ServiceMetrics())
+    private let shown = Mutex(FleetStatus())
     private let submitted: AsyncStream<Submission>.Continuation
     private let cancelled: AsyncStream<UInt64>.Continuation
     private let concluded: AsyncStream<UInt64>.Continuation
@@ -103,6 +104,10 @@ final class ScriptedService: GenerationService {
     func metrics() -> ServiceMetrics { measured.withLock { $0 } }
 
     func set(_ metrics: ServiceMetrics) { measured.withLock { $0 = metrics } }
+
+    func status() -> FleetStatus { shown.withLock { $0 } }
+
+    func set(_ status: FleetStatus) { shown.withLock { $0 = status } }
 
     func submit(_ request: GenerationRequest) throws(RequestError) -> Generation {
         let id = state.withLock { state in

@@ -16,7 +16,7 @@ extension EndToEnd {
             Case(words: "lunch", says: ["'lunch'", "Did you mean 'winnow launch'?", "'winnow --help'"]),
             Case(words: "cordinator --model x", says: ["Did you mean 'winnow coordinator'?"]),
             Case(words: "wroker", says: ["Did you mean 'winnow worker'?"]),
-            Case(words: "serve", says: ["Known are launch, coordinator, worker,"]),
+            Case(words: "serve", says: ["Known are launch, status, coordinator, worker,"]),
             Case(words: "model inspct x", says: ["Did you mean 'winnow model inspect'?", "'winnow model --help'"]),
             Case(words: "launch", says: ["'winnow launch --help'"]),
             Case(words: "launch x --ready-fil y", says: ["Did you mean '--ready-file'?", "'winnow launch --help'"]),
@@ -25,6 +25,9 @@ extension EndToEnd {
             Case(words: "coordinator --model x --drain-time -1", says: ["found -1", "'winnow coordinator --help'"]),
             Case(words: "coordinator --model x --advertise 0.0.0.0", says: ["--advertise", "'0.0.0.0'"]),
             Case(words: "worker --model x --coordinator tcp://h:1 --advertise *", says: ["--advertise"]),
+            Case(words: "status", says: ["'winnow status --help'"]),
+            Case(words: "status http://h:1 --interval 0", says: ["--interval must be 0.5 to 3600"]),
+            Case(words: "status ftp://h", says: ["http://HOST:PORT"]),
             Case(words: "loadgen", says: ["Give either --target", "See 'winnow loadgen ", "--help'"]),
         ])
         func theMistakeAndTheHelpAreNamed(mistake: Case) async throws {

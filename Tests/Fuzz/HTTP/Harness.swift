@@ -22,6 +22,7 @@ private struct Unattended: GenerationService {
 
     func readiness() -> Readiness { .ready }
     func metrics() -> ServiceMetrics { ServiceMetrics() }
+    func status() -> FleetStatus { FleetStatus() }
     func submit(_ request: GenerationRequest) throws(RequestError) -> Generation {
         throw RequestError(.unavailable, "nobody is here")
     }

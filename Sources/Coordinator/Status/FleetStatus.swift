@@ -1,0 +1,258 @@
+// What a cluster is and does at one moment, as its status page and `winnow status` show it.
+
+public import Foundation
+
+/// A snapshot of a coordinator: its pipelines, what waits, what was done lately, what went wrong. It holds lengths, counts
+/// and ids of requests, never a word of a prompt or an answer.
+///
+/// As JSON its names are in snake case (``json()``); times of day are seconds since 1970, shares 0...1. A field may be added
+/// within a ``version``; one that changes its meaning makes another.
+public struct FleetStatus: Codable, Equatable, Sendable {
+    public static let currentVersion = 1
+
+    public var version = currentVersion
+    /// Counts the snapshots of the coordinator's life: another number, another content.
+    public var sequence: UInt64 = 0
+    /// When it was taken.
+    public var takenAt = 0.0
+    public var uptimeSeconds = 0.0
+    /// The main model's name for clients.
+    public var model = ""
+    /// The program's release.
+    public var release = ""
+    /// Why no request can be served; `nil` when one can.
+    public var notReady: String?
+    public var pipelines: [Pipeline] = []
+    public var speculators: [Speculator] = []
+    /// The share of the last seconds in which prompts were scored, summed over the speculators, as their number of busy ones.
+    public var speculatorsBusy = 0.0
+    /// Workers without a place, the first hundred.
+    public var spares: [Spare] = []
+    public var queue = Queue()
+    /// Over the last ``RecentHistory/rateWindow``.
+    public var rates = Rates()
+    /// The last ten minutes, oldest first, the last of them not over.
+    public var history: [Interval] = []
+    /// Of the last hour, newest first, at most a hundred.
+    public var faults: [Fault] = []
+    /// The last fifty by their arrival, newest first.
+    public var requests: [Request] = []
+
+    public init() {}
+
+    public struct Pipeline: Codable, Equatable, Sendable {
+        public var name: String
+        /// Its incarnation; `nil` while nobody is assigned to it.
+        public var epoch: String?
+        public var isStanding = false
+        /// What is missing while it does not stand.
+        public var reason: String?
+        /// When its workers were assigned.
+        public var since: Double?
+        public var stages: [Stage] = []
+        /// Requests in it; of them those that have a first token.
+        public var requests = 0
+        public var decoding = 0
+        /// Prompt rows that have not been sent; rows and micro-batches between first stage and last.
+        public var queuedRows = 0
+        public var rowsInFlight = 0
+        public var microBatchesInFlight = 0
+        /// Token rows a second through all stages.
+        public var rowsPerSecond = 0.0
+
+        public init(name: String) { self.name = name }
+    }
+
+    public struct Stage: Codable, Equatable, Sendable {
+        public var worker: String
+        /// Both ends belong to it.
+        public var firstLayer: Int
+        public var lastLayer: Int
+        /// Compute threads; 0: not said.
+        public var threads = 0
+        /// The share of its weights that is loaded.
+        public var loaded = 0.0
+        /// Its link to the next stage stands.
+        public var isLinked = false
+        /// The share of the last seconds in which it computed.
+        public var busy = 0.0
+        /// Rows of KV cache in use, and how many may be.
+        public var kvRowsUsed = 0
+        public var kvRows = 0
+        /// Of a micro-batch in the mean of the last seconds: computing, waiting for the stage, and on the way to it.
+        public var computeSeconds = 0.0
+        public var waitSeconds = 0.0
+        public var wireSeconds = 0.0
+        /// Since it was heard last.
+        public var silentSeconds = 0.0
+        /// Why it is called slow; `nil`: it is not.
+        public var slow: String?
+
+        public init(worker: String, firstLayer: Int, lastLayer: Int) {
+            self.worker = worker
+            self.firstLayer = firstLayer
+            self.lastLayer = lastLayer
+        }
+    }
+
+    public struct Speculator: Codable, Equatable, Sendable {
+        public var name: String
+        /// A worker of its own, not the coordinator.
+        public var isWorker: Bool
+        public var isReady: Bool
+        /// The request whose prompt it scores.
+        public var scoring: String?
+
+        public init(name: String, isWorker: Bool, isReady: Bool, scoring: String? = nil) {
+            self.name = name
+            self.isWorker = isWorker
+            self.isReady = isReady
+            self.scoring = scoring
+        }
+    }
+
+    public struct Spare: Codable, Equatable, Sendable {
+        public var worker: String
+        /// `stage` or `speculator`.
+        public var role: String
+        /// The layers it holds ready, `0-3`.
+        public var layers: String?
+        public var isLeaving: Bool
+
+        public init(worker: String, role: String, layers: String?, isLeaving: Bool) {
+            self.worker = worker
+            self.role = role
+            self.layers = layers
+            self.isLeaving = isLeaving
+        }
+    }
+
+    public struct Queue: Codable, Equatable, Sendable {
+        /// For a speculator, a pipeline, or room in one.
+        public var waiting = 0
+        public var scoring = 0
+        /// In a pipeline.
+        public var running = 0
+
+        public init() {}
+    }
+
+    /// A second's share of what was done.
+    public struct Rates: Codable, Equatable, Sendable {
+        /// Requests that ended, however.
+        public var requests = 0.0
+        /// Prompt tokens before and after pruning, and tokens of answers.
+        public var promptTokens = 0.0
+        public var keptTokens = 0.0
+        public var generatedTokens = 0.0
+
+        public init() {}
+    }
+
+    /// A few seconds of the past.
+    public struct Interval: Codable, Equatable, Sendable {
+        /// When it began.
+        public var at: Double
+        public var finished = 0
+        public var failed = 0
+        public var refused = 0
+        public var cancelled = 0
+        public var promptTokens = 0
+        public var keptTokens = 0
+        public var generatedTokens = 0
+        /// The most that waited (for a speculator or a pipeline, or being scored) and ran.
+        public var waiting = 0
+        public var running = 0
+        /// Time to first token of the requests that got theirs; `nil` without one.
+        public var ttftMedianSeconds: Double?
+        public var ttftP95Seconds: Double?
+
+        public init(at: Double) { self.at = at }
+
+        /// Kept tokens per prompt token; `nil` when no prompt was read.
+        public var keptShare: Double? { promptTokens > 0 ? Double(keptTokens) / Double(promptTokens) : nil }
+    }
+
+    public struct Fault: Codable, Equatable, Sendable {
+        public var at: Double
+        /// The pipeline or speculator.
+        public var place: String
+        /// A word of ours, as in the metrics: `connection_closed`, `silence`, `left`.
+        public var kind: String
+        public var reason: String
+
+        public init(at: Double, place: String, kind: String, reason: String) {
+            self.at = at
+            self.place = place
+            self.kind = kind
+            self.reason = reason
+        }
+    }
+
+    public struct Request: Codable, Equatable, Sendable {
+        public enum State: String, Codable, Sendable {
+            /// For a speculator, or for a pipeline.
+            case waiting
+            case scoring, prefill, decode, finished, failed, cancelled
+        }
+
+        /// The id by which client and logs know it.
+        public var id: String
+        public var at: Double
+        public var state: State
+        /// In which pipeline it is or was.
+        public var pipeline: String?
+        public var promptTokens: Int
+        /// `nil` until it is known what is kept.
+        public var keptTokens: Int?
+        /// What was kept of each piece of the prompt, in up to 64 equal pieces from its beginning to its end: `0` nothing,
+        /// `9` all, `1` to `8` something between.
+        public var keptMap: String?
+        /// Why it went dense though pruning was asked for.
+        public var fallback: String?
+        public var generatedTokens = 0
+        public var speculationSeconds: Double?
+        public var ttftSeconds: Double?
+        /// From arrival to its end.
+        public var seconds: Double?
+        /// Pipelines that fell under it.
+        public var replays = 0
+        /// How it ended: `stop`, `length`, or the error's code.
+        public var end: String?
+
+        public init(id: String, at: Double, state: State, promptTokens: Int) {
+            self.id = id
+            self.at = at
+            self.state = state
+            self.promptTokens = promptTokens
+        }
+    }
+}
+
+extension FleetStatus {
+    /// As JSON, names in snake case.
+    public func json() throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return try encoder.encode(self)
+    }
+
+    /// Reads what ``json()`` wrote; unknown fields are passed over.
+    ///
+    /// - Throws: `DecodingError`, also for another version.
+    public init(json: Data) throws {
+        struct Version: Decodable { var version: Int }
+        let version = try JSONDecoder().decode(Version.self, from: json).version
+        guard version == Self.currentVersion else {
+            throw DecodingError.dataCorrupted(
+                .init(
+                    codingPath: [],
+                    debugDescription: "a status of version \(version), this program reads \(Self.currentVersion): "
+                        + "use the coordinator's own release"))
+        }
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        self = try decoder.decode(Self.self, from: json)
+    }
+}
