@@ -63,11 +63,12 @@ struct ReplayTests {
 
     /// Nobody is there to take its place: the request waits for a worker that comes.
     @Test func aRequestWaitsForAWorkerThatComesBack() async throws {
-        let pipeline = try TestPipeline(model: "stories260K", stages: 2, precision: .f32)
+        // An answer that takes far longer than it takes to stop a worker.
+        let pipeline = try TestPipeline(model: "needle-main-2m", stages: 2, precision: .f32)
         try await withPipeline(pipeline) { pipeline in
             let bos = try #require(pipeline.coordinator.tokenizer.bosToken)
             let request = GenerationRequest(
-                prompt: [bos], maxTokens: 400, sampling: SamplingParameters(temperature: 0.8, topP: 0.9, seed: 7),
+                prompt: [bos], maxTokens: 2000, sampling: SamplingParameters(temperature: 0.8, topP: 0.9, seed: 7),
                 ignoreEOS: true, speculation: dense)
             let undisturbed = try await pipeline.answer(request)
             var tokens: [Int32] = []

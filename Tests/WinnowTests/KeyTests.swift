@@ -32,11 +32,15 @@ extension EndToEnd {
         @Test func strangersAreNamedAndServeNothing() async throws {
             let needle = try Self.needle()
             try await withKeys(["w0", "w1", "score=speculator"]) { cluster, keys in
-                // Without a key, and with one that this coordinator's list does not have.
+                // Without a key, with another cluster's, and with one that was this one's once.
                 let other = try TemporaryFolder()
                 _ = try await Program.run(["keys", "new", "w0", "--dir", other.file("keys").path])
+                try await winnow("keys", "new", "old", "--dir", keys)
+                try FileManager.default.copyItem(atPath: "\(keys)/old.key", toPath: other.file("old.key").path)
+                try await winnow("keys", "revoke", "old", "--dir", keys)
                 try cluster.addWorker(name: "nobody")
                 try cluster.addWorker(name: "w0", ["--key", other.file("keys/w0.key").path])
+                try cluster.addWorker(name: "old", ["--key", other.file("old.key").path])
                 let line = try await cluster.coordinator.log.line(containing: "refused connections")
                 #expect(line.contains("edge=control"), "\(line)")
                 // On the list, but as another and as something else.
@@ -76,10 +80,11 @@ extension EndToEnd {
             }
         }
 
-        @Test(arguments: [
-            (["keys", "new", "a/b"], 64), (["keys", "revoke", "nobody"], 65), (["keys", "add", "x", "12"], 64),
-            (["keys", "list", "--dir", "/nowhere"], 65),
-        ] as [([String], Int32)])
+        @Test(
+            arguments: [
+                (["keys", "new", "a/b"], 64), (["keys", "revoke", "nobody"], 65), (["keys", "add", "x", "12"], 64),
+                (["keys", "list", "--dir", "/nowhere"], 65),
+            ] as [([String], Int32)])
         func mistakesAreAnswered(words: [String], code: Int32) async throws {
             let folder = try TemporaryFolder()
             let isPlaced = words.contains("--dir")
