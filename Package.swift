@@ -65,6 +65,9 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], exclude: ["Messages/wire.proto"], swiftSettings: swift),
 
+        // Floor 5: what processes can be told.
+        .target(name: "Settings", dependencies: ["Wire", "OutsideText"], swiftSettings: swift),
+
         // Floor 5: the two ends of a pipeline.
         .target(
             name: "Worker",
@@ -101,7 +104,7 @@ let package = Package(
         .target(
             name: "Launcher",
             dependencies: [
-                "Wire", "OutsideText",
+                "Settings", "Wire", "OutsideText",
                 .product(name: "Yams", package: "Yams"), .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ], swiftSettings: swift),
@@ -111,7 +114,7 @@ let package = Package(
             name: "winnow",
             dependencies: [
                 "Compute", "Checkpoint", "Tokenizer", "Transformer", "Speculation", "Wire", "Worker", "Coordinator",
-                "Gateway", "LoadGenerator", "Launcher", "OutsideText", arguments, log,
+                "Gateway", "LoadGenerator", "Launcher", "Settings", "OutsideText", arguments, log,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -162,11 +165,15 @@ let package = Package(
                 "LoadGenerator", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: swift),
+        .testTarget(name: "SettingsTests", dependencies: ["Settings"], swiftSettings: swift),
         .testTarget(
-            name: "LauncherTests", dependencies: ["Launcher", "winnow", log], exclude: ["Fixtures"],
+            name: "LauncherTests", dependencies: ["Launcher", "Settings", "winnow", log],
+            exclude: ["Fixtures", "Topologies"],
             swiftSettings: swift),
         // The whole house: real processes of the built command.
-        .testTarget(name: "WinnowTests", dependencies: ["winnow"], exclude: ["Fixtures"], swiftSettings: swift),
+        .testTarget(
+            name: "WinnowTests", dependencies: ["winnow", "Settings", "Speculation", "Gateway"], exclude: ["Fixtures"],
+            swiftSettings: swift),
     ]
 )
 

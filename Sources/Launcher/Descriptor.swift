@@ -1,6 +1,8 @@
 // Writing to a file descriptor, where a closed pipe or a full disk is an answer and not the end.
 
+internal import Foundation
 internal import Glibc
+internal import SystemPackage
 
 /// The standard streams of a process, and writes to them that can fail in peace.
 package enum Descriptor {
@@ -32,6 +34,26 @@ package enum Descriptor {
                 guard poll(&request, 1, -1) >= 0 || errno == EINTR else { throw Problem(code: errno) }
             case let code: throw Problem(code: code)
             }
+        }
+    }
+
+    /// A file without a name that holds `text`, at its start, for a process to read: unlike a pipe it can be left unread
+    /// (the Subprocess library stops its own process where the writer of a pipe meets a reader that is gone).
+    ///
+    /// - Throws: what the system answered; nothing stays open.
+    static func holding(_ text: String) throws(Problem) -> FileDescriptor {
+        var path = Array("\(FileManager.default.temporaryDirectory.path)/winnow-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&path)
+        guard descriptor >= 0 else { throw Problem(code: errno) }
+        unlink(path)
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        do throws(Problem) {
+            try write(text.utf8, to: descriptor)
+            guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw Problem(code: errno) }
+            return FileDescriptor(rawValue: descriptor)
+        } catch {
+            close(descriptor)
+            throw error
         }
     }
 

@@ -59,16 +59,12 @@ extension LaunchPlan {
     public func with(_ keys: KeyFolder) -> LaunchPlan {
         var plan = self
         plan.coordinator.keyFiles = [keys.keyPath(KeyFolder.coordinator), keys.listPath]
-        plan.coordinator.arguments = Self.inserting(["--keys", keys.path], in: coordinator.arguments)
+        plan.coordinator.set("keys", keys.path)
         for index in plan.workers.indices {
-            plan.workers[index].keyFiles = [keys.keyPath(workers[index].name)]
-            plan.workers[index].arguments = Self.inserting(
-                ["--key", keys.keyPath(workers[index].name)], in: workers[index].arguments)
+            let path = keys.keyPath(workers[index].name)
+            plan.workers[index].keyFiles = [path]
+            plan.workers[index].set("key", path)
         }
         return plan
-    }
-
-    private static func inserting(_ words: [String], in arguments: [String]) -> [String] {
-        arguments.last == endWithInput ? arguments.dropLast() + words + [endWithInput] : arguments + words
     }
 }

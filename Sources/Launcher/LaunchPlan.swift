@@ -1,6 +1,6 @@
 // From a topology to the processes to run: a pure value, nothing is started here.
 
-internal import Wire
+public import Settings
 
 /// One process of a launch.
 public struct ProcessPlan: Equatable, Sendable {
@@ -19,12 +19,33 @@ public struct ProcessPlan: Equatable, Sendable {
     public var part: Part
     /// Arguments after the executable.
     public var arguments: [String]
+    /// The settings that the arguments say; nil where it is no process of Winnow's. As a document:
+    /// ``SettingValues/document``.
+    public var settings: SettingValues?
     /// Variables set on top of the launcher's own environment.
     public var environment: [String: String]
     /// Files of the launch's keys that it needs, wherever it runs.
     public var keyFiles: [String] = []
     /// Where it runs.
     public var place: Place
+
+    /// Creates a plan for a process of Winnow's.
+    public init(
+        name: String, part: Part, settings: SettingValues, environment: [String: String] = [:], place: Place = .here
+    ) {
+        self.init(
+            name: name, part: part, arguments: [settings.process.rawValue] + settings.words, environment: environment,
+            place: place)
+        self.settings = settings
+    }
+
+    /// Changes a setting, and the arguments with it.
+    mutating func set(_ setting: String, _ value: String?) {
+        guard var settings else { return }
+        settings.set(setting, value)
+        self.settings = settings
+        arguments = [settings.process.rawValue] + settings.words
+    }
 
     /// Creates a plan for one process.
     public init(
@@ -56,8 +77,6 @@ public struct LaunchPlan: Equatable, Sendable {
 
     /// The option that makes a process end when its standard input ends, so that none outlives the launcher.
     static let endWithInput = "--exit-with-stdin"
-    /// Seconds that running requests are given where nothing else is said.
-    public static let defaultDrainSeconds = 10
 
     /// Plans the processes of `topology`.
     ///
@@ -76,65 +95,32 @@ public struct LaunchPlan: Equatable, Sendable {
     ) {
         let shares = CPUShares(topology, available: places.remote.isEmpty ? availableCPUs : [])
         let address = topology.coordinatorAddress(hasFixedPorts: hasFixedPorts)
-        func file(_ path: String) -> String { places.path(path, on: topology.coordinator.host) }
+        let host = topology.coordinator.host
         name = topology.name
         self.executable = executable
-        let place = topology.coordinator
-        let speculation = topology.speculation
-        let drainSeconds = drainTime ?? place.drainTime
-        self.drainTime = .seconds(drainSeconds ?? Self.defaultDrainSeconds)
-        let arguments =
-            ["coordinator", "--model", file(topology.model)]
-            + Self.option("--speculator", topology.speculator.map(file))
-            + ["--name", topology.name, "--http", http ?? place.http, "--listen", address.listen]
-            + Self.option("--results", place.results)
-            + Self.flag("--speculator-workers", !topology.speculators.isEmpty)
-            + Self.shape(topology)
-            + Self.option("--threads", place.threads)
-            + Self.option("--cpus", place.cpus ?? shares?.coordinator.map(CPUShares.text))
-            + Self.option("--dtype", topology.dtype)
-            + Self.option("--cpu-level", topology.cpuLevel)
-            + Self.option("--kv-tokens", place.kvTokens)
-            + Self.option("--micro-batch-tokens", place.microBatchTokens)
-            + Self.option("--max-requests", place.maxRequests)
-            + Self.option("--max-queued-tokens", place.maxQueuedTokens)
-            + Self.option("--request-timeout", place.requestTimeout)
-            + (place.corsOrigins.isEmpty ? [] : ["--cors-origin"] + place.corsOrigins)
-            + Self.option("--max-body-bytes", place.maxBodyBytes)
-            + Self.option("--max-connections", place.maxConnections)
-            + Self.option("--max-connections-per-address", place.maxConnectionsPerAddress)
-            + Self.option("--drain-time", drainSeconds)
-            + Self.option("--replay-wait", place.replayWait)
-            + Self.option("--max-replays", place.maxReplays)
-            + Self.option("--stall", place.stall)
-            + Self.option("--wire-dtype", place.wireDtype)
-            + Self.option("--trace", place.trace.map(file))
-            + Self.option("--advertise", address.advertise)
-            + Self.flag("--allow-plaintext", place.allowPlaintext)
-            + Self.option("--log-level", place.logLevel)
-            + Self.option("--keep-rate", speculation.keepRate)
-            + Self.option("--selection", speculation.selection)
-            + Self.option("--look-ahead", speculation.lookAhead)
-            + Self.option("--chunk", speculation.chunk)
-            + Self.option("--stride", speculation.stride)
-            + Self.option("--pool", speculation.pool)
-            + Self.option("--tail", speculation.tail)
-            + Self.option("--threshold", speculation.threshold)
-        coordinator = ProcessPlan(
-            name: "coordinator", part: .coordinator, arguments: arguments + [Self.endWithInput],
-            environment: topology.environment, place: places.place(of: place.host))
-        restart = topology.restart
-        workers = Self.workers(of: topology, shares, places, hasFixedPorts: hasFixedPorts)
-    }
-
-    /// `--stages N` for one pipeline that is called as it would be anyway, else each with its name.
-    private static func shape(_ topology: Topology) -> [String] {
+        var settings = topology.coordinator.settings.over(topology.speculation).over(topology.shared)
+        settings.movePaths { places.path($0, on: host) }
+        settings.set("http", http ?? topology.coordinator.http)
+        settings.set("listen", address.listen)
+        settings.set("advertise", address.advertise)
+        if let drainTime { settings.set("drain_time", String(drainTime)) }
+        if !settings.isSaid("cpus") { settings.set("cpus", shares?.coordinator.map(CPUShares.text)) }
+        if !topology.speculators.isEmpty { settings.set("speculator_workers", "true") }
+        // The pipeline that is called as the only one is anyway needs no name.
         if let only = topology.pipelines.first, topology.pipelines.count == 1,
             only.name == Topology.Pipeline.defaultName
         {
-            return ["--stages", String(only.stages.count)]
+            settings.set("stages", String(only.stages.count))
+        } else {
+            settings.set("pipeline", to: topology.pipelines.map { "\($0.name)=\($0.stages.count)" })
         }
-        return topology.pipelines.flatMap { ["--pipeline", "\($0.name)=\($0.stages.count)"] }
+        settings.set("exit_with_stdin", "true")
+        self.drainTime = .seconds(settings.integer("drain_time") ?? 0)
+        coordinator = ProcessPlan(
+            name: "coordinator", part: .coordinator, settings: settings, environment: topology.environment,
+            place: places.place(of: host))
+        restart = topology.restart
+        workers = Self.workers(of: topology, shares, places, hasFixedPorts: hasFixedPorts)
     }
 
     /// The workers, told where the coordinator listens.
@@ -143,14 +129,8 @@ public struct LaunchPlan: Equatable, Sendable {
     public func workers(coordinatorAt endpoint: String) -> [ProcessPlan] {
         workers.map { worker in
             var worker = worker
-            worker.arguments.insert(contentsOf: ["--coordinator", endpoint], at: min(1, worker.arguments.count))
+            worker.set("coordinator", endpoint)
             return worker
         }
     }
-
-    static func option(_ flag: String, _ value: (some CustomStringConvertible)?) -> [String] {
-        value.map { [flag, $0.description] } ?? []
-    }
-
-    static func flag(_ flag: String, _ isSet: Bool) -> [String] { isSet ? [flag] : [] }
 }

@@ -1,5 +1,6 @@
 // The workers of a launch and their arguments; and a coordinator that comes back where it was.
 
+internal import Settings
 internal import Wire
 
 extension LaunchPlan {
@@ -18,43 +19,46 @@ extension LaunchPlan {
         var plans = stages.enumerated().map { index, stage in
             worker(
                 "worker-\(index)", .stage(pipeline: stage.0), stage.1, topology, places, number: next(),
-                cpus: shares?.stages[index], model: topology.model,
-                words: option("--pipeline", namesPipelines ? stage.0 : nil))
+                cpus: shares?.stages[index]
+            ) { if namesPipelines { $0.set("pipeline", stage.0) } }
         }
         plans += topology.speculators.enumerated().map { index, place in
             worker(
                 "speculator-\(index)", .speculator, place, topology, places, number: next(),
-                cpus: shares?.speculators[index], model: topology.speculator ?? topology.model,
-                words: ["--role", "speculator"])
+                cpus: shares?.speculators[index]
+            ) {
+                $0.set("role", "speculator")
+                $0.set("model", topology.speculator)
+            }
         }
         plans += topology.spares.enumerated().map { index, place in
-            worker(
-                "spare-\(index)", .spare, place, topology, places, number: next(), cpus: shares?.spares[index],
-                model: topology.model)
+            worker("spare-\(index)", .spare, place, topology, places, number: next(), cpus: shares?.spares[index]) {
+                _ in
+            }
         }
         return plans
     }
 
     private static func worker(
         _ name: String, _ part: ProcessPlan.Part, _ place: Topology.WorkerPlace, _ topology: Topology,
-        _ places: Places, number: (Int, hasFixedPorts: Bool), cpus: [Int]?, model: String, words: [String] = []
+        _ places: Places, number: (Int, hasFixedPorts: Bool), cpus: [Int]?, change: (inout SettingValues) -> Void
     ) -> ProcessPlan {
-        let address = topology.workerAddress(
-            place, number: number.0, hasFixedPorts: number.hasFixedPorts)
-        let arguments =
-            ["worker", "--model", places.path(model, on: place.host)] + words
-            + ["--listen", address.listen, "--name", name]
-            + option("--layers", place.measuresSpeed ? "auto" : place.layers.map { Range($0).layersText })
-            + option("--threads", place.threads)
-            + option("--cpus", place.cpus ?? cpus.map(CPUShares.text))
-            + option("--dtype", topology.dtype)
-            + option("--cpu-level", topology.cpuLevel)
-            + option("--kv-tokens", place.kvTokens)
-            + option("--advertise", address.advertise)
-            + flag("--allow-plaintext", place.allowPlaintext)
-            + option("--log-level", place.logLevel)
+        let address = topology.workerAddress(place, number: number.0, hasFixedPorts: number.hasFixedPorts)
+        var settings = place.settings
+        // What is said at the top for all, as far as workers have it; a name there is the model's.
+        for setting in topology.shared.saidSettings
+        where Setting.named(setting.name, of: .worker) != nil && setting.name != "name" {
+            settings.set(setting.name, to: topology.shared.said(setting.name))
+        }
+        settings.set("name", name)
+        settings.set("listen", address.listen)
+        settings.set("advertise", address.advertise)
+        if !settings.isSaid("cpus") { settings.set("cpus", cpus.map(CPUShares.text)) }
+        settings.set("exit_with_stdin", "true")
+        change(&settings)
+        settings.movePaths { places.path($0, on: place.host) }
         return ProcessPlan(
-            name: name, part: part, arguments: arguments + [endWithInput], environment: topology.environment,
+            name: name, part: part, settings: settings, environment: topology.environment,
             place: places.place(of: place.host))
     }
 
@@ -66,32 +70,21 @@ extension LaunchPlan {
     ///   - url: The URL from its `ready` line, likewise.
     package func coordinator(listeningAt endpoint: String?, servingAt url: String?) -> ProcessPlan {
         var again = coordinator
-        if let endpoint, let bound = try? Endpoint(endpoint), case .tcp(_, let port) = bound.transport {
+        if let endpoint, let bound = try? Endpoint(endpoint), case .tcp(_, let port) = bound.transport,
+            let listen = again.settings?.text("listen"), let asked = try? Endpoint(listen),
+            case .tcp(let host, 0) = asked.transport
+        {
             // The port after one that the system chose may be anyone's.
-            if let index = again.arguments.firstIndex(of: "--listen"), !again.arguments.contains("--results"),
-                let asked = try? Endpoint(again.arguments[index + 1]), case .tcp(let host, 0) = asked.transport
-            {
-                again.arguments.insert(
-                    contentsOf: ["--results", Endpoint(.tcp(host: host, port: 0)).description], at: index + 2)
+            if again.settings?.isSaid("results") == false {
+                again.set("results", Endpoint(.tcp(host: host, port: 0)).description)
             }
-            again.replace("--listen") { listen in
-                guard let asked = try? Endpoint(listen), case .tcp(let host, 0) = asked.transport else { return listen }
-                return Endpoint(.tcp(host: host, port: port)).description
-            }
+            again.set("listen", Endpoint(.tcp(host: host, port: port)).description)
         }
-        if let url, let port = url.split(separator: ":").last.flatMap({ UInt16($0) }) {
-            again.replace("--http") { http in
-                http.hasSuffix(":0") ? http.dropLast() + String(port) : http
-            }
+        if let url, let port = url.split(separator: ":").last.flatMap({ UInt16($0) }),
+            let http = again.settings?.text("http"), http.hasSuffix(":0")
+        {
+            again.set("http", http.dropLast() + String(port))
         }
         return again
-    }
-}
-
-extension ProcessPlan {
-    /// Changes the value of an option that has one.
-    fileprivate mutating func replace(_ option: String, with value: (String) -> String) {
-        guard let index = arguments.firstIndex(of: option), index + 1 < arguments.count else { return }
-        arguments[index + 1] = value(arguments[index + 1])
     }
 }

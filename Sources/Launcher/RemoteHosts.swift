@@ -20,7 +20,8 @@ public struct RemoteHosts: Sendable {
         self.executable = executable
         self.version = version
         let answer = try? await Subprocess.run(
-            .path("/bin/sh"), arguments: ["-s"], input: .string(HostReport.script(executable)),
+            .path("/bin/sh"), arguments: ["-s"],
+            input: .fileDescriptor(Descriptor.holding(HostReport.script(executable)), closeAfterSpawningProcess: true),
             output: .string(limit: Self.answerLimit), error: .discarded)
         own = HostReport(answer?.standardOutput ?? "")
     }
@@ -67,8 +68,9 @@ public struct RemoteHosts: Sendable {
         do {
             let result = try await Subprocess.run(
                 .name("ssh"), arguments: Arguments(host.arguments("exec /bin/sh -s")),
-                input: .string(HostReport.script(host.executable)), output: .string(limit: Self.answerLimit),
-                error: .string(limit: Self.answerLimit))
+                input: .fileDescriptor(
+                    Descriptor.holding(HostReport.script(host.executable)), closeAfterSpawningProcess: true),
+                output: .string(limit: Self.answerLimit), error: .string(limit: Self.answerLimit))
             guard result.terminationStatus == .exited(0) else {
                 return .failed(Self.failure(of: host, "ssh", result.standardError))
             }

@@ -1,5 +1,6 @@
 // The hosts of a topology file: where each is, how it is reached, and what lies where there.
 
+internal import Settings
 internal import Wire
 internal import Yams
 
@@ -44,7 +45,7 @@ extension Topology.HostPlace {
         }
         var hosts: [String: Topology.HostPlace] = [:]
         for (name, host) in try entry.mapping(allowed: Array(names)) {
-            guard Topology.isPipelineName(name) else {
+            guard SettingKind.isName(name) else {
                 throw host.error(
                     "a host's name has 1 to 64 letters, digits, `-`, `_` and `.`",
                     fix: "Call it for example `a`, and write its address as `address`.")

@@ -1,7 +1,23 @@
 // Typed, bounded reading of one YAML node; every failure names its line, key and fix.
 
 internal import Foundation
+internal import Settings
 internal import Yams
+
+/// The faults found so far in one file, which is read on after each.
+final class TopologyFaults {
+    private(set) var all: [TopologyError] = []
+
+    func add(_ fault: TopologyError) { if !all.contains(fault) { all.append(fault) } }
+
+    /// What `body` returns; nil, and its fault noted, where it throws.
+    func attempt<T>(_ body: () throws(TopologyError) -> T) -> T? {
+        do { return try body() } catch {
+            add(error)
+            return nil
+        }
+    }
+}
 
 /// A node of the file together with its place in it.
 struct TopologyNode {
@@ -11,6 +27,8 @@ struct TopologyNode {
     let key: String
     /// What Yams read.
     let node: Node
+    /// Where faults go that do not end the reading.
+    let faults: TopologyFaults
 
     var line: Int? { node.mark?.line }
 
@@ -19,7 +37,12 @@ struct TopologyNode {
         TopologyError(path: path, line: line, key: key, problem: problem, fix: fix)
     }
 
-    /// The mapping's entries, after a check that every key is one of `allowed`.
+    /// A node below this one.
+    private func below(_ key: String, _ node: Node) -> TopologyNode {
+        TopologyNode(path: path, key: key, node: node, faults: faults)
+    }
+
+    /// The mapping's entries whose keys are of `allowed`; each other key is a fault.
     func mapping(allowed: [String]) throws(TopologyError) -> [String: TopologyNode] {
         guard let mapping = node.mapping else {
             throw error(
@@ -28,16 +51,17 @@ struct TopologyNode {
         var entries: [String: TopologyNode] = [:]
         for (keyNode, value) in mapping {
             guard let name = keyNode.scalar?.string else {
-                throw error("has a key that is not a plain word", fix: "Use one of \(list(allowed)).")
+                faults.add(error("has a key that is not a plain word", fix: "Use one of \(list(allowed))."))
+                continue
             }
             let place = key.isEmpty ? name : "\(key).\(name)"
             guard allowed.contains(name) else {
-                let unknown = TopologyNode(path: path, key: place, node: keyNode)
-                throw unknown.error("unknown key", fix: "Known here: \(list(allowed)).")
+                faults.add(below(place, keyNode).error("unknown key", fix: Self.meant(by: name, allowed)))
+                continue
             }
             // `key:` with nothing after it means "not given", as in every YAML dialect of the field.
             if value.isAbsent { continue }
-            entries[name] = TopologyNode(path: path, key: place, node: value)
+            entries[name] = below(place, value)
         }
         return entries
     }
@@ -52,7 +76,7 @@ struct TopologyNode {
             guard let name = keyNode.scalar?.string, !name.isEmpty else {
                 throw error("has a key that is not a plain word", fix: "Write `NAME: value` lines.")
             }
-            entries[name] = try TopologyNode(path: path, key: "\(key).\(name)", node: value).text()
+            entries[name] = try below("\(key).\(name)", value).text()
         }
         return entries
     }
@@ -66,7 +90,7 @@ struct TopologyNode {
             throw error("has \(sequence.count) entries; 1 to \(limit) are allowed", fix: "Change the list.")
         }
         return sequence.enumerated().map { index, element in
-            TopologyNode(path: path, key: "\(key)[\(index)]", node: element)
+            below("\(key)[\(index)]", element)
         }
     }
 
@@ -85,7 +109,7 @@ struct TopologyNode {
     /// The value of one key of a mapping, whatever its other keys; nil where it is absent.
     func entry(_ name: String) throws(TopologyError) -> TopologyNode? {
         guard let value = node.mapping?[name], !value.isAbsent else { return nil }
-        return TopologyNode(path: path, key: "\(key).\(name)", node: value)
+        return below("\(key).\(name)", value)
     }
 
     /// The path of a file or folder; a relative one starts from the topology file's folder.
@@ -151,7 +175,19 @@ struct TopologyNode {
         }
     }
 
-    private func list(_ names: [String]) -> String { names.map { "`\($0)`" }.joined(separator: ", ") }
+    private func list(_ names: [String]) -> String { Self.list(names) }
+
+    private static func list(_ names: [String]) -> String { names.map { "`\($0)`" }.joined(separator: ", ") }
+
+    /// What to write instead of a key that is not known here.
+    private static func meant(by name: String, _ allowed: [String]) -> String {
+        if let near = NearestWord.to(name.replacing("-", with: "_"), among: allowed) {
+            return "Did you mean `\(near)`?"
+        }
+        let homes = Setting.table.filter { $0.name == name }.flatMap { $0.homes.compactMap(\.section) }.sorted()
+        if let home = homes.first { return "It belongs \(home)." }
+        return "Known here: \(list(allowed))."
+    }
 }
 
 extension Node {
@@ -159,5 +195,18 @@ extension Node {
     fileprivate var isAbsent: Bool {
         guard let scalar, scalar.style == .any || scalar.style == .plain else { return false }
         return ["", "~", "null"].contains(scalar.string)
+    }
+}
+
+extension Setting.Home {
+    /// Where the file has it, as an error says it.
+    fileprivate var section: String? {
+        switch self {
+        case .top: "at the top of the file"
+        case .coordinator: "in `coordinator`"
+        case .speculation: "in `speculation`"
+        case .worker, .mainWorker: "in a stage of `pipelines`"
+        case .pipeline: nil
+        }
     }
 }

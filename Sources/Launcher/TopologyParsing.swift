@@ -1,29 +1,11 @@
 // From the text of a topology file to a checked `Topology`.
 
 internal import Foundation
-internal import Yams
+internal import Settings
 
 extension Topology {
-    /// Longest file taken, in bytes.
-    static let sizeLimit = 1 << 20
-    /// Most stages a pipeline may have (more than any model has layers to give away), most spares, most speculators.
-    public static let stageLimit = 256
-    /// Most pipelines.
-    public static let pipelineLimit = 64
-    /// Most compute threads a process may be given.
-    static let threadLimit = 1024
-    /// Most tokens any cache may be given.
-    static let kvLimit = 1 << 30
-    /// Most rows a micro-batch may be given.
-    static let rowLimit = 1 << 16
-    /// Seconds that running requests may be given at the end.
-    public static let drainTimes = 0...3600
-    /// Seconds that a request may wait for another pipeline.
-    public static let replayWaits = 0...3600
-    /// Pipelines that a request may lose.
-    public static let replayCounts = 0...100
-    /// Seconds that a busy worker may go without progress.
-    public static let stallLimits = 1...86_400
+    /// Most stages, spares and speculators of a kind.
+    public static let stageLimit = Setting.stageRange.upperBound
 
     /// Reads and checks a file.
     ///
@@ -32,19 +14,7 @@ extension Topology {
     ///   - areModelsHere: Whether the models must be on this machine.
     /// - Throws: ``TopologyError`` with line, key and fix.
     public init(contentsOf path: String, areModelsHere: Bool = true) throws(TopologyError) {
-        func unreadable(_ problem: String) -> TopologyError {
-            TopologyError(
-                path: path, line: nil, key: "", problem: problem,
-                fix: "Give the path of a topology file, for example cluster/demo.yaml.")
-        }
-        let url = URL(fileURLWithPath: path)
-        guard let handle = try? FileHandle(forReadingFrom: url) else { throw unreadable("the file can't be opened") }
-        defer { try? handle.close() }
-        guard let data = try? handle.read(upToCount: Self.sizeLimit + 1) ?? Data() else {
-            throw unreadable("the file can't be read")
-        }
-        guard data.count <= Self.sizeLimit else { throw unreadable("the file is over \(Self.sizeLimit) bytes") }
-        guard let text = String(data: data, encoding: .utf8) else { throw unreadable("the file is not UTF-8 text") }
+        let text = try YAMLText.read(path, what: "a topology file, for example cluster/demo.yaml")
         try self.init(yaml: text, path: path) { !areModelsHere || FileManager.default.fileExists(atPath: $0) }
     }
 
@@ -54,126 +24,131 @@ extension Topology {
     ///   - yaml: The text.
     ///   - path: Its file, for errors and as the place relative paths start from.
     ///   - fileExists: Whether a path exists; asked for each model: its `config.json`, or its GGUF file.
-    /// - Throws: ``TopologyError`` with line, key and fix.
+    /// - Throws: the first ``TopologyError``, with line, key and fix; ``read(yaml:path:fileExists:)`` gives all.
     public init(yaml: String, path: String, fileExists: (String) -> Bool) throws(TopologyError) {
-        let root = try Self.compose(yaml, path: path)
-        let top = try root.mapping(allowed: [
-            "name", "model", "speculator", "dtype", "cpu_level", "coordinator", "pipelines", "spares", "speculators",
-            "restart", "speculation", "hosts", "environment", "keys",
-        ])
-        func modelDirectory(_ entry: TopologyNode) throws(TopologyError) -> String {
-            let directory = try entry.file()
-            if directory.hasSuffix(".gguf") {
-                guard fileExists(directory) else {
-                    throw entry.error(
-                        "there is no \(directory)", fix: "Name a GGUF file, relative to the topology file.")
-                }
-                return directory
-            }
-            guard fileExists((directory as NSString).appendingPathComponent("config.json")) else {
-                throw entry.error(
-                    "there is no \(directory)/config.json",
-                    fix: "Name a model directory in Hugging Face layout or a GGUF file, relative to the topology file.")
-            }
-            return directory
+        let (topology, faults) = Self.read(yaml: yaml, path: path, fileExists: fileExists)
+        if let first = faults.first { throw first }
+        guard let topology else {
+            throw TopologyError(path: path, line: nil, key: "", problem: "can't be read", fix: "Correct the file.")
         }
+        self = topology
+    }
 
-        guard let model = top["model"] else {
-            throw root.error("`model` is missing", fix: "Add `model: DIR`, the main model's directory.")
+    /// Reads a file to its end, whatever is wrong with it; whether the models are there is not looked at.
+    ///
+    /// - Returns: as ``read(yaml:path:fileExists:)``.
+    public static func read(contentsOf path: String) -> (topology: Topology?, faults: [TopologyError]) {
+        do {
+            let yaml = try YAMLText.read(path, what: "a topology file, for example cluster/demo.yaml")
+            return read(yaml: yaml, path: path) { _ in true }
+        } catch {
+            return (nil, [error])
         }
-        self.model = try modelDirectory(model)
-        if let speculator = top["speculator"] { self.speculator = try modelDirectory(speculator) }
-        if let name = top["name"] {
-            self.name = try name.text()
-        } else {
-            self.name = (self.model as NSString).lastPathComponent
+    }
+
+    /// Reads the text of a file to its end, whatever is wrong with it.
+    ///
+    /// - Returns: what could be read of it, nil where that is nothing, and all its faults in the order of their lines.
+    public static func read(
+        yaml: String, path: String, fileExists: (String) -> Bool
+    ) -> (topology: Topology?, faults: [TopologyError]) {
+        let faults = TopologyFaults()
+        let topology = faults.attempt { () throws(TopologyError) in
+            try Topology(YAMLText.compose(yaml, path: path, faults: faults, example: "cluster/demo.yaml"), fileExists)
         }
-        dtype = try top["dtype"]?.choice("number format", ["auto", "f32", "bf16", "int8"])
-        cpuLevel = try top["cpu_level"]?.choice("CPU level", Self.cpuLevels)
-        hosts = try HostPlace.table(top["hosts"])
-        folder = (path as NSString).deletingLastPathComponent
-        coordinator = try CoordinatorPlace(top["coordinator"], hosts: hosts)
-        pipelines = try Pipeline.list(top["pipelines"], of: root, hosts: hosts)
-        spares = try WorkerPlace.list(top["spares"], isSpeculator: false, hosts: hosts)
-        speculators = try WorkerPlace.list(top["speculators"], isSpeculator: true, hosts: hosts)
+        let sorted = faults.all.enumerated().sorted {
+            ($0.element.line ?? 0, $0.offset) < ($1.element.line ?? 0, $1.offset)
+        }
+        return (topology, sorted.map(\.element))
+    }
+
+    private init(_ root: TopologyNode, _ fileExists: (String) -> Bool) throws(TopologyError) {
+        let faults = root.faults
+        let own = Setting.all(in: .top).map(\.name)
+        let top = try root.mapping(
+            allowed: own + [
+                "coordinator", "pipelines", "spares", "speculators", "restart", "speculation", "hosts", "environment",
+                "keys",
+            ])
+        shared = SettingValues(top, .top, of: .coordinator)
+        if top["model"] == nil {
+            faults.add(root.error("`model` is missing", fix: "Add `model: DIR`, the main model's directory."))
+        }
+        for key in ["model", "speculator"] {
+            guard let entry = top[key], let path = shared.text(key) else { continue }
+            Self.checkModel(entry, path, fileExists)
+        }
+        if !shared.isSaid("name") {
+            shared.set("name", shared.text("model").map { ($0 as NSString).lastPathComponent })
+        }
+        hosts = faults.attempt { () throws(TopologyError) in try HostPlace.table(top["hosts"]) } ?? [:]
+        folder = (root.path as NSString).deletingLastPathComponent
+        let hosts = hosts
+        coordinator = CoordinatorPlace(top["coordinator"], hosts: hosts)
+        pipelines =
+            faults.attempt { () throws(TopologyError) in
+                try Pipeline.list(top["pipelines"], of: root, hosts: hosts)
+            } ?? []
+        func workers(_ key: String, isSpeculator: Bool) -> [WorkerPlace] {
+            faults.attempt { () throws(TopologyError) in
+                try WorkerPlace.list(top[key], isSpeculator: isSpeculator, hosts: hosts)
+            } ?? []
+        }
+        spares = workers("spares", isSpeculator: false)
+        speculators = workers("speculators", isSpeculator: true)
         if let entry = top["speculators"], !speculators.isEmpty {
-            guard speculator != nil else {
-                throw entry.error(
-                    "there is no model for them", fix: "Add `speculator: DIR`, the small model's directory.")
-            }
-            if let threads = try top["coordinator"]?.entry("threads") {
-                throw threads.error(
-                    "the coordinator computes nothing where there are `speculators`",
-                    fix: "Give the threads to them: `speculators: {count: \(speculators.count), threads: N}`.")
+            if top["speculator"] == nil {
+                faults.add(
+                    entry.error(
+                        "there is no model for them", fix: "Add `speculator: DIR`, the small model's directory."))
+            } else if let threads = try top["coordinator"]?.entry("threads") {
+                faults.add(
+                    threads.error(
+                        "the coordinator computes nothing where there are `speculators`",
+                        fix: "Give the threads to them: `speculators: {count: \(speculators.count), threads: N}`."))
             }
         }
         keys =
-            switch try top["keys"]?.text() {
-            case nil, "auto": .ephemeral
-            case "none": .none
-            default: .folder(try top["keys"]?.file() ?? "keys")
+            faults.attempt { () throws(TopologyError) -> KeySource in
+                switch try top["keys"]?.text() {
+                case nil, "auto": .ephemeral
+                case "none": .none
+                default: .folder(try top["keys"]?.file() ?? "keys")
+                }
+            } ?? .none
+        restart =
+            faults.attempt { () throws(TopologyError) in try RestartPolicy(top["restart"]) } ?? RestartPolicy()
+        speculation = SettingValues(.coordinator)
+        if let entry = top["speculation"] {
+            if top["speculator"] == nil {
+                faults.add(
+                    entry.error(
+                        "is given without a speculator", fix: "Add `speculator: DIR` or remove `speculation`."))
             }
-        restart = try RestartPolicy(top["restart"])
-        speculation = try SpeculationDefaults(top["speculation"], hasSpeculator: speculator != nil)
-        environment = try top["environment"]?.textMapping() ?? [:]
-        try checkReach(root)
+            let keys = Setting.all(in: .speculation).map(\.name)
+            let map = faults.attempt { () throws(TopologyError) in try entry.mapping(allowed: keys) } ?? [:]
+            speculation = SettingValues(map, .speculation, of: .coordinator)
+            for conflict in speculation.conflicts {
+                if let node = map[conflict.name] { faults.add(node.error(conflict.problem, fix: conflict.fix)) }
+            }
+        }
+        environment =
+            faults.attempt { () throws(TopologyError) in try top["environment"]?.textMapping() ?? [:] } ?? [:]
+        // A host that is not in the table has been named already.
+        if faults.all.isEmpty { try checkReach(root) }
     }
 
-    private static func compose(_ yaml: String, path: String) throws(TopologyError) -> TopologyNode {
-        func broken(_ line: Int?, _ problem: String) -> TopologyError {
-            TopologyError(path: path, line: line, key: "", problem: problem, fix: "Correct the YAML there.")
+    private static func checkModel(_ entry: TopologyNode, _ path: String, _ fileExists: (String) -> Bool) {
+        if path.hasSuffix(".gguf") {
+            guard !fileExists(path) else { return }
+            entry.faults.add(
+                entry.error("there is no \(path)", fix: "Name a GGUF file, relative to the topology file."))
+        } else if !fileExists((path as NSString).appendingPathComponent("config.json")) {
+            entry.faults.add(
+                entry.error(
+                    "there is no \(path)/config.json",
+                    fix: "Name a model directory in Hugging Face layout or a GGUF file, relative to the topology file.")
+            )
         }
-        let node: Node?
-        do {
-            node = try Yams.compose(yaml: yaml)
-        } catch YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
-            YamlError.composer(_, let problem, let mark, _)
-        {
-            throw broken(mark.line, "not YAML: \(problem)")
-        } catch YamlError.duplicatedKeysInMapping(let duplicates, let context) {
-            throw broken(context.mark.line, "the key `\(duplicates.sorted().joined(separator: "`, `"))` appears twice")
-        } catch {
-            throw broken(nil, "not YAML: \(error)")
-        }
-        guard let node else {
-            throw TopologyError(
-                path: path, line: nil, key: "", problem: "the file is empty",
-                fix: "Start from cluster/demo.yaml: `model`, `coordinator` and `pipelines`.")
-        }
-        return TopologyNode(path: path, key: "", node: node)
-    }
-}
-
-extension Topology.SpeculationDefaults {
-    fileprivate init(_ entry: TopologyNode?, hasSpeculator: Bool) throws(TopologyError) {
-        guard let entry else { return }
-        guard hasSpeculator else {
-            throw entry.error("is given without a speculator", fix: "Add `speculator: DIR` or remove `speculation`.")
-        }
-        let map = try entry.mapping(allowed: [
-            "keep_rate", "selection", "look_ahead", "chunk", "stride", "pool", "tail", "threshold",
-        ])
-        if let node = map["keep_rate"] {
-            let text = try node.text()
-            guard let rate = Double(text), rate > 0, rate <= 1 else {
-                throw node.error(
-                    "must be over 0 and at most 1, found `\(text)`", fix: "Write for example `keep_rate: 0.1`.")
-            }
-            keepRate = rate
-        }
-        selection = try map["selection"]?.choice("selection", ["windows", "grid", "reference"])
-        lookAhead = try map["look_ahead"]?.integer(1...128)
-        chunk = try map["chunk"]?.integer(1...65_536)
-        // The coordinator's default chunk where the file names none.
-        stride = try map["stride"]?.integer(1...(chunk ?? 32))
-        if let node = map["pool"] {
-            let width = try node.integer(1...65_535)
-            guard width % 2 == 1 else {
-                throw node.error("must be odd, found `\(width)`", fix: "Write for example `pool: 13`.")
-            }
-            pool = width
-        }
-        tail = try map["tail"]?.integer(0...1_048_576)
-        threshold = try map["threshold"]?.integer(0...1_048_576)
     }
 }

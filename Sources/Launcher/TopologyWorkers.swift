@@ -1,22 +1,6 @@
 // The workers of a topology file: the stages of pipelines, spares and speculators; and what becomes of them.
 
-internal import Wire
-internal import Yams
-
-extension Topology {
-    /// Whether a pipeline can be called so: letters, digits, `-`, `_` and `.`, 1 to 64 of them.
-    public static func isPipelineName(_ name: some StringProtocol) -> Bool {
-        (1...64).contains(name.utf8.count)
-            && name.utf8.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
-                    true
-                default: false
-                }
-            }
-    }
-}
+internal import Settings
 
 extension Topology.Pipeline {
     /// What the pipeline of one entry is called where it names none.
@@ -30,11 +14,15 @@ extension Topology.Pipeline {
             throw root.error("`pipelines` is missing", fix: "Add `pipelines:` with one entry `- stages: 1`.")
         }
         var pipelines: [Topology.Pipeline] = []
-        for (index, element) in try entry.sequence(limit: Topology.pipelineLimit).enumerated() {
-            let pipeline = try Topology.Pipeline(element, index: index, hosts: hosts)
-            guard !pipelines.contains(where: { $0.name == pipeline.name }) else {
-                throw (try element.entry("name") ?? element).error(
-                    "another pipeline is called `\(pipeline.name)`", fix: "Give each a `name` of its own.")
+        for (index, element) in try entry.sequence(limit: Setting.pipelineLimit).enumerated() {
+            let read = element.faults.attempt { () throws(TopologyError) in
+                try Topology.Pipeline(element, index: index, hosts: hosts)
+            }
+            guard let pipeline = read else { continue }
+            if pipelines.contains(where: { $0.name == pipeline.name }) {
+                element.faults.add(
+                    (try element.entry("name") ?? element).error(
+                        "another pipeline is called `\(pipeline.name)`", fix: "Give each a `name` of its own."))
             }
             pipelines.append(pipeline)
         }
@@ -42,7 +30,7 @@ extension Topology.Pipeline {
     }
 
     private init(_ entry: TopologyNode, index: Int, hosts: [String: Topology.HostPlace]) throws(TopologyError) {
-        let shared = Topology.WorkerPlace.sharedKeys + ["kv_tokens", "layers"]
+        let shared = ["host"] + Setting.all(in: .pipeline).map(\.name)
         let map = try entry.mapping(allowed: ["name", "stages"] + shared)
         if let node = map["layers"], !node.isWord("auto") {
             throw node.error(
@@ -51,7 +39,7 @@ extension Topology.Pipeline {
         name = index == 0 ? Self.defaultName : "pipeline-\(index)"
         if let node = map["name"] {
             name = try node.text()
-            guard Topology.isPipelineName(name) else {
+            guard SettingKind.isName(name) else {
                 throw node.error(
                     "must be 1 to 64 letters, digits, `-`, `_` and `.`, found `\(name)`",
                     fix: "Write for example `name: fast`.")
@@ -61,19 +49,20 @@ extension Topology.Pipeline {
             throw entry.error("`stages` is missing", fix: "Write `stages: 3`, or a list with one entry a stage.")
         }
         // `stages: 3` is three equal stages; the pipeline's own keys are the defaults of its stages.
-        let base = try Topology.WorkerPlace(map.filter { shared.contains($0.key) }, base: nil, hosts: hosts)
+        let base = Topology.WorkerPlace(map.filter { shared.contains($0.key) }, base: nil, hosts: hosts)
         guard list.isSequence else {
-            let count = try list.integer(1...Topology.stageLimit)
+            let count = try list.integer(Setting.stageRange)
             stages = Array(repeating: base, count: count)
             return
         }
         stages = []
         let entries = try list.sequence(limit: Topology.stageLimit)
+        let keys = ["host"] + Topology.WorkerPlace.keys([.worker, .mainWorker])
         for element in entries {
-            let keys = try element.mapping(allowed: shared + ["cpus", "listen"])
-            stages.append(try Topology.WorkerPlace(keys, base: base, hosts: hosts))
+            let map = entry.faults.attempt { () throws(TopologyError) in try element.mapping(allowed: keys) } ?? [:]
+            stages.append(Topology.WorkerPlace(map, base: base, hosts: hosts))
         }
-        try Self.checkLayers(stages, entries, list)
+        entry.faults.attempt { () throws(TopologyError) in try Self.checkLayers(stages, entries, list) }
     }
 
     /// Either no stage names its layers or all do, in order and without a gap.
@@ -100,33 +89,35 @@ extension Topology.Pipeline {
 }
 
 extension Topology.WorkerPlace {
-    /// Keys that every kind of worker has and that several may share.
-    fileprivate static let sharedKeys = ["host", "threads", "advertise", "allow_plaintext", "log_level"]
+    /// The keys of places that `homes` describe.
+    fileprivate static func keys(_ homes: Set<Setting.Home>) -> [String] {
+        Setting.all(of: .worker).filter { !$0.homes.isDisjoint(with: homes) }.map(\.name)
+    }
 
     /// Reads `spares` or `speculators`: a number of equal workers, a mapping with their `count`, or a list.
     static func list(
         _ entry: TopologyNode?, isSpeculator: Bool, hosts: [String: Topology.HostPlace]
     ) throws(TopologyError) -> [Topology.WorkerPlace] {
         guard let entry else { return [] }
-        let keys = sharedKeys + ["cpus", "listen"] + (isSpeculator ? [] : ["kv_tokens", "layers"])
+        let keys = ["host"] + keys(isSpeculator ? [.worker] : [.worker, .mainWorker])
         if entry.isSequence {
             var places: [Topology.WorkerPlace] = []
             for element in try entry.sequence(limit: Topology.stageLimit) {
-                places.append(
-                    try Topology.WorkerPlace(element.mapping(allowed: keys), base: nil, hosts: hosts))
+                let map = entry.faults.attempt { () throws(TopologyError) in try element.mapping(allowed: keys) }
+                places.append(Topology.WorkerPlace(map ?? [:], base: nil, hosts: hosts))
             }
             return places
         }
         guard entry.isMapping else {
             let count = try entry.integer(0...Topology.stageLimit)
-            return Array(repeating: try Topology.WorkerPlace([:], base: nil, hosts: hosts), count: count)
+            return Array(repeating: Topology.WorkerPlace([:], base: nil, hosts: hosts), count: count)
         }
         var map = try entry.mapping(allowed: ["count"] + keys)
         let count = try map.removeValue(forKey: "count")?.integer(0...Topology.stageLimit) ?? 1
         if let node = map["layers"], count > 1, !node.isWord("auto") {
             throw node.error("of several workers can only be auto", fix: "Write `layers: auto`, or leave it out.")
         }
-        let place = try Topology.WorkerPlace(map, base: nil, hosts: hosts)
+        let place = Topology.WorkerPlace(map, base: nil, hosts: hosts)
         if count > 1, let listen = map["listen"], try !listen.isFreePort() {
             throw listen.error(
                 "\(count) workers can't listen at one place",
@@ -135,38 +126,22 @@ extension Topology.WorkerPlace {
         return Array(repeating: place, count: count)
     }
 
-    fileprivate init(
-        _ map: [String: TopologyNode], base: Topology.WorkerPlace?, hosts: [String: Topology.HostPlace]
-    ) throws(TopologyError) {
-        host = try map["host"]?.host(of: hosts) ?? base?.host ?? "localhost"
-        if let node = map["layers"], !node.isWord("auto") {
-            layers = try node.layerRange()
-            measuresSpeed = false
-        } else {
-            layers = nil
-            measuresSpeed = map["layers"] != nil || base?.measuresSpeed == true
+    fileprivate init(_ map: [String: TopologyNode], base: Topology.WorkerPlace?, hosts: [String: Topology.HostPlace]) {
+        host = base?.host ?? "localhost"
+        if let node = map["host"],
+            let name = node.faults.attempt({ () throws(TopologyError) in try node.host(of: hosts) })
+        {
+            host = name
         }
-        listen = try map["listen"]?.endpoint()
-        threads = try map["threads"]?.integer(1...Topology.threadLimit) ?? base?.threads
-        cpus = try map["cpus"]?.cpuList()
-        kvTokens = try map["kv_tokens"]?.integer(1...Topology.kvLimit) ?? base?.kvTokens
-        advertise = try map["advertise"]?.advertisedHost() ?? base?.advertise
-        allowPlaintext = try map["allow_plaintext"]?.boolean() ?? base?.allowPlaintext ?? false
-        logLevel = try map["log_level"]?.choice("log level", Topology.logLevels) ?? base?.logLevel
+        settings = SettingValues(.worker)
+        settings.read(map, Setting.all(of: .worker))
+        if let base { settings = settings.over(base.settings) }
     }
 }
 
 extension TopologyNode {
     /// Whether this is the word.
     fileprivate func isWord(_ word: String) -> Bool { (try? text()) == word }
-
-    /// Whether the endpoint written here leaves its port to the system.
-    fileprivate func isFreePort() throws(TopologyError) -> Bool {
-        guard let endpoint = try? Endpoint(try text()), case .tcp(_, let port) = endpoint.transport else {
-            return false
-        }
-        return port == 0
-    }
 }
 
 extension RestartPolicy {

@@ -26,7 +26,8 @@ struct Model {
     }
 
     func profile(
-        _ configuration: WorkerConfiguration, pool: ThreadPool, dataEndpoint: Endpoint, dataPeer: PeerID
+        _ configuration: WorkerConfiguration, limits: ProcessLimits, pool: ThreadPool, dataEndpoint: Endpoint,
+        dataPeer: PeerID
     ) -> Profile {
         let model = checkpoint.configuration
         return Profile(
@@ -38,7 +39,8 @@ struct Model {
             pipeline: configuration.pipeline,
             kvRows: configuration.kvRows
                 ?? Self.kvRows(
-                    model, layers: configuration.layers ?? checkpoint.heldLayers, precision: configuration.precision),
+                    model, layers: configuration.layers ?? checkpoint.heldLayers, precision: configuration.precision,
+                    limits: limits),
             threads: configuration.threads,
             arithmetic: "\(configuration.precision.kernel) \(CPULevel.inUse.rawValue)",
             speed: configuration.measuresSpeed ? MachinePeak.usualOperations(configuration.precision, pool: pool) : 0)
@@ -70,10 +72,12 @@ struct Model {
         }
     }
 
-    /// KV rows that fit half of the memory this host has to give, weights not yet loaded: for the layers asked for, or,
+    /// KV rows that fit half of the memory this process may have, weights not yet loaded: for the layers asked for, or,
     /// before any are assigned, for all of the model's.
-    private static func kvRows(_ model: ModelConfiguration, layers: Range<Int>?, precision: Precision) -> Int {
-        guard let available = HostMemory.available else { return 0 }
+    private static func kvRows(
+        _ model: ModelConfiguration, layers: Range<Int>?, precision: Precision, limits: ProcessLimits
+    ) -> Int {
+        guard let available = limits.memory else { return 0 }
         let row = Stage.cacheBytes(
             configuration: model, layers: layers ?? 0..<model.layerCount, precision: precision, capacity: 1)
         return max(1, available / 2 / max(1, row))

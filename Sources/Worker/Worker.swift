@@ -68,6 +68,8 @@ public final class Worker: @unchecked Sendable {
     package init(
         configuration: WorkerConfiguration, transport: any Transport, logger: Logger
     ) throws(WorkerError) {
+        let limits = ProcessLimits.current()
+        let configuration = Self.within(limits, configuration, logger)
         let model = try Model(configuration)
         try Self.check(configuration, layerCount: model.checkpoint.configuration.layerCount)
         do {
@@ -96,7 +98,8 @@ public final class Worker: @unchecked Sendable {
                 "nobody can connect to \(dataEndpoint): give the name other hosts know this one by (--advertise HOST)")
         }
         let pool = ThreadPool(threads: configuration.threads, cpus: configuration.cpus, name: configuration.name)
-        let profile = model.profile(configuration, pool: pool, dataEndpoint: dataEndpoint, dataPeer: dataPeer)
+        let profile = model.profile(
+            configuration, limits: limits, pool: pool, dataEndpoint: dataEndpoint, dataPeer: dataPeer)
         if profile.speed > 0 {
             logger.info("measured", metadata: ["gflops": "\(Int((profile.speed / 1e9).rounded()))"])
         }
@@ -121,6 +124,35 @@ public final class Worker: @unchecked Sendable {
             max(Protocol.maxBodyBytes, Protocol.maxRows * model.hiddenSize * 4)
         case .speculator: Protocol.maxBodyBytes
         }
+    }
+
+    /// What can be done of `configuration` within `limits`, which are logged: threads beyond the CPU quota would all stand
+    /// still together whenever it is used up.
+    static func within(
+        _ limits: ProcessLimits, _ configuration: WorkerConfiguration, _ logger: Logger
+    ) -> WorkerConfiguration {
+        var plan = configuration
+        plan.threads = limits.threads(of: configuration.threads)
+        if let quota = limits.cpuQuota {
+            let facts: Logger.Metadata = [
+                "cpus": "\(quota.value)", "limit": "\(quota.file)", "threads": "\(plan.threads)",
+                "wanted": "\(configuration.threads)",
+            ]
+            if plan.threads < configuration.threads {
+                logger.warning("fewer threads than asked for: the cgroup grants less CPU time", metadata: facts)
+            } else {
+                logger.info("planning within the cgroup's CPU time", metadata: facts)
+            }
+        }
+        if let memory = limits.groupMemory, memory.value < limits.hostMemory ?? .max {
+            logger.info(
+                "planning within the cgroup's memory",
+                metadata: [
+                    "available": "\(memory.value >> 20) MiB", "limit": "\(memory.file)",
+                    "host": "\((limits.hostMemory ?? 0) >> 20) MiB",
+                ])
+        }
+        return plan
     }
 
     private static func check(_ configuration: WorkerConfiguration, layerCount: Int) throws(WorkerError) {

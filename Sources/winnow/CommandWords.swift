@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import OutsideText
+import Settings
 
 /// A command line, looked at once before the parser takes it.
 struct CommandWords {
@@ -28,10 +29,9 @@ struct CommandWords {
 
         var description: String {
             let place = path.joined(separator: " ")
-            let nearest = known.map { ($0, CommandWords.distance(word, $0)) }.min { $0.1 < $1.1 }
             let hint =
-                if let nearest, nearest.1 <= max(1, word.count / 3) {
-                    "Did you mean '\(place) \(nearest.0)'?"
+                if let nearest = NearestWord.to(word, among: known) {
+                    "Did you mean '\(place) \(nearest)'?"
                 } else {
                     "Known are \(known.joined(separator: ", "))."
                 }
@@ -51,7 +51,9 @@ struct CommandWords {
                 continue
             }
             if word == "help", path.count == 1 { return nil }
-            return NoSuchCommand(parent: command, path: path, word: word, known: below.map { $0.name })
+            return NoSuchCommand(
+                parent: command, path: path, word: word,
+                known: below.filter { $0.configuration.shouldDisplay }.map { $0.name })
         }
         return nil
     }
@@ -99,22 +101,6 @@ struct CommandWords {
             guard let plain = command.configuration.defaultSubcommand else { return text }
             return text.replacing("\(command.name) \(plain.name) --help", with: "\(command.name) --help")
         }
-    }
-
-    /// Letters to insert, drop, change or swap with their neighbour to make one word of the other.
-    static func distance(_ first: String, _ second: String) -> Int {
-        let (a, b) = (Array(first.prefix(40)), Array(second.prefix(40)))
-        var rows = [Array(0...b.count)]
-        for i in a.indices {
-            var row = [i + 1]
-            for j in b.indices {
-                var best = min(rows[i][j + 1] + 1, row[j] + 1, rows[i][j] + (a[i] == b[j] ? 0 : 1))
-                if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { best = min(best, rows[i - 1][j - 1] + 1) }
-                row.append(best)
-            }
-            rows.append(row)
-        }
-        return rows[a.count][b.count]
     }
 }
 

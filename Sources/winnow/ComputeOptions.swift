@@ -1,41 +1,27 @@
+// Threads, the CPUs they run on, and what they compute in.
+
 import ArgumentParser
 import Checkpoint
 import Compute
 import Foundation
+import Settings
 
-/// Threads and the CPUs they run on.
-struct ComputeOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Compute threads.", valueName: "n"))
-    var threads = 1
+/// What a process is told about its computing.
+struct ComputeSettings {
+    /// At least 1.
+    let threads: Int
+    /// The CPUs to stay on; nil: any.
+    let cpus: [Int]?
+    /// Number formats.
+    let precision: Precision
+    /// The most instructions to use; nil: $WINNOW_CPU_LEVEL, or all there are.
+    let cpuLevel: CPULevel?
 
-    @Option(help: ArgumentHelp("CPUs to stay on, e.g. 0,2-3. Default: any.", valueName: "list"))
-    var cpus: CPUList?
-
-    @Option(
-        help: ArgumentHelp(
-            "Number formats: f32, bf16 or int8 weights; auto: bf16 where the CPU has vector kernels for it.",
-            valueName: "type"))
-    var dtype = PrecisionChoice.auto
-
-    @Option(
-        help: ArgumentHelp(
-            "Compute as a lesser CPU would: the most instructions to use. Default: $WINNOW_CPU_LEVEL, or all there are.",
-            valueName: "level"))
-    var cpuLevel: CPULevel?
-
-    @Option(
-        help: ArgumentHelp(
-            "Where weights that were quantised to int8 are kept for the next start; none: nowhere. Default: "
-                + "winnow/weights in $XDG_CACHE_HOME or ~/.cache.", valueName: "dir|none"))
-    var weightsCache: String?
-
-    /// The directory where packed weights are kept; nil: nowhere.
-    var weightsCacheDirectory: String? {
-        switch weightsCache {
-        case "none": nil
-        case let directory?: directory
-        case nil: WeightsCache.defaultDirectory(environment: ProcessInfo.processInfo.environment)
-        }
+    init(_ values: SettingValues) {
+        threads = values.integer("threads") ?? 1
+        cpus = values.numbers("cpus")
+        precision = values.text("dtype").flatMap { Precision(rawValue: $0) } ?? .automatic
+        cpuLevel = values.text("cpu_level").flatMap { CPULevel(rawValue: $0) }
     }
 
     /// Keeps this process on the CPUs asked for, and to the instructions; before anything computes.
@@ -45,26 +31,57 @@ struct ComputeOptions: ParsableArguments {
         } catch {
             throw Console.failure(.usage, "\(error)")
         }
-        guard let cpus, let problem = ThreadPool.pinProcess(to: cpus.cpus) else { return }
+        guard let cpus, let problem = ThreadPool.pinProcess(to: cpus) else { return }
+        let list = cpus.map(String.init).joined(separator: ",")
         throw Console.failure(
-            .usage,
-            "cannot stay on --cpus \(cpus.defaultValueDescription): \(problem); `taskset -p $$` shows which there are")
+            .usage, "cannot stay on --cpus \(list): \(problem); `taskset -p $$` shows which there are")
+    }
+}
+
+/// The flags of a command that computes in its own process.
+struct ComputeOptions: ParsableArguments {
+    private struct Flags: SettingOwner {
+        static let process = Setting.Process.bench
+        static let hasDocument = false
+        static func has(_ setting: Setting) -> Bool { !setting.homes.contains(.speculation) }
     }
 
-    func validate() throws {
-        guard (1...1024).contains(threads) else {
-            throw ValidationError("--threads must be 1 to 1024, found \(threads)")
-        }
-        if weightsCache?.isEmpty == true {
-            throw ValidationError("--weights-cache must name a directory, or be none")
-        }
-        if let cpuLevel, cpuLevel > .best {
-            throw ValidationError("--cpu-level: \(CPULevelError.lacking(cpuLevel))")
+    @OptionGroup private var flags: SettingFlags<Flags>
+
+    private var settings: ComputeSettings { ComputeSettings(flags.said) }
+    var threads: Int { settings.threads }
+    var cpus: [Int]? { settings.cpus }
+    var precision: Precision { settings.precision }
+
+    /// Before anything computes; see ``ComputeSettings/prepare()``.
+    func prepare() throws { try settings.prepare() }
+}
+
+/// The flag of a command that keeps weights for its next start.
+struct WeightsCacheOption: ParsableArguments {
+    private struct Flags: SettingOwner {
+        static let process = Setting.Process.generate
+        static let hasDocument = false
+        static func has(_ setting: Setting) -> Bool { setting.name == "weights_cache" }
+    }
+
+    @OptionGroup private var flags: SettingFlags<Flags>
+
+    var directory: String? { flags.said.weightsCache }
+}
+
+extension SettingValues {
+    /// The directory where packed weights are kept; nil: nowhere.
+    var weightsCache: String? {
+        switch text("weights_cache") {
+        case SettingKind.noFolder: nil
+        case let directory?: directory
+        case nil: WeightsCache.defaultDirectory(environment: ProcessInfo.processInfo.environment)
         }
     }
 }
 
-/// What `--dtype` takes.
+/// What the load generator's `--dtype` takes.
 enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
     case auto, f32, bf16, int8
 
@@ -73,40 +90,3 @@ enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
 }
 
 extension CPULevel: ExpressibleByArgument {}
-
-/// CPU numbers as `taskset` writes them: `0,2-3`.
-struct CPUList: ExpressibleByArgument {
-    var cpus: [Int]
-
-    init?(argument: String) {
-        var cpus: [Int] = []
-        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
-            let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
-            guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first >= 0,
-                first <= last, last < 4096
-            else { return nil }
-            cpus += first...last
-        }
-        self.cpus = cpus
-    }
-
-    var defaultValueDescription: String { cpus.map(String.init).joined(separator: ",") }
-}
-
-/// Layers as `first-last`, both included: `0-4`.
-struct LayerList: ExpressibleByArgument {
-    /// `nil`: as the coordinator divides them by how fast hosts are.
-    var layers: Range<Int>?
-
-    init?(argument: String) {
-        guard argument != "auto" else {
-            layers = nil
-            return
-        }
-        let ends = argument.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
-        guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first >= 0, first <= last,
-            last < 1 << 20
-        else { return nil }
-        layers = first..<last + 1
-    }
-}

@@ -66,12 +66,12 @@ enum Console {
         case interrupted = 130
     }
 
-    /// Logs to standard error, so that standard output stays for results.
-    static func logger(_ label: String, level: LogLevel) -> Logger {
+    /// Logs to standard error, so that standard output stays for results; `level` is one of swift-log's.
+    static func logger(_ label: String, level: String?) -> Logger {
         var logger = Logger(label: label) {
             OneLineLogHandler(StreamLogHandler(label: $0, stream: LogLines(sink: errors)))
         }
-        logger.logLevel = Logger.Level(rawValue: level.rawValue) ?? .info
+        logger.logLevel = level.flatMap { Logger.Level(rawValue: $0) } ?? .info
         return logger
     }
 }
@@ -81,9 +81,4 @@ private struct LogLines: TextOutputStream, Sendable {
     let sink: LineSink
 
     func write(_ entry: String) { sink.write(entry) }
-}
-
-/// How much is logged.
-enum LogLevel: String, CaseIterable, ExpressibleByArgument {
-    case trace, debug, info, notice, warning, error, critical
 }

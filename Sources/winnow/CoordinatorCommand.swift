@@ -1,9 +1,13 @@
+// `winnow coordinator`: settings to a coordinator and its gateway, until a signal ends both.
+
 import ArgumentParser
 import Coordinator
 import Gateway
 import Launcher
 import Logging
 import ServiceLifecycle
+import Settings
+import Speculation
 import Synchronization
 import Wire
 
@@ -26,96 +30,11 @@ struct CoordinatorCommand: AsyncParsableCommand {
               b$ winnow worker --model DIR --coordinator tcp://a:5700 --pipeline fast
             """)
 
-    @Option(help: ArgumentHelp("The main model: a Hugging Face directory or a GGUF file.", valueName: "path"))
-    var model: String
-
-    @Option(
-        help: ArgumentHelp("The speculator, likewise, same tokenizer. Without it all is dense.", valueName: "path"))
-    var speculator: String?
-
-    @Option(help: ArgumentHelp("The id the model is served under. Default: its file's name.", valueName: "id"))
-    var name: String?
-
-    @Option(help: ArgumentHelp("Where clients connect; port 0 takes any.", valueName: "host:port"))
-    var http = "127.0.0.1:8080"
-
-    @Option(help: ArgumentHelp("Where workers say hello; port * takes any.", valueName: "endpoint"))
-    var listen = "tcp://127.0.0.1:5700"
-
-    @Option(
-        help: ArgumentHelp(
-            "Where last stages and speculator workers answer. Default: the port after that of --listen.",
-            valueName: "endpoint"))
-    var results: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "The name other hosts know this one by. Default: as bound; for every interface the default route's address.",
-            valueName: "host"))
-    var advertise: String?
-
-    @OptionGroup var fleet: FleetOptions
-
-    @OptionGroup var compute: ComputeOptions
-
-    @Option(help: ArgumentHelp("Most token rows that travel together.", valueName: "n"))
-    var microBatchTokens = 512
-
-    @Option(help: ArgumentHelp("KV cache rows (kept and new tokens) over all requests.", valueName: "n"))
-    var kvTokens = 131_072
-
-    @Option(help: ArgumentHelp("Requests served at a time; more get 429.", valueName: "n"))
-    var maxRequests = 256
-
-    @Option(help: ArgumentHelp("Prompt tokens waiting for their first token; more get 429.", valueName: "n"))
-    var maxQueuedTokens = 1 << 20
-
-    @Option(help: ArgumentHelp("The longest a request may take.", valueName: "seconds"))
-    var requestTimeout = 600
-
-    @Option(
-        name: [.long, .customLong("drain")],
-        help: ArgumentHelp("How long running requests may go on after SIGTERM or Ctrl-C.", valueName: "seconds"))
-    var drainTime = LaunchPlan.defaultDrainSeconds
-
-    @OptionGroup var access: GatewayOptions
-
-    @OptionGroup var speculation: SpeculationOptions
-
-    @Option(
-        help: ArgumentHelp(
-            """
-            The folder with its key and the list of workers' keys (winnow keys): links are encrypted, and nobody else may \
-            join. Changes of the list take effect at once.
-            """, valueName: "dir"))
-    var keys: String?
-
-    @Flag(help: "Allow plain text on links to workers that other machines could read and change.")
-    var allowPlaintext = false
-
-    @Flag(help: "End when standard input ends.")
-    var exitWithStdin = false
-
-    @Option(help: ArgumentHelp("The least that is logged.", valueName: "level"))
-    var logLevel: LogLevel = .info
-
-    func validate() throws {
-        guard Topology.CoordinatorPlace.isHostAndPort(http) else {
-            throw ValidationError("--http must be HOST:PORT, found '\(http)'; write for example 127.0.0.1:8080")
-        }
-        guard (1...86_400).contains(requestTimeout) else {
-            throw ValidationError("--request-timeout must be 1 to 86400 seconds, found \(requestTimeout)")
-        }
-        guard Topology.drainTimes.contains(drainTime) else {
-            throw ValidationError(
-                "--drain-time must be \(Topology.drainTimes.lowerBound) to \(Topology.drainTimes.upperBound) seconds, "
-                    + "found \(drainTime)")
-        }
-        guard speculator != nil || !fleet.speculatorWorkers else {
-            throw ValidationError("--speculator-workers needs the model they have: add --speculator PATH")
-        }
-        try AdvertisedHost.check(advertise)
+    private struct Flags: SettingOwner {
+        static let process = Setting.Process.coordinator
     }
+
+    @OptionGroup private var flags: SettingFlags<Flags>
 
     /// Says `ready` each time both halves of it are known: the address bound, and a complete pipeline.
     private final class ReadyLine: Sendable {
@@ -148,28 +67,18 @@ struct CoordinatorCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let values = try flags.values()
+        let compute = ComputeSettings(values)
         try compute.prepare()
-        let logger = Console.logger("coordinator", level: logLevel)
+        let logger = Console.logger("coordinator", level: values.text("log_level"))
+        let access = GatewaySettings(values)
+        let cors: CORSPolicy
+        do { cors = try access.cors() } catch { throw ValidationError("--cors-origin: \(error)") }
+        let drainTime = values.integer("drain_time") ?? 0
         let ready = ReadyLine()
         let coordinator: Coordinator
         do {
-            let configuration = CoordinatorConfiguration(
-                modelDirectory: model, speculatorDirectory: speculator, modelName: name, listen: try Endpoint(listen),
-                results: try results.map { try Endpoint($0) }, advertisedHost: advertise.map(HostAddress.bracketed),
-                pipelines: fleet.pipelines.map { PipelineShape($0) },
-                speculatorsAreWorkers: fleet.speculatorWorkers, threads: compute.threads, cpus: compute.cpus?.cpus,
-                precision: compute.dtype.precision, weightsCache: compute.weightsCacheDirectory,
-                microBatchRows: microBatchTokens, kvRows: kvTokens,
-                maxRequests: maxRequests, maxQueuedTokens: maxQueuedTokens, requestTimeout: .seconds(requestTimeout),
-                speculation: speculation.parameters, replayWait: .seconds(fleet.replayWait),
-                maxReplays: fleet.maxReplays, stallLimit: .seconds(fleet.stall), wireType: fleet.wireDtype,
-                traceFile: fleet.trace, allowPlaintext: allowPlaintext,
-                keys: try keys.map { path throws(KeyError) in
-                    let folder = KeyFolder(path: path)
-                    return CoordinatorConfiguration.Keys(
-                        own: try KeyFile(path: folder.keyPath(KeyFolder.coordinator)),
-                        allowed: try AllowListFile(path: folder.listPath))
-                })
+            let configuration = try CoordinatorConfiguration(values, compute)
             coordinator = try Coordinator(
                 configuration: configuration, context: try ZeroMQContext(), logger: logger
             ) { stages in
@@ -188,11 +97,11 @@ struct CoordinatorCommand: AsyncParsableCommand {
         }
         Console.announce("listening \(coordinator.endpoint)")
 
-        let (host, port) = Self.split(http)
+        let (host, port) = Self.split(values.text("http") ?? "")
         let gateway = Gateway(
             service: coordinator, host: Self.bindable(host), port: port, version: WinnowVersion.text,
             limits: access.limits(drainTime: .seconds(drainTime)),
-            cors: access.cors, logger: logger
+            cors: cors, logger: logger
         ) { bound in
             // Every interface has no name that a client could use.
             ready.bound("http://\(host == "*" ? "localhost" : host):\(bound)")
@@ -204,7 +113,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
                 services: [
                     .init(service: CoordinatorService(coordinator: coordinator)), .init(service: gateway),
                 ], logger: Logger(label: "services") { _ in SwiftLogNoOpLogHandler() }))
-        let ends = EndSignals(withStandardInput: exitWithStdin)
+        let ends = EndSignals(withStandardInput: values.boolean("exit_with_stdin"))
         let asked = Mutex<StopReason?>(nil)
         let wait = Task {
             guard let reason = await ends.next() else { return }
@@ -227,16 +136,16 @@ struct CoordinatorCommand: AsyncParsableCommand {
         if asked.withLock({ $0 }) == .interrupt { throw ExitCode(Console.Failure.interrupted.rawValue) }
     }
 
-    /// Host and port of a text that has passed `validate`.
-    private static func split(_ address: String) -> (host: String, port: Int) {
-        guard let colon = address.lastIndex(of: ":") else { return (address, 0) }
-        return (String(address[..<colon]), Int(address[address.index(after: colon)...]) ?? 0)
-    }
-
     /// A host as the system binds it: an IPv6 address without brackets; every interface, of IPv4 and IPv6, as `::`.
     private static func bindable(_ host: String) -> String {
         if host == "*" { return HostAddress.hasIPv6 ? "::" : "0.0.0.0" }
         return host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+    }
+
+    /// Host and port of a checked text.
+    private static func split(_ address: String) -> (host: String, port: Int) {
+        guard let colon = address.lastIndex(of: ":") else { return (address, 0) }
+        return (String(address[..<colon]), Int(address[address.index(after: colon)...]) ?? 0)
     }
 }
 
@@ -248,5 +157,50 @@ extension CoordinatorError {
         case .model: .badData
         case .transport: .unavailable
         }
+    }
+}
+
+extension CoordinatorConfiguration {
+    /// What `values` say.
+    fileprivate init(_ values: SettingValues, _ compute: ComputeSettings) throws {
+        self.init(
+            modelDirectory: values.text("model") ?? "", speculatorDirectory: values.text("speculator"),
+            modelName: values.text("name"), listen: try Endpoint(values.text("listen") ?? ""),
+            results: try values.text("results").map { try Endpoint($0) },
+            advertisedHost: values.text("advertise").map(HostAddress.bracketed))
+        if let path = values.text("keys") {
+            let folder = KeyFolder(path: path)
+            keys = CoordinatorConfiguration.Keys(
+                own: try KeyFile(path: folder.keyPath(KeyFolder.coordinator)),
+                allowed: try AllowListFile(path: folder.listPath))
+        }
+        let pipelines = values.said("pipeline").compactMap { SettingKind.pipeline($0) }
+        self.pipelines =
+            pipelines.isEmpty
+            ? [PipelineShape(name: PipelineShape.defaultName, stageCount: values.integer("stages") ?? 1)]
+            : pipelines.map { PipelineShape(name: $0.name, stageCount: $0.stages) }
+        speculatorsAreWorkers = values.boolean("speculator_workers")
+        threads = compute.threads
+        cpus = compute.cpus
+        precision = compute.precision
+        weightsCache = values.weightsCache
+        func take(_ name: String, _ field: WritableKeyPath<Self, Int>) {
+            if let count = values.integer(name) { self[keyPath: field] = count }
+        }
+        take("micro_batch_tokens", \.microBatchRows)
+        take("kv_tokens", \.kvRows)
+        take("max_requests", \.maxRequests)
+        take("max_queued_tokens", \.maxQueuedTokens)
+        take("max_replays", \.maxReplays)
+        func take(_ name: String, _ field: WritableKeyPath<Self, Duration>) {
+            if let seconds = values.integer(name) { self[keyPath: field] = .seconds(seconds) }
+        }
+        take("request_timeout", \.requestTimeout)
+        take("replay_wait", \.replayWait)
+        take("stall", \.stallLimit)
+        speculation = SpeculationParameters(values)
+        wireType = values.text("wire_dtype").flatMap { WireType(rawValue: $0) } ?? .f32
+        traceFile = values.text("trace")
+        allowPlaintext = values.boolean("allow_plaintext")
     }
 }

@@ -64,6 +64,7 @@ struct GenerateCommand: AsyncParsableCommand {
 
     @OptionGroup var speculation: SpeculationOptions
     @OptionGroup var compute: ComputeOptions
+    @OptionGroup var weightsCache: WeightsCacheOption
 
     @Flag(help: "Print one JSON object instead of text.")
     var json = false
@@ -90,19 +91,19 @@ struct GenerateCommand: AsyncParsableCommand {
         try compute.prepare()
         let text = try readPrompt()
         let line = ProgressLine()
-        let cache = compute.weightsCacheDirectory.map { WeightsCache(directory: $0) }
+        let cache = weightsCache.directory.map { WeightsCache(directory: $0) }
         let local: LocalModel
         do {
             defer { line.clear() }
             local = try LocalModel(
-                model: model, speculator: speculator, threads: compute.threads, cpus: compute.cpus?.cpus,
-                precision: compute.dtype.precision, cache: cache
+                model: model, speculator: speculator, threads: compute.threads, cpus: compute.cpus,
+                precision: compute.precision, cache: cache
             ) { line.show("loading weights: \(Int($0 * 100)) %") }
         } catch {
             throw Console.failure(.badData, "\(error)")
         }
         for note in local.notes { Console.note("winnow: \(note.shown(upTo: 2000))") }
-        if let problem = compute.dtype.precision.kernelProblem {
+        if let problem = compute.precision.kernelProblem {
             Console.note("winnow: slow matrix products: \(problem)")
         }
         let request = try makeRequest(text, local)

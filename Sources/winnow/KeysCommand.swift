@@ -1,9 +1,9 @@
 // `winnow keys`: who may take part in a cluster.
 
-import ArgumentParser
+public import ArgumentParser
 import Foundation
 import OutsideText
-import Wire
+public import Wire
 
 struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -182,3 +182,5 @@ struct KeysCommand: ParsableCommand {
         }
     }
 }
+
+extension WorkerRole: ExpressibleByArgument {}

@@ -4,6 +4,7 @@ import ArgumentParser
 import Compute
 import Foundation
 import Launcher
+import Settings
 import Synchronization
 import Wire
 
@@ -17,6 +18,7 @@ struct LaunchCommand: AsyncParsableCommand {
             [--cpu-level LEVEL] [--verbose] [--dry-run]
             winnow launch FILE --render systemd|slurm|kubernetes --out FOLDER [--executable FILE] [--image NAME] \
             [--memory QUANTITY]
+            winnow launch --schema
             """,
         discussion: """
             Starts the coordinator, waits until it listens, starts the workers, and waits until every layer of the \
@@ -35,47 +37,15 @@ struct LaunchCommand: AsyncParsableCommand {
             exit status but 0 ends it.
 
             TOPOLOGY FILE (YAML; paths are relative to the file; only `model` and `pipelines` are required)
-              name: needle                     the model's name for clients; default: the model's folder
-              model: models/needle-main-2m     main model, Hugging Face layout
-              speculator: models/needle-speculator-0.4m
-              dtype: auto                      number formats of all processes: auto, f32, bf16, int8
-              cpu_level: avx2                  compute as a lesser CPU would: portable, avx2, avx512, avx512vnni, avx512bf16
+            \(Setting.help(in: .top, of: .coordinator, indent: 2))
               coordinator:
                 host: localhost                a name of `hosts`, or this machine
-                http: 127.0.0.1:8080           where clients connect; port 0 takes any free one
-                listen: tcp://127.0.0.1:*      where workers register; * takes any free port. Default: this; with `hosts`
-                                               on a network port 5700 of the host's address
-                results: tcp://127.0.0.1:*     where last stages and speculators answer; default: listen's port + 1
-                threads: 1                     compute threads of its own speculator
-                cpus: 0-1                      pin them; where no process names CPUs and there are enough,
-                                               each stage and speculator gets its own, the coordinator the rest
-                kv_tokens: 131072              KV rows every stage must be able to hold, over all requests
-                micro_batch_tokens: 512        most token rows that travel together
-                max_requests: 256              requests served at a time; more get 429
-                max_queued_tokens: 1048576     prompt tokens that wait for their first token; more get 429
-                request_timeout: 600           the longest a request may take, seconds
-                cors_origin: ["https://a.example"]  web pages that may use the API; "*": every page
-                max_body_bytes: 16777216       the largest request body; a larger one gets 413
-                max_connections: 1024          requests answered at a time; more get 503
-                max_connections_per_address: 768
-                drain_time: 10                 for running requests at the end, seconds
-                replay_wait: 30                for a request whose pipeline is lost, until it has another, seconds
-                max_replays: 5                 pipelines a request may lose
-                stall: 60                      a busy worker that stands still for so long is lost, seconds
-                wire_dtype: f32                hidden rows between stages: f32 or bf16
-                trace: trace.json              a trace of all requests for Perfetto
-                log_level: info                trace, debug, info, notice, warning, error, critical
-                advertise: NAME                what other hosts call this one
-                allow_plaintext: false         true: links that other machines could read and change
+            \(Setting.help(in: .coordinator, of: .coordinator, indent: 4))
+                                               where the file says no cpus and there are enough, each stage and
+                                               speculator gets its own, the coordinator the rest; listen is by
+                                               default any port of 127.0.0.1, with `hosts` 5700 of the host's address
               speculation:                     for requests that don't choose for themselves
-                keep_rate: 0.1                 over 0, at most 1
-                selection: windows             windows, grid or reference
-                look_ahead: 8                  queries that score the prompt, 1 to 128
-                chunk: 32                      tokens of a window or chunk
-                stride: 8                      from window to window
-                pool: 13                       width of the smoothing, odd
-                tail: 64                       tokens at the end that are always kept
-                threshold: 512                 shorter prompts go dense
+            \(Setting.help(in: .speculation, of: .coordinator, indent: 4))
               pipelines:                       one entry each, of any depth
                 - name: main                   default: main, then pipeline-1, pipeline-2, ...
                   threads: 1                   default of its stages; likewise host, kv_tokens, log_level,
@@ -109,7 +79,7 @@ struct LaunchCommand: AsyncParsableCommand {
             """)
 
     @Argument(help: ArgumentHelp("Topology file.", valueName: "file"))
-    var file: String
+    var file: String?
 
     @Option(help: ArgumentHelp("Serve here instead of at the topology's address; port 0: any.", valueName: "host:port"))
     var http: String?
@@ -129,7 +99,6 @@ struct LaunchCommand: AsyncParsableCommand {
     var cpuLevel: CPULevel?
 
     @Option(
-        name: [.long, .customLong("drain")],
         help: ArgumentHelp(
             "How long running requests may go on at the end, instead of the topology's drain_time.",
             valueName: "seconds"))
@@ -137,6 +106,9 @@ struct LaunchCommand: AsyncParsableCommand {
 
     @Flag(help: "Show the command of each process.")
     var verbose = false
+
+    @Flag(help: "Print a JSON schema of topology files, for editors that know YAML, and end.")
+    var schema = false
 
     @Flag(help: "Print the command of each process, for starting them by hand, and start nothing.")
     var dryRun = false
@@ -158,13 +130,10 @@ struct LaunchCommand: AsyncParsableCommand {
     var executable: String?
 
     func validate() throws {
-        if let http, !Topology.CoordinatorPlace.isHostAndPort(http) {
-            throw ValidationError("--http must be HOST:PORT, found '\(http)'; write for example 127.0.0.1:8080")
-        }
-        if let drainTime, !Topology.drainTimes.contains(drainTime) {
-            throw ValidationError(
-                "--drain-time must be \(Topology.drainTimes.lowerBound) to \(Topology.drainTimes.upperBound) seconds, "
-                    + "found \(drainTime)")
+        guard schema || file != nil else { throw ValidationError("Missing expected argument '<file>'") }
+        for (name, text) in [("http", http), ("drain_time", drainTime.map(String.init))] {
+            guard let text, let setting = Setting.named(name, of: .coordinator) else { continue }
+            if let problem = setting.problem(with: text) { throw ValidationError(problem.text(flag: setting.flag)) }
         }
         guard timeout > 0, timeout <= 86_400 else {
             throw ValidationError("--timeout must be over 0 and at most 86400 seconds, found \(timeout)")
@@ -172,6 +141,11 @@ struct LaunchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        if schema {
+            Console.say(Setting.topologySchema)
+            return
+        }
+        let file = file ?? ""
         guard rendering.render == nil else { return try rendering.write(file, executable: executable) }
         let program = try program()
         var topology: Topology
@@ -187,7 +161,7 @@ struct LaunchCommand: AsyncParsableCommand {
             throw ExitCode(65)
         }
         if let cpuLevel {
-            topology.cpuLevel = nil
+            topology.shared.set("cpu_level", nil)
             topology.environment[CPULevel.variable] = cpuLevel.rawValue
         }
         var plan = LaunchPlan(

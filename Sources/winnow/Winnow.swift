@@ -17,8 +17,9 @@ struct Winnow: AsyncParsableCommand {
             """,
         version: WinnowVersion.text,
         subcommands: [
-            LaunchCommand.self, StatusCommand.self, CoordinatorCommand.self, WorkerCommand.self, GenerateCommand.self,
-            LoadgenCommand.self, ModelCommand.self, KeysCommand.self, BenchCommand.self, HoldCommand.self,
+            LaunchCommand.self, CheckCommand.self, StatusCommand.self, CoordinatorCommand.self, WorkerCommand.self,
+            GenerateCommand.self, LoadgenCommand.self, ModelCommand.self, KeysCommand.self, BenchCommand.self,
+            HoldCommand.self, SettingsCommand.self,
         ])
 
     /// Runs the command that the arguments name, and ends the process with its exit code.

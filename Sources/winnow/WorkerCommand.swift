@@ -1,8 +1,10 @@
+// `winnow worker`: settings to a worker, until a signal ends it.
+
 import ArgumentParser
 import Foundation
 import Launcher
 import Logging
-import OutsideText
+import Settings
 import Synchronization
 import Wire
 import Worker
@@ -33,111 +35,22 @@ struct WorkerCommand: AsyncParsableCommand {
               c$ winnow worker --model DIR --coordinator tcp://a:5700 --allow-plaintext
             """)
 
-    @Option(
-        help: ArgumentHelp(
-            "The main model, with --role speculator the speculator: directory or GGUF file, the coordinator's weights.",
-            valueName: "path"))
-    var model: String
-
-    @Option(help: ArgumentHelp("The coordinator's endpoint: tcp://HOST:PORT or ipc://PATH.", valueName: "endpoint"))
-    var coordinator: String
-
-    @Option(help: ArgumentHelp("What to do: stage or speculator.", valueName: "role"))
-    var role = WorkerRole.stage
-
-    @Option(help: ArgumentHelp("The pipeline to be a stage of. Default: any that needs one.", valueName: "name"))
-    var pipeline: String?
-
-    @Option(
-        help: ArgumentHelp(
-            """
-            Layers to hold, first-last, e.g. 0-4; or auto: measure how fast this host multiplies, and hold a part \
-            accordingly. Default: an equal part.
-            """, valueName: "layers"))
-    var layers: LayerList?
-
-    @Option(
-        help: ArgumentHelp(
-            "Where the stage before this one connects; port * takes any. Default: any port of 127.0.0.1; with a coordinator "
-                + "on another host port 5710 of the address that the route to it begins at.", valueName: "endpoint"))
-    var listen: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "The name other hosts know this one by. Default: as bound; for every interface the address that the route to "
-                + "the coordinator begins at.", valueName: "host"))
-    var advertise: String?
-
-    @OptionGroup var compute: ComputeOptions
-
-    @Option(
-        help: ArgumentHelp(
-            "KV cache rows (tokens) to hold at most. Default: what half the free memory holds.", valueName: "n"))
-    var kvTokens: Int?
-
-    @Option(
-        help: ArgumentHelp(
-            "This worker's name in logs. Workers without --layers hold the stages in the order of their names.",
-            valueName: "name"))
-    var name = "worker"
-
-    @Option(
-        help: ArgumentHelp(
-            "Its key file (winnow keys new): links are encrypted, and only its coordinator and neighbours may speak.",
-            valueName: "file"))
-    var key: String?
-
-    @Flag(help: "Allow plain text on links that other machines could read and change.")
-    var allowPlaintext = false
-
-    @Flag(help: "End when standard input ends.")
-    var exitWithStdin = false
-
-    @Option(help: ArgumentHelp("The least that is logged.", valueName: "level"))
-    var logLevel: LogLevel = .info
-
-    func validate() throws {
-        if role == .speculator {
-            for (name, isGiven) in [
-                ("--layers", layers != nil), ("--kv-tokens", kvTokens != nil), ("--pipeline", pipeline != nil),
-            ] where isGiven {
-                throw ValidationError("\(name) belongs to a stage; a speculator holds its whole model: leave it out")
-            }
-        }
-        if let pipeline, !Topology.isPipelineName(pipeline) {
-            throw ValidationError(
-                "--pipeline must be 1 to 64 letters, digits, '-', '_' and '.', found '\(pipeline.shown)'")
-        }
-        if let kvTokens, kvTokens < 1 { throw ValidationError("--kv-tokens must be at least 1, found \(kvTokens)") }
-        try AdvertisedHost.check(advertise)
+    private struct Flags: SettingOwner {
+        static let process = Setting.Process.worker
     }
 
+    @OptionGroup private var flags: SettingFlags<Flags>
+
     func run() async throws {
+        let values = try flags.values()
+        let compute = ComputeSettings(values)
         try compute.prepare()
         let worker: Worker
         do {
-            let coordinator = try Endpoint(self.coordinator)
-            // A link to a far coordinator that is not allowed is refused further on, whether a route leads there or not.
-            let unasked = { allowPlaintext ? nil : Endpoint(.tcp(host: "127.0.0.1", port: 0)) }
-            guard
-                let listen = try listen.map({ try Endpoint($0) }) ?? Endpoint.ofWorker(towards: coordinator)
-                    ?? unasked()
-            else {
-                throw Console.failure(
-                    .unavailable, "no route leads to \(coordinator): check the name, or say where to --listen")
-            }
-            let configuration = WorkerConfiguration(
-                modelDirectory: model, coordinator: coordinator, listen: listen,
-                advertisedHost: advertise.map(HostAddress.bracketed), role: role, layers: layers?.layers,
-                measuresSpeed: layers != nil && layers?.layers == nil,
-                pipeline: pipeline,
-                threads: compute.threads, cpus: compute.cpus?.cpus,
-                precision: compute.dtype.precision, kvRows: kvTokens,
-                weightsCache: compute.weightsCacheDirectory, name: name,
-                key: try key.map { path throws(KeyError) in try KeyFile(path: path) }, allowPlaintext: allowPlaintext)
+            let configuration = try WorkerConfiguration(values, compute)
             worker = try Worker(
                 configuration: configuration, context: try ZeroMQContext(),
-                logger: Console.logger("worker", level: logLevel))
+                logger: Console.logger("worker", level: values.text("log_level")))
         } catch let error as WorkerError {
             throw Console.failure(error.exit, "\(error)")
         } catch let error as KeyError {
@@ -149,7 +62,7 @@ struct WorkerCommand: AsyncParsableCommand {
         } catch {
             throw Console.failure(.unavailable, "\(error)")
         }
-        let ends = EndSignals(withStandardInput: exitWithStdin)
+        let ends = EndSignals(withStandardInput: values.boolean("exit_with_stdin"))
         let asked = Mutex<StopReason?>(nil)
         let wait = Task { [worker] in
             guard let reason = await ends.next() else { return }
@@ -184,5 +97,31 @@ extension WorkerError {
         case .model: .badData
         case .transport, .refused: .unavailable
         }
+    }
+}
+
+extension WorkerConfiguration {
+    /// What `values` say.
+    fileprivate init(_ values: SettingValues, _ compute: ComputeSettings) throws {
+        let coordinator = try Endpoint(values.text("coordinator") ?? "")
+        // A link to a far coordinator that is not allowed is refused further on, whether a route leads there or not.
+        let unasked = { values.boolean("allow_plaintext") ? nil : Endpoint(.tcp(host: "127.0.0.1", port: 0)) }
+        guard
+            let listen = try values.text("listen").map({ try Endpoint($0) }) ?? Endpoint.ofWorker(towards: coordinator)
+                ?? unasked()
+        else {
+            throw Console.failure(
+                .unavailable, "no route leads to \(coordinator): check the name, or say where to --listen")
+        }
+        self.init(
+            modelDirectory: values.text("model") ?? "", coordinator: coordinator, listen: listen,
+            advertisedHost: values.text("advertise").map(HostAddress.bracketed),
+            role: values.text("role").flatMap { WorkerRole(rawValue: $0) } ?? .stage,
+            layers: values.layers.map { Range($0) }, measuresSpeed: values.text("layers") == "auto",
+            pipeline: values.text("pipeline"), threads: compute.threads, cpus: compute.cpus,
+            precision: compute.precision, kvRows: values.integer("kv_tokens"),
+            weightsCache: values.weightsCache, name: values.text("name") ?? "worker",
+            key: try values.text("key").map { path throws(KeyError) in try KeyFile(path: path) },
+            allowPlaintext: values.boolean("allow_plaintext"))
     }
 }

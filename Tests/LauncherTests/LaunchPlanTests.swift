@@ -172,7 +172,7 @@ struct LaunchPlanTests {
         ] {
             #expect(!(plan.coordinator.arguments + plan.workers[0].arguments).contains(flag))
         }
-        #expect(plan.drainTime == .seconds(LaunchPlan.defaultDrainSeconds))
+        #expect(plan.drainTime == .seconds(10))
     }
 
     @Test func aDrainTimeGivenAtLaunchWins() throws {

@@ -1,19 +1,17 @@
-// Whatever a flag of a process can say, a topology file can say.
+// Whatever a flag of a process can say, a document and a topology file can say, and back.
 
 import Foundation
 import Launcher
+import Settings
 import Testing
 
 @Suite(
-    "Topology keys and flags", .timeLimit(.minutes(1)),
+    "Flags, documents and topology keys", .timeLimit(.minutes(1)),
     .enabled(if: FileManager.default.isExecutableFile(atPath: program), "winnow is not built beside the tests"))
 struct TopologyReachTests {
-    /// What the launch itself says to its processes, by other keys or by none; and the second spelling of `drain-time`.
-    /// The cache of weights has no key yet: by its flag or in its usual place.
+    /// What a topology says by its shape, or the launch to its processes.
     private static let launchsOwn: Set = [
-        "model", "speculator", "name", "stages", "pipeline", "role", "speculator-workers", "coordinator",
-        "exit-with-stdin", "help", "version", "drain", "key",
-        "weights-cache",
+        "stages", "pipeline", "role", "speculator_workers", "coordinator", "exit_with_stdin", "keys", "key",
     ]
 
     private struct Help: Decodable {
@@ -26,45 +24,134 @@ struct TopologyReachTests {
         var command: Command
     }
 
-    /// The long names of a command's options and flags.
-    private func flags(of command: String) throws -> Set<String> {
+    private func run(_ arguments: [String]) throws -> (output: String, status: Int32) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = [command, "--experimental-dump-help"]
+        process.arguments = arguments
         let output = Pipe()
         process.standardOutput = output
         try process.run()
-        let json = output.fileHandleForReading.readDataToEndOfFile()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
-        let help = try JSONDecoder().decode(Help.self, from: json)
-        return Set(help.command.arguments.flatMap { $0.names ?? [] }.filter { $0.kind == "long" }.map(\.name))
+        return (String(decoding: data, as: UTF8.self), process.terminationStatus)
     }
 
-    /// Whether `key` is known in a place of the file; its value here is none that any key takes.
-    private func isKnown(_ key: String, in place: String) -> Bool {
-        let yaml = "model: m\nspeculator: s\npipelines:\n- stages:\n  - threads: 1\n"
-        let text =
-            switch place {
-            case "": "\(key): {a: b}\n" + yaml
-            case "stage": yaml + "    \(key): {a: b}\n"
-            default: "\(place): {\(key): {a: b}}\n" + yaml
+    /// Values that are not the default, of every type.
+    private func sample(_ setting: Setting) -> [String] {
+        func one(_ kind: SettingKind) -> [String] {
+            switch kind {
+            case .integer(let range): [String(min(range.lowerBound + 2, range.upperBound))]
+            case .odd: ["5"]
+            case .share: ["0.125"]
+            case .choice(_, let words): [words.last { $0 != setting.fallback } ?? ""]
+            case .boolean: ["true"]
+            case .text: ["it's \"quoted\": # \\ \u{e9}"]
+            case .model: ["/models/a b"]
+            case .file: ["/tmp/out: 1.json"]
+            case .folder: ["/var/cache/a b"]
+            case .endpoint: ["tcp://[::1]:5799"]
+            case .address: ["[::1]:8099"]
+            case .host: ["node7.example"]
+            case .cpus: ["0,2-3"]
+            case .layers: ["0-4"]
+            case .pipelineName: ["yes"]
+            case .pipelineShape: ["fast=2", "slow.1=3"]
+            case .origin: ["https://a.example", "null"]
+            case .list(let element, _): one(element)
             }
-        do {
-            _ = try Topology(yaml: text, path: "t.yaml") { _ in true }
-            return true
-        } catch {
-            return error.problem != "unknown key"
+        }
+        return one(setting.kind)
+    }
+
+    /// What a process needs beside `setting`, as far as it does not say it itself.
+    private func needed(beside setting: Setting, of process: Setting.Process) -> SettingValues {
+        var values = SettingValues(process)
+        for other in Setting.all(of: process) where other.isRequired { values.set(other.name, to: sample(other)) }
+        if setting.name == "speculator_workers" { values.set("speculator", "/models/s") }
+        return values
+    }
+
+    @Test(arguments: [Setting.Process.coordinator, .worker]) func everyFlagIsInTheTable(process: Setting.Process) throws
+    {
+        let help = try JSONDecoder().decode(
+            Help.self, from: Data(try run([process.rawValue, "--experimental-dump-help"]).output.utf8))
+        let flags = help.command.arguments.flatMap { $0.names ?? [] }.filter { $0.kind == "long" }.map(\.name)
+        let settings = Setting.all(of: process)
+        let booleans = settings.filter { $0.kind == .boolean }.map { "no-\($0.flag)" }
+        #expect(
+            Set(flags) == Set(settings.map(\.flag) + booleans + ["config", "print-config", "help", "version"]))
+    }
+
+    /// Flags to a document, which says the same and gives the same flags.
+    @Test(arguments: [Setting.Process.coordinator, .worker])
+    func everyFlagCanBeWrittenInADocument(process: Setting.Process) throws {
+        for setting in Setting.all(of: process) {
+            var values = needed(beside: setting, of: process)
+            values.set(setting.name, to: sample(setting))
+            let printed = try run([process.rawValue] + values.words + ["--print-config"])
+            #expect(printed.status == 0 && printed.output == values.document, "--\(setting.flag): \(printed.output)")
+            let document = try ConfigurationDocument(yaml: printed.output, path: "/w.yaml", of: process)
+            #expect(document.values == values, "\(setting.name)")
         }
     }
 
-    @Test(arguments: ["coordinator", "worker"]) func everyFlagHasItsKey(command: String) throws {
-        let flags = try flags(of: command)
-        #expect(flags.count > 10)
-        for flag in flags.subtracting(Self.launchsOwn) {
-            let key = flag.replacing("-", with: "_")
-            let places = command == "worker" ? ["", "stage"] : ["", "coordinator", "speculation"]
-            #expect(places.contains { isKnown(key, in: $0) }, "no key `\(key)` for --\(flag) of winnow \(command)")
+    @Test func aDocumentIsTakenAndFlagsGoBeforeIt() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "winnow-\(UUID()).yaml")
+        defer { try? FileManager.default.removeItem(at: file) }
+        try Data("model: m\ncoordinator: tcp://h:1\nthreads: 4\nallow_plaintext: true\ncpus: [0, 1]\n".utf8).write(
+            to: file)
+        let words = ["worker", "--config", file.path, "--threads", "2", "--no-allow-plaintext", "--print-config"]
+        let folder = file.deletingLastPathComponent().path
+        let printed = try run(words)
+        #expect(
+            printed.output == """
+                coordinator: "tcp://h:1"
+                model: "\(folder)/m"
+                threads: 2
+                cpus: "0,1"
+                allow_plaintext: false
+
+                """)
+    }
+
+    /// Every setting, in every place of a topology that has it, reaches the processes there.
+    @Test func everySettingCanBeSaidInATopology() throws {
+        for process in [Setting.Process.coordinator, .worker] {
+            for setting in Setting.all(of: process) where !Self.launchsOwn.contains(setting.name) {
+                if process == .worker && ["model", "name"].contains(setting.name) { continue }
+                #expect(!setting.homes.isEmpty, "\(setting.name)")
+                for home in setting.homes { try isHeard(setting, at: home, process) }
+            }
         }
-        #expect(!isKnown("no_such_key", in: "stage") && !isKnown("no_such_key", in: ""))
+    }
+
+    private func isHeard(_ setting: Setting, at home: Setting.Home, _ process: Setting.Process) throws {
+        let values = sample(setting)
+        var said = SettingValues(process)
+        said.set(setting.name, to: values)
+        let line = said.document.trimmingCharacters(in: .newlines)
+        let base = ["model", "speculator"].filter { $0 != setting.name }.map { "\($0): /\($0)\n" }.joined()
+        let stages = "pipelines: [{stages: 1}]\n"
+        let yaml: String
+        switch home {
+        case .top: yaml = base + stages + line
+        case .coordinator, .speculation: yaml = base + stages + "\(home): {\(line)}"
+        case .worker, .mainWorker: yaml = base + "pipelines: [{stages: [{\(line)}]}]"
+        case .pipeline where setting.kind == .layers:
+            yaml = base + "pipelines: [{stages: 1, layers: auto}]"
+        case .pipeline: yaml = base + "pipelines: [{stages: 1, \(line)}]"
+        }
+        let topology = try Topology(yaml: yaml, path: "/t.yaml") { _ in true }
+        let plan = LaunchPlan(topology: topology, executable: "winnow")
+        let heard: ProcessPlan? =
+            switch home {
+            case .coordinator, .speculation: plan.coordinator
+            case .top: process == .worker ? plan.workers.first : plan.coordinator
+            case .worker, .mainWorker, .pipeline: plan.workers.first
+            }
+        // What coordinator and workers both have is looked at once for each.
+        guard let settings = heard?.settings, settings.process == process else { return }
+        let expected = home == .pipeline && setting.kind == .layers ? ["auto"] : values
+        #expect(settings.said(setting.name) == expected, "\(setting.name) in \(home)")
     }
 }

@@ -1,6 +1,7 @@
 // What a topology file may say, and what each mistake is answered with.
 
 import Launcher
+import Settings
 import Testing
 
 @Suite("Topology file")
@@ -35,7 +36,7 @@ struct TopologyTests {
         #expect(topology.coordinator.listen == nil)
         #expect(topology.coordinatorAddress.listen == "tcp://127.0.0.1:*")
         #expect(topology.pipelines.map(\.stages.count) == [1])
-        #expect(topology.speculation == Topology.SpeculationDefaults())
+        #expect(topology.speculation == SettingValues(.coordinator))
         #expect(topology.pipelines[0].name == "main")
         #expect(topology.spares == [] && topology.speculators == [])
         #expect(topology.restart == RestartPolicy())
@@ -59,17 +60,18 @@ struct TopologyTests {
         #expect(topology.pipelines.map(\.stages.count) == [2, 3, 1])
         #expect(topology.stageCount == 6)
         #expect(topology.spares.map(\.threads) == [4, nil])
-        #expect(topology.spares.map(\.kvTokens) == [nil, 77])
+        #expect(topology.spares.map { $0.settings.integer("kv_tokens") } == [nil, 77])
         #expect(topology.spares.map(\.listen) == ["tcp://127.0.0.1:5800", nil])
         #expect(topology.speculators.map(\.threads) == [5, 5])
-        #expect(topology.speculators.map(\.logLevel) == ["debug", "debug"])
+        #expect(topology.speculators.map { $0.settings.text("log_level") } == ["debug", "debug"])
         let restart = RestartPolicy(
             condition: .onFailure, backoff: .milliseconds(250), maxBackoff: .seconds(10), giveUp: 3,
             window: .seconds(60))
         #expect(topology.restart == restart)
-        let coordinator = topology.coordinator
-        #expect(coordinator.replayWait == 0 && coordinator.maxReplays == 1 && coordinator.stall == 2)
-        #expect(coordinator.wireDtype == "bf16" && coordinator.trace == "cluster/t.json")
+        let coordinator = topology.coordinator.settings
+        #expect(coordinator.integer("replay_wait") == 0 && coordinator.integer("max_replays") == 1)
+        #expect(coordinator.integer("stall") == 2)
+        #expect(coordinator.text("wire_dtype") == "bf16" && coordinator.text("trace") == "cluster/t.json")
     }
 
     @Test func aNumberOrAWordIsEnough() throws {
@@ -117,36 +119,32 @@ struct TopologyTests {
         #expect(coordinator.results == "tcp://127.0.0.1:5900")
         #expect(coordinator.threads == 2)
         #expect(coordinator.cpus == "0-1")
-        #expect(coordinator.advertise == "a")
-        #expect(coordinator.allowPlaintext)
-        #expect(coordinator.kvTokens == 9)
-        #expect(coordinator.microBatchTokens == 8)
-        #expect(coordinator.maxRequests == 7)
-        #expect(coordinator.maxQueuedTokens == 6)
-        #expect(coordinator.requestTimeout == 5)
-        #expect(coordinator.corsOrigins == ["https://a.example", "null"])
-        #expect(coordinator.maxBodyBytes == 2048)
-        #expect(coordinator.maxConnections == 3)
-        #expect(coordinator.maxConnectionsPerAddress == 2)
-        #expect(topology.cpuLevel == "avx2")
-        #expect(coordinator.drainTime == 4)
-        #expect(coordinator.logLevel == "debug")
-        #expect(topology.speculation.keepRate == 0.25)
-        #expect(topology.speculation.selection == "grid")
-        #expect(topology.speculation.lookAhead == 4)
-        #expect(topology.speculation.chunk == 64)
-        #expect(topology.speculation.stride == 16)
-        #expect(topology.speculation.pool == 5)
-        #expect(topology.speculation.tail == 0)
-        #expect(topology.speculation.threshold == 100)
+        #expect(topology.shared.text("cpu_level") == "avx2")
+        let said: [String: [String]] = [
+            "http": ["[::1]:0"], "listen": ["tcp://127.0.0.1:5700"], "results": ["tcp://127.0.0.1:5900"],
+            "threads": ["2"], "cpus": ["0-1"],
+            "advertise": ["a"],
+            "allow_plaintext": ["true"], "kv_tokens": ["9"], "micro_batch_tokens": ["8"], "max_requests": ["7"],
+            "max_queued_tokens": ["6"], "request_timeout": ["5"], "cors_origin": ["https://a.example", "null"],
+            "max_body_bytes": ["2048"], "max_connections": ["3"], "max_connections_per_address": ["2"],
+            "drain_time": ["4"], "log_level": ["debug"],
+        ]
+        #expect(Set(coordinator.settings.saidSettings.map(\.name)) == Set(said.keys))
+        for (name, values) in said { #expect(coordinator.settings.said(name) == values) }
+        let speculation = [
+            "keep_rate": "0.25", "selection": "grid", "look_ahead": "4", "chunk": "64", "stride": "16", "pool": "5",
+            "tail": "0", "threshold": "100",
+        ]
+        #expect(Set(topology.speculation.saidSettings.map(\.name)) == Set(speculation.keys))
+        for (name, value) in speculation { #expect(topology.speculation.text(name) == value) }
         let stages = topology.pipelines[0].stages
         #expect(stages.map(\.layers) == [0...4, 5...5])
         #expect(stages.map(\.threads) == [3, 1])
-        #expect(stages.map(\.kvTokens) == [1000, 2000])
+        #expect(stages.map { $0.settings.integer("kv_tokens") } == [1000, 2000])
         #expect(stages.map(\.cpus) == ["2,3", nil])
-        #expect(stages.map(\.logLevel) == ["warning", "error"])
-        #expect(stages.map(\.advertise) == ["b", "127.0.0.1"])
-        #expect(stages.map(\.allowPlaintext) == [true, false])
+        #expect(stages.map { $0.settings.text("log_level") } == ["warning", "error"])
+        #expect(stages.map { $0.settings.text("advertise") } == ["b", "127.0.0.1"])
+        #expect(stages.map { $0.settings.boolean("allow_plaintext") } == [true, false])
         #expect(stages.map(\.listen) == [nil, "ipc:///tmp/s1"])
         #expect(topology.environment == ["MALLOC_ARENA_MAX": "2"])
     }
@@ -173,6 +171,7 @@ struct TopologyTests {
         var line: Int?
         var key: String
         var says: String
+        var fix = ""
         var testDescription: String { says }
     }
 
@@ -339,7 +338,7 @@ struct TopologyTests {
             says: "from 1 to 65536"),
         Mistake(
             yaml: "model: m\nspeculator: s\nspeculation:\n  stride: 33\n" + tail, line: 4, key: "speculation.stride",
-            says: "from 1 to 32"),
+            says: "from 1 to 32, the chunk, found `33`"),
         Mistake(
             yaml: "model: m\nspeculator: s\nspeculation:\n  pool: 4\n" + tail, line: 4, key: "speculation.pool",
             says: "must be odd"),
@@ -349,6 +348,21 @@ struct TopologyTests {
         Mistake(
             yaml: "model: m\npipelines:\n  - stages: 1\n    log_level: loud\n", line: 4, key: "pipelines[0].log_level",
             says: "no log level `loud`"),
+        Mistake(
+            yaml: "model: m\ncoordinator: {request_timeout: 10m}\n" + tail, line: 2, key: "coordinator.request_timeout",
+            says: "a whole number of seconds from 1 to 86400, found `10m`", fix: "`request_timeout: 600`"),
+        Mistake(
+            yaml: "model: m\ncoordinator: {max_body_bytes: 16 MiB}\n" + tail, line: 2,
+            key: "coordinator.max_body_bytes", says: "number of bytes", fix: "`max_body_bytes: 16777216`"),
+        Mistake(
+            yaml: "model: m\ncoordinator: {kv_token: 9}\n" + tail, line: 2, key: "coordinator.kv_token",
+            says: "unknown key", fix: "Did you mean `kv_tokens`?"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\ncoordinator: {keep_rate: 0.1}\n" + tail, line: 3,
+            key: "coordinator.keep_rate", says: "unknown key", fix: "It belongs in `speculation`."),
+        Mistake(
+            yaml: "model: m\ndtype: int4\n" + tail, line: 2, key: "dtype", says: "no number format `int4`",
+            fix: "`dtype: int8`"),
         Mistake(yaml: "model: \"a\\nb\"\n" + tail, line: 1, key: "model", says: "control character"),
     ])
     func aMistakeNamesItsPlace(_ mistake: Mistake) throws {
@@ -356,7 +370,29 @@ struct TopologyTests {
         #expect(error.problem.contains(mistake.says), "\(error)")
         #expect(error.line == mistake.line, "\(error)")
         #expect(error.key == mistake.key, "\(error)")
-        #expect(!error.fix.isEmpty)
+        #expect(!error.fix.isEmpty && (mistake.fix.isEmpty || error.fix.contains(mistake.fix)), "\(error)")
+    }
+
+    @Test func allFaultsAreFoundAtOnce() throws {
+        let (topology, faults) = Topology.read(
+            yaml: """
+                modell: m
+                coordinator: {threads: 0, http: 8080}
+                pipelines:
+                  - {stages: [{layers: 0-1, thread: 2}, {layers: 3-4}]}
+                  - {stages: none}
+                spares: -1
+                restart: {backoff: soon}
+                speculation: {keep_rate: 2}
+                """, path: "t.yaml"
+        ) { _ in true }
+        #expect(topology != nil)
+        #expect(
+            faults.map { "\($0.line ?? 0) \($0.key)" } == [
+                "1 modell", "1 ", "2 coordinator.http", "2 coordinator.threads", "4 pipelines[0].stages[0].thread",
+                "4 pipelines[0].stages[1]", "5 pipelines[1].stages", "6 spares", "7 restart.backoff",
+                "8 speculation", "8 speculation.keep_rate",
+            ])
     }
 
     @Test func aModelThatIsNotThereIsNamedWithItsLine() throws {
@@ -371,6 +407,21 @@ struct TopologyTests {
         let yaml = "model: main.gguf\npipelines: [{stages: 1}]"
         #expect(try parse(yaml) { $0 == "cluster/main.gguf" }.model == "cluster/main.gguf")
         #expect(try #require(refusal(of: yaml) { _ in false }).problem == "there is no cluster/main.gguf")
+    }
+
+    /// A folder lies beside the file, on every host beside what stands for it there; `none` is no folder.
+    @Test func aFolderIsFoundFromTheFileAndNoneIsAWord() throws {
+        let yaml = """
+            model: m
+            hosts: {a: {address: 10.0.0.1, folder: /srv/w}, b: {address: 10.0.0.2}}
+            coordinator: {host: a, weights_cache: none}
+            pipelines: [{stages: [{host: a}, {host: b, weights_cache: none}, {host: b}], weights_cache: kept}]
+            """
+        let topology = try Topology(yaml: yaml, path: "/here/t.yaml") { _ in true }
+        let places = Places(topology, executable: "/bin/winnow") { _ in false }
+        let plan = LaunchPlan(topology: topology, executable: "/bin/winnow", places: places)
+        let caches = ([plan.coordinator] + plan.workers).map { $0.settings?.text("weights_cache") }
+        #expect(caches == ["none", "/srv/w/kept", "none", "/here/kept"])
     }
 
     @Test func aFileThatIsNotThereIsAnError() {

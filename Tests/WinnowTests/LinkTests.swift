@@ -31,31 +31,14 @@ extension EndToEnd {
             }
         }
 
-        /// Names that bring line breaks stay on the line they are logged in.
-        @Test func namesForgeNoLines() async throws {
+        /// Names that bring line breaks are refused, on one line.
+        @Test(arguments: ["--model", "--name"]) func namesForgeNoLines(flag: String) async throws {
             let forged = "2026-01-01T00:00:00+0000 error coordinator: forged"
-            let folder = try TemporaryFolder()
-            let model = folder.url.appending(path: "m\n\(forged)").path
-            try FileManager.default.createDirectory(atPath: model, withIntermediateDirectories: false)
-            for name in try FileManager.default.contentsOfDirectory(atPath: Package.stories) {
-                try FileManager.default.copyItem(atPath: "\(Package.stories)/\(name)", toPath: "\(model)/\(name)")
-            }
-            var weights = try Weights(Data(contentsOf: URL(fileURLWithPath: "\(model)/model.safetensors")))
-            weights.data = Data(weights.data.map { $0 ^ 1 })
-            try weights.encoded().write(to: URL(fileURLWithPath: "\(model)/model.safetensors"))
-            try await withCluster(.stories(stages: 1)) { cluster in
-                let stranger = try cluster.addWorker(model: model)
-                #expect(try await within(.seconds(20), "the refusal") { try await stranger.end() } == .exit(69))
-                _ = try await stranger.log.line(containing: "winnow: the coordinator refused this worker")
-                let worker = try cluster.addWorker(name: "w\n\(forged)")
-                _ = try await cluster.ready()
-                worker.kill(SIGTERM)
-                _ = try await cluster.coordinator.log.line(containing: "a pipeline is down")
-                for log in [cluster.coordinator.log, stranger.log] {
-                    #expect(!log.soFar.contains { $0.hasPrefix(forged) }, "\(log.soFar)")
-                    #expect(log.soFar.contains { $0.contains("\\n\(forged)") }, "\(log.soFar)")
-                }
-            }
+            let finished = try await Program.run(
+                ["worker", "--coordinator", "tcp://127.0.0.1:1", "--model", Package.stories, flag, "w\n\(forged)"])
+            #expect(finished.end == .exit(64))
+            #expect(!finished.log.contains { $0.hasPrefix(forged) }, "\(finished.log)")
+            #expect(finished.log.contains { $0.contains("\(flag) holds a control character") }, "\(finished.log)")
         }
     }
 }

@@ -1,5 +1,7 @@
 // A topology as systemd units, a folder for each host.
 
+internal import Settings
+
 /// Units of type `notify` with a watchdog, in a sandbox; a target starts and ends those of a host together.
 struct SystemdRendering {
     private let topology: Topology
@@ -118,6 +120,7 @@ struct SystemdRendering {
         let trace = process.arguments.value(of: "--trace").map { path in
             String(path.prefix(upTo: path.lastIndex(of: "/") ?? path.startIndex))
         }
+        let cache = process.settings?.said("weights_cache").last.flatMap { $0 == SettingKind.noFolder ? nil : $0 }
         return """
             DynamicUser=yes
             NoNewPrivileges=yes
@@ -150,7 +153,8 @@ struct SystemdRendering {
             UMask=0077
             """
                 + read.map { "\nBindReadOnlyPaths=\(Self.quoted($0, inCommand: false))" }.joined()
-                + (trace.map { "\nReadWritePaths=\(Self.quoted($0.isEmpty ? "/" : $0, inCommand: false))" } ?? "")
+                + [trace, cache].compactMap { $0 }
+                .map { "\nReadWritePaths=\(Self.quoted($0.isEmpty ? "/" : $0, inCommand: false))" }.joined()
     }
 
     /// A word as unit files read it back: `%` begins a specifier everywhere, `$` a variable in a command.

@@ -45,7 +45,7 @@ struct BenchFirstToken: AsyncParsableCommand {
 
     func run() async throws {
         let pool = try bench.pool()
-        let precision = bench.compute.dtype.precision
+        let precision = bench.compute.precision
         let main = try BenchModel(model, precision: precision, pool: pool)
         let small = try BenchModel(speculator, precision: precision, pool: pool)
         try main.check(tokens: tokens)

@@ -26,7 +26,7 @@ struct BenchGemm: AsyncParsableCommand {
 
     func run() async throws {
         let pool = try bench.pool()
-        let precision = bench.compute.dtype.precision
+        let precision = bench.compute.precision
         let product = ProductSample(precision, rows: rows, outputs: outputs, inputs: inputs, pool: pool)
         let timing = try bench.measure("gemm") { product.run() }
         try BenchReport("gemm", timing, operations: product.operations, precision: precision, pool: pool)
@@ -70,7 +70,7 @@ struct BenchAttention: AsyncParsableCommand {
 
     func run() async throws {
         let pool = try bench.pool()
-        let precision = bench.compute.dtype.precision
+        let precision = bench.compute.precision
         let sample = AttentionSample(
             heads: heads, kvHeads: kvHeads, headDim: headDim, rows: rows, context: context, precision: precision)
         let timing = try bench.measure("attention") { sample.run(pool: pool) }

@@ -19,7 +19,7 @@ struct BenchPrefill: AsyncParsableCommand {
 
     func run() async throws {
         let pool = try bench.pool()
-        let precision = bench.compute.dtype.precision
+        let precision = bench.compute.precision
         let model = try BenchModel(model, precision: precision, pool: pool)
         try model.check(tokens: tokens)
         let (prompt, positions) = (model.prompt(tokens), (0..<tokens).map { Int32($0) })
@@ -55,7 +55,7 @@ struct BenchDecode: AsyncParsableCommand {
 
     func run() async throws {
         let pool = try bench.pool()
-        let precision = bench.compute.dtype.precision
+        let precision = bench.compute.precision
         let model = try BenchModel(model, precision: precision, pool: pool)
         guard context > 0, tokens > 0 else {
             throw Console.failure(.usage, "--context and --tokens must be at least 1, found \(context) and \(tokens)")
@@ -110,7 +110,7 @@ struct BenchSpeculate: AsyncParsableCommand {
 
     func run() async throws {
         let pool = try bench.pool()
-        let precision = bench.compute.dtype.precision
+        let precision = bench.compute.precision
         let model = try BenchModel(speculator, precision: precision, pool: pool)
         try model.check(tokens: tokens)
         // No token ends the look-ahead: random weights would decide by chance how much there is to do.

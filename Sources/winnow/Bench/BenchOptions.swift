@@ -24,7 +24,7 @@ struct BenchOptions: ParsableArguments {
     /// The threads to measure with, on the CPUs asked for.
     func pool() throws -> ThreadPool {
         try compute.prepare()
-        return ThreadPool(threads: compute.threads, cpus: compute.cpus?.cpus, name: "bench")
+        return ThreadPool(threads: compute.threads, cpus: compute.cpus, name: "bench")
     }
 
     /// Runs `warmUp`, or else `body`, once uncounted, and then `body` as often as asked for.

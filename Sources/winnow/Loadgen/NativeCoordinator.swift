@@ -63,7 +63,7 @@ enum NativeCoordinator {
                     modelDirectory: model, speculatorDirectory: options.speculator,
                     listen: try Endpoint(listen), stageCount: stages, threads: options.threads ?? 1,
                     precision: (options.dtype ?? .auto).precision),
-                context: try ZeroMQContext(), logger: Console.logger("coordinator", level: .warning)
+                context: try ZeroMQContext(), logger: Console.logger("coordinator", level: "warning")
             ) { _ in pipelineStands.yield() }
         } catch let error as CoordinatorError {
             throw LoadGeneratorError(.usage, "--native \(model)", "\(error)")

@@ -8,6 +8,7 @@ import Launcher
 import NIOCore
 import NIOHTTP1
 import OutsideText
+import Settings
 
 /// A coordinator's HTTP address, as it was given or as a topology file says.
 struct StatusAddress {
@@ -38,7 +39,7 @@ struct StatusAddress {
                 throw ValidationError("'\(place.shown)' is no address: write http://HOST:PORT")
             }
             base = String(place.reversed().drop { $0 == "/" }.reversed())
-        } else if !FileManager.default.fileExists(atPath: place), Topology.CoordinatorPlace.isHostAndPort(place) {
+        } else if !FileManager.default.fileExists(atPath: place), SettingKind.isHostAndPort(place) {
             base = "http://" + Self.reachable(place)
         } else {
             let topology = try Topology(contentsOf: place, areModelsHere: false)

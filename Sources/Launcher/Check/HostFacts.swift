@@ -1,0 +1,70 @@
+// What a host says of itself before a launch: `winnow check --facts` there, one JSON object each way.
+
+/// What is asked of a host.
+public struct HostQuestion: Codable, Equatable, Sendable {
+    /// Paths of models its processes will read.
+    public var models: [String]
+    /// Where its processes will listen, `tcp://HOST:PORT`.
+    public var endpoints: [String]
+
+    /// A question.
+    public init(models: [String] = [], endpoints: [String] = []) {
+        self.models = models
+        self.endpoints = endpoints
+    }
+}
+
+/// What a host answers.
+public struct HostFacts: Codable, Equatable, Sendable {
+    /// What a model there is.
+    public struct Model: Codable, Equatable, Sendable {
+        /// Why it can't be read; nil: it can.
+        public var problem: String?
+        /// The weights' fingerprint, hexadecimal.
+        public var fingerprint = ""
+        /// The tokenizer's fingerprint; nil: it has none that can be read, and ``problem`` says why.
+        public var tokenizer: String?
+        /// Number of its layers.
+        public var layerCount = 0
+        /// Weights of all its layers together, and of embedding and head.
+        public var layerParameters = 0
+        public var outerParameters = 0
+        /// Values a token's keys and values take in one layer.
+        public var cacheValues = 0
+
+        /// A model of which nothing is known yet.
+        public init() {}
+    }
+
+    /// The program's version.
+    public var version = ""
+    /// Seconds since 1970 by its clock.
+    public var clock: Double = 0
+    /// Levels of instructions its CPU has.
+    public var cpuLevels: [String] = []
+    /// CPUs a process there may use.
+    public var cpus: [Int] = []
+    /// CPUs' worth of time its cgroup grants, and the file that says so.
+    public var cpuQuota: Double?
+    public var quotaFile: String?
+    /// Bytes of memory a process there can have, and the cgroup's file where that is the limit.
+    public var memory: Int?
+    public var memoryFile: String?
+    /// Files a process may have open.
+    public var openFiles: Int?
+    /// For each number format what multiplies slowly; nothing where nothing does.
+    public var slowProducts: [String: String] = [:]
+    /// The models asked for, by path.
+    public var models: [String: Model] = [:]
+    /// Why an endpoint asked for can't be bound, by endpoint.
+    public var busyEndpoints: [String: String] = [:]
+
+    /// A host of which nothing is known yet.
+    public init() {}
+}
+
+/// A host's facts, or why there are none.
+public enum HostAnswer: Equatable, Sendable {
+    case facts(HostFacts)
+    case silence(String)
+}
