@@ -158,7 +158,7 @@ extension Setting {
             "Pipelines a request may lose before it ends with worker_lost, suspected of taking them down."),
         Setting(
             "stall", .integer(1...86_400), .seconds, default: "60", of: [.coordinator], in: [.coordinator],
-            "How long a busy worker may stand still before it counts as lost."),
+            "How long a busy worker may stand still before it counts as lost; time without a CPU apart."),
         Setting(
             "wire_dtype", .choice(what: "number format between stages", ["f32", "bf16"]), default: "f32",
             of: [.coordinator], in: [.coordinator], value: "type",

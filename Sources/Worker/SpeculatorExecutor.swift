@@ -32,6 +32,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
         load.requests = pending.load(ordering: .relaxed)
         load.isBusy = load.requests > 0
         load.loading = loading.loaded
+        load.cpuWait = loading.pool.waiting.total()
         if isLoaded.load(ordering: .relaxed) { load.loaded = 0..<loading.checkpoint.configuration.layerCount }
         return load
     }
@@ -39,6 +40,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
     private func enqueue(_ work: @escaping @Sendable () -> Void) {
         pending.add(1, ordering: .relaxed)
         queue.async { [self] in
+            loading.pool.waiting.enter(place: 0)
             work()
             pending.subtract(1, ordering: .relaxed)
         }
