@@ -68,6 +68,9 @@ extension Setting {
                 "The folder with its key and the list of workers' keys (winnow keys): links are encrypted, and nobody else "
                     + "may join. Changes of the list take effect at once."),
             Setting(
+                "allow_list", .file, of: [.coordinator], in: [],
+                "The list of workers' keys, where it does not lie in that folder. Default: allowed in keys."),
+            Setting(
                 "key", .file, of: [.worker], in: [],
                 "Its key file (winnow keys new): links are encrypted, and only its coordinator and neighbours may speak."
             ),

@@ -21,10 +21,26 @@ public struct KeyFolder: Sendable {
         if mkdir(path, 0o700) != 0, errno != EEXIST {
             throw .file(path, "can't be made: \(String(cString: strerror(errno)))")
         }
+        // One that was there: whoever can put files into it could put their own list of who may join.
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw .file(path, "is no folder") }
+        guard status.st_uid == geteuid() || status.st_uid == 0, status.st_mode & 0o022 == 0 else {
+            throw .file(path, "others may change it: chmod 700 it, or name another folder")
+        }
         if access(keyPath(Self.coordinator), F_OK) != 0 {
             try KeyFile(name: Self.coordinator, pair: .random()).write(to: keyPath(Self.coordinator))
         }
         if access(listPath, F_OK) != 0 { try AllowList().write(to: listPath) }
+    }
+
+    /// Makes the folder, and what is missing in it for the coordinator and these workers.
+    ///
+    /// - Throws: `KeyError`.
+    public func prepare(for workers: [(name: String, role: WorkerRole)]) throws(KeyError) {
+        try prepare()
+        for worker in workers where access(keyPath(worker.name), F_OK) != 0 {
+            try make(worker.name, role: worker.role)
+        }
     }
 
     /// Makes a worker's key and puts it on the list.
