@@ -22,8 +22,11 @@ public enum Hold {
         Thread.detachNewThread { read { report.yield($0) } }
         let signals = StopSignals()
         let relay = Task { [reasons = signals.reasons] in for await _ in reasons { report.yield(.signal) } }
+        let connection = ProcessInfo.processInfo.environment["SSH_CONNECTION"].flatMap { SSHConnection($0) }
         let ticks = Task {
-            while (try? await Task.sleep(for: .seconds(1))) != nil { report.yield(.tick) }
+            while (try? await Task.sleep(for: .seconds(1))) != nil {
+                report.yield(.tick(retransmissions: connection?.retransmissions() ?? 0))
+            }
         }
         defer {
             relay.cancel()
