@@ -9,7 +9,8 @@ Usage: scripts/try_render.sh [--winnow FILE]
 Renders the worked examples in cluster/ and checks
 
   - units: `systemd-analyze verify` has nothing to say, `systemd-analyze security` at most 3.0 for each service;
-  - manifests: kubernetes-validate (from PyPI, in a folder of its own) with --strict passes every one;
+  - manifests: kubernetes-validate (from PyPI, in a folder of its own) with --strict passes every one, and what kubectl's
+    Kustomize makes of them and of an overlay; each pod has a key, in a file that nobody else may read;
   - the batch script: bash reads it.
 
 Prints a line for each; exit status 0 when all hold. scripts/try_slurm.sh runs the batch script.
@@ -63,6 +64,12 @@ open=$(find "$work" -name '*.key' ! -perm 600)
 verdict "${#open}" "$(find "$work" -name '*.key' | wc -l) keys, all of mode 600"
 if command -v kubectl >/dev/null; then
     status=0
+    # An overlay as cluster/kubernetes/README.md has it.
+    mkdir "$work/overlay"
+    printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' 'namespace: winnow' \
+        'resources: [../manifests/base]' 'components: [../manifests/monitoring]' >"$work/overlay/kustomization.yaml"
+    kubectl kustomize "$work/overlay" >"$work/overlay.yaml" || status=$?
+    grep -q '^kind: PodMonitor' "$work/overlay.yaml" || status=1
     kubectl kustomize "$work/manifests/base" >"$work/built.yaml" || status=$?
     "$work/venv/bin/kubernetes-validate" --strict "$work/built.yaml" >"$work/validate" 2>&1 || status=$?
     grep -q "WARN\|ERROR" "$work/validate" && status=1 && cat "$work/validate" >&2

@@ -9,11 +9,14 @@ Usage: scripts/try_ssh.sh [--winnow FILE]
 Makes three hosts and an operator's desk of network namespaces on one bridge, 1 Gbit/s each (tc tbf), an sshd in each host
 with keys of its own, and runs the needle pair on them from one topology file, with `winnow launch --push`:
 
+  0  `winnow check` finds nothing; a way that is closed between two hosts, and a host whose address leads to another, are
+     named;
   1  the demo's question is answered from the whole prompt, and from a tenth of it, the rows going from host to host;
   2  under load one ssh connection is killed: its process comes back, and no request is lost or answered otherwise;
   3  Ctrl-C's signal ends everything everywhere;
   4  SIGKILL of the launcher with requests in flight: nothing is left on any host within 10 seconds;
-  5  a host that is cut off (its link set down) ends its process by itself, within 40 seconds;
+  5  a host that is cut off (its link set down) ends its process by itself, within 12 seconds; one whose launcher is merely
+     stopped for as long does not;
   6  workers started by hand that are told only where the coordinator is find the address they are known by.
 
 Needs root. Removes what it made. Prints a line for each; exit status 0 when all hold.

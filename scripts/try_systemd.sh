@@ -32,14 +32,6 @@ clean_up() {
     [ -n "$outer" ] && kill -KILL "$outer" 2>/dev/null || true
     [ -n "$outer" ] && wait "$outer" 2>/dev/null || true
 }
-wait_for() { # wait_for SECONDS COMMAND...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        ((SECONDS < end)) || return 1
-        sleep 0.1
-    done
-}
 
 "$winnow" launch "$root/cluster/one-host/cluster.yaml" --render systemd --out "$work/units" >/dev/null
 cp "$winnow" "$work/winnow"

@@ -13,8 +13,9 @@ extension Setting {
                 "model", .model, of: [.coordinator, .generate], in: [.top], isRequired: true,
                 "The main model: a Hugging Face directory or a GGUF file."),
             Setting(
-                "model", .model, of: [.worker], in: [], isRequired: true,
-                "The main model, with role speculator the speculator: directory or GGUF file, the coordinator's weights."
+                "model", .model, of: [.worker], in: [.mainWorker, .pipeline], isRequired: true,
+                "The main model, or the part of it that winnow model split wrote; with role speculator the speculator: "
+                    + "directory or GGUF file, the coordinator's weights. Default in a topology: the model at its top."
             ),
             Setting(
                 "role", .choice(what: "role", ["stage", "speculator"]), default: "stage", of: [.worker], in: [],

@@ -44,3 +44,12 @@ verdict() { # verdict STATUS TEXT
         failed=1
     fi
 }
+
+wait_for() { # wait_for SECONDS COMMAND...
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < end)) || return 1
+        sleep 0.1
+    done
+}
