@@ -11,7 +11,9 @@ Renders the worked examples in cluster/ and checks
   - units: `systemd-analyze verify` has nothing to say, `systemd-analyze security` at most 3.0 for each service;
   - manifests: kubernetes-validate (from PyPI, in a folder of its own) with --strict passes every one, and what kubectl's
     Kustomize makes of them and of an overlay; each pod has a key, in a file that nobody else may read;
-  - the batch script: bash reads it.
+  - the batch script: bash reads it;
+  - the PodMonitor passes its definition, if the variable WINNOW_PODMONITOR_CRD names the file (the Prometheus operator's
+    monitoring.coreos.com_podmonitors.yaml).
 
 Prints a line for each; exit status 0 when all hold. scripts/try_slurm.sh runs the batch script.
 
@@ -60,6 +62,14 @@ there=$(cd "$work/manifests/base" && printf '%s\n' *.yaml | grep -v kustomizatio
 [ "$named" = "$there" ] || status=1
 verdict "$status" "kustomization.yaml names every manifest"
 
+if [ -n "${WINNOW_PODMONITOR_CRD:-}" ]; then
+    status=0
+    "$work/venv/bin/python" "$root/scripts/lib/check_crd.py" "$WINNOW_PODMONITOR_CRD" \
+        "$work/manifests/monitoring/pod-monitor.yaml" >&2 || status=$?
+    verdict "$status" "the PodMonitor, by its definition"
+else
+    say "${red}WINNOW_PODMONITOR_CRD names no definition: the PodMonitor IS NOT CHECKED.${plain}"
+fi
 open=$(find "$work" -name '*.key' ! -perm 600)
 verdict "${#open}" "$(find "$work" -name '*.key' | wc -l) keys, all of mode 600"
 if command -v kubectl >/dev/null; then

@@ -18,7 +18,7 @@ while (($# > 0)); do
     esac
 done
 
-# shellcheck source-path=SCRIPTDIR source=setup.sh
+# shellcheck source-path=SCRIPTDIR source-path=SCRIPTDIR/lib source=setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 # ready_to_try PACKAGE...: the packages, the program (built unless it was named), and `work`, a folder that goes at the end

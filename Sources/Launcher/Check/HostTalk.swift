@@ -140,7 +140,7 @@ final class HostTalk: Sendable {
                 }
             }
         } catch {
-            return Silence(why: "ssh can't be run: \(error)")
+            if !Task.isCancelled { return Silence(why: "ssh can't be run: \(error)") }
         }
         if Task.isCancelled { return Silence(why: "gave no answer within \(patience)") }
         let said = last.text.withLock { $0 }
