@@ -13,8 +13,9 @@ extension Setting {
                 "model", .model, of: [.coordinator, .generate], in: [.top], isRequired: true,
                 "The main model: a Hugging Face directory or a GGUF file."),
             Setting(
-                "model", .model, of: [.worker], in: [], isRequired: true,
-                "The main model, with role speculator the speculator: directory or GGUF file, the coordinator's weights."
+                "model", .model, of: [.worker], in: [.mainWorker, .pipeline], isRequired: true,
+                "The main model, or the part of it that winnow model split wrote; with role speculator the speculator: "
+                    + "directory or GGUF file, the coordinator's weights. Default in a topology: the model at its top."
             ),
             Setting(
                 "role", .choice(what: "role", ["stage", "speculator"]), default: "stage", of: [.worker], in: [],
@@ -67,6 +68,9 @@ extension Setting {
                 "keys", .file, of: [.coordinator], in: [], value: "dir",
                 "The folder with its key and the list of workers' keys (winnow keys): links are encrypted, and nobody else "
                     + "may join. Changes of the list take effect at once."),
+            Setting(
+                "allow_list", .file, of: [.coordinator], in: [],
+                "The list of workers' keys, where it does not lie in that folder. Default: allowed in keys."),
             Setting(
                 "key", .file, of: [.worker], in: [],
                 "Its key file (winnow keys new): links are encrypted, and only its coordinator and neighbours may speak."

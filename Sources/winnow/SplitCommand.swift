@@ -83,7 +83,8 @@ extension ModelCommand {
             guard let topology else {
                 return Self.parts([("", try Self.cut(layerCount, wishes: [], into: stages ?? 1))])
             }
-            let cluster = try Topology(contentsOf: topology)
+            // It may name the parts that are to be written.
+            let cluster = try Topology(contentsOf: topology, areModelsHere: false)
             var cuts: [(pipeline: String, layers: [Range<Int>])] = []
             for pipeline in cluster.pipelines {
                 let wishes = pipeline.stages.compactMap(\.layers).map { $0.lowerBound..<$0.upperBound + 1 }
