@@ -1,5 +1,6 @@
 // A model's configuration and its tensors.
 
+internal import Layers
 internal import Synchronization
 
 /// A model whose files are mapped and checked.

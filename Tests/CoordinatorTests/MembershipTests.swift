@@ -1,4 +1,5 @@
 import Coordinator
+import Layers
 import Testing
 import Wire
 
@@ -21,7 +22,8 @@ struct MembershipTests {
     ) -> Report {
         Report(
             incarnation: hash, profileHash: hash, profile: name.map { profile($0, at: endpoint) }, epoch: epoch,
-            loaded: loaded, computed: computed, progress: progress, isBusy: isBusy, lateness: lateness)
+            loaded: loaded.map { LayerSpan($0) }, computed: computed, progress: progress, isBusy: isBusy,
+            lateness: lateness)
     }
 
     @discardableResult

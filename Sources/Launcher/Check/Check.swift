@@ -1,5 +1,6 @@
 // What is wrong with a topology before anything is started: pure, facts of the hosts in, findings out.
 
+import Layers
 internal import Settings
 internal import Wire
 
@@ -218,12 +219,12 @@ public struct Check: Sendable {
             let path = process.settings.process == .coordinator ? speculator(process) : process.model
             guard let path, let model = facts.models[path], model.problem == nil, model.layerCount > 0 else { continue }
             guard process.settings.process == .worker || isScorer else { continue }
-            let layers = isScorer ? model.layerCount : share(of: process, model)
-            weights += weight * (model.layerParameters * layers / model.layerCount)
-            if isScorer || layers > 0 {
+            let layers = isScorer ? LayerSpan(0..<model.layerCount) : share(of: process, model)
+            weights += weight * (model.layerParameters * layers.sublayers.count / (2 * model.layerCount))
+            if isScorer || !layers.isEmpty {
                 weights += 2 * model.outerParameters / (isScorer ? 1 : max(1, topology.stageCount))
             }
-            if !isScorer { rows += (dtype == "f32" ? 4 : 2) * model.cacheValues * layers }
+            if !isScorer { rows += (dtype == "f32" ? 4 : 2) * model.cacheValues * layers.attention.count }
         }
         let limit = facts.memoryFile.map { " within \($0)" } ?? ""
         func text(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
@@ -247,14 +248,14 @@ public struct Check: Sendable {
     }
 
     /// Layers a stage or spare will hold: its own, or an equal part.
-    private func share(of process: Placed, _ model: HostFacts.Model) -> Int {
-        if let layers = process.settings.layers { return layers.count }
+    private func share(of process: Placed, _ model: HostFacts.Model) -> LayerSpan {
+        if let layers = process.settings.layers { return layers }
         let depth: Int =
             switch process.plan.part {
             case .stage(let name): topology.pipelines.first { $0.name == name }?.stages.count ?? 1
             default: topology.pipelines.map(\.stages.count).min() ?? 1
             }
-        return (model.layerCount + depth - 1) / max(1, depth)
+        return LayerSpan(0..<(model.layerCount + depth - 1) / max(1, depth))
     }
 
     private func speculator(_ process: Placed) -> String? { process.settings.text("speculator") }
@@ -312,11 +313,11 @@ public struct Check: Sendable {
                         fix: "Write at most \(count).")
                 ]
             }
-            guard let last = pipeline.stages.last?.layers?.upperBound, last != count - 1 else { return [] }
+            guard let end = pipeline.stages.last?.layers?.sublayers.upperBound, end != 2 * count else { return [] }
             return [
                 CheckFinding(
                     .file, "\(key)[\(pipeline.stages.count - 1)].layers",
-                    "the stages hold layers 0 to \(last), the model has 0 to \(count - 1)",
+                    "the stages hold layers \(LayerSpan(sublayers: 0..<end)), the model has \(LayerSpan(0..<count))",
                     fix: "Let the last stage end with \(count - 1).")
             ]
         }
