@@ -42,6 +42,9 @@ let package = Package(
         .target(name: "COpenBLAS", dependencies: ["CKernels"], cSettings: [.treatAllWarnings(as: .error)]),
         .target(name: "COneDNN", dependencies: ["CKernels"], cSettings: [.treatAllWarnings(as: .error)]),
 
+        // Floor 0: what a stage may hold of a model.
+        .target(name: "Layers", swiftSettings: swift),
+
         // Floor 0: words of strangers.
         .target(name: "OutsideText", dependencies: [log], swiftSettings: swift),
 
@@ -50,35 +53,37 @@ let package = Package(
         .target(name: "Compute", dependencies: ["COpenBLAS", "COneDNN", "CKernels"], swiftSettings: swift),
 
         // Floor 2: files to values.
-        .target(name: "Checkpoint", dependencies: ["Compute", "CSodium"], swiftSettings: swift),
+        .target(name: "Checkpoint", dependencies: ["Layers", "Compute", "CSodium"], swiftSettings: swift),
         .target(name: "Tokenizer", dependencies: ["COniguruma", "Checkpoint", "Jinja"], swiftSettings: swift),
 
         // Floor 3: the model.
-        .target(name: "Transformer", dependencies: ["Compute", "Checkpoint"], swiftSettings: swift),
+        .target(name: "Transformer", dependencies: ["Layers", "Compute", "Checkpoint"], swiftSettings: swift),
 
         // Floor 4: what to keep, and how to send it.
-        .target(name: "Speculation", dependencies: ["Transformer", "Compute", "Checkpoint"], swiftSettings: swift),
+        .target(
+            name: "Speculation", dependencies: ["Layers", "Transformer", "Compute", "Checkpoint"], swiftSettings: swift),
         .target(
             name: "Wire",
             dependencies: [
-                "CZeroMQ", "OutsideText", log,
+                "CZeroMQ", "Layers", "OutsideText", log,
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], exclude: ["Messages/wire.proto"], swiftSettings: swift),
 
         // Floor 5: what processes can be told.
-        .target(name: "Settings", dependencies: ["Wire", "OutsideText"], swiftSettings: swift),
+        .target(name: "Settings", dependencies: ["Layers", "Wire", "OutsideText"], swiftSettings: swift),
 
         // Floor 5: the two ends of a pipeline.
         .target(
             name: "Worker",
             dependencies: [
-                "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", log,
+                "Layers", "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", log,
                 .product(name: "DequeModule", package: "swift-collections"),
             ], swiftSettings: swift),
         .target(
             name: "Coordinator",
             dependencies: [
-                "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", "OutsideText", log,
+                "Layers", "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", "OutsideText",
+                log,
                 .product(name: "DequeModule", package: "swift-collections"),
             ], swiftSettings: swift),
 
@@ -86,7 +91,7 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Coordinator", "Tokenizer", "Checkpoint", "Transformer", "Speculation", "OutsideText", log,
+                "Coordinator", "Layers", "Tokenizer", "Checkpoint", "Transformer", "Speculation", "OutsideText", log,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -104,7 +109,7 @@ let package = Package(
         .target(
             name: "Launcher",
             dependencies: [
-                "Settings", "Wire", "OutsideText",
+                "Settings", "Layers", "Wire", "OutsideText",
                 .product(name: "Yams", package: "Yams"), .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ], swiftSettings: swift),
@@ -114,7 +119,7 @@ let package = Package(
             name: "winnow",
             dependencies: [
                 "Compute", "Checkpoint", "Tokenizer", "Transformer", "Speculation", "Wire", "Worker", "Coordinator",
-                "Gateway", "LoadGenerator", "Launcher", "Settings", "OutsideText", arguments, log,
+                "Gateway", "LoadGenerator", "Launcher", "Settings", "Layers", "OutsideText", arguments, log,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -125,34 +130,38 @@ let package = Package(
             name: "OutsideTextTests",
             dependencies: ["OutsideText", log, .product(name: "InMemoryLogging", package: "swift-log")],
             swiftSettings: swift),
+        .testTarget(name: "LayersTests", dependencies: ["Layers"], swiftSettings: swift),
         .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels"], swiftSettings: swift),
         .testTarget(
-            name: "CheckpointTests", dependencies: ["Checkpoint", "Compute"], exclude: ["Fixtures"],
+            name: "CheckpointTests", dependencies: ["Checkpoint", "Layers", "Compute"], exclude: ["Fixtures"],
             swiftSettings: swift),
         .testTarget(name: "JinjaTests", dependencies: ["Jinja"], exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
             name: "TokenizerTests", dependencies: ["Tokenizer", "Jinja", "Checkpoint"], exclude: ["Fixtures"],
             swiftSettings: swift),
         .testTarget(
-            name: "TransformerTests", dependencies: ["Transformer", "Checkpoint", "Compute"], exclude: ["Fixtures"],
+            name: "TransformerTests", dependencies: ["Transformer", "Layers", "Checkpoint", "Compute"],
+            exclude: ["Fixtures"],
             swiftSettings: swift),
         .testTarget(
-            name: "SpeculationTests", dependencies: ["Speculation", "Transformer", "Checkpoint", "Compute"],
+            name: "SpeculationTests", dependencies: ["Speculation", "Layers", "Transformer", "Checkpoint", "Compute"],
             exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
-            name: "WireTests", dependencies: ["Wire", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            name: "WireTests",
+            dependencies: ["Wire", "Layers", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             swiftSettings: swift),
-        .testTarget(name: "WorkerTests", dependencies: ["Worker", "Wire", "Checkpoint", log], swiftSettings: swift),
+        .testTarget(
+            name: "WorkerTests", dependencies: ["Worker", "Layers", "Wire", "Checkpoint", log], swiftSettings: swift),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "Worker", "Wire", "Speculation", "Transformer", "Tokenizer", "Checkpoint", "Compute",
-                log,
+                "Coordinator", "Worker", "Layers", "Wire", "Speculation", "Transformer", "Tokenizer", "Checkpoint",
+                "Compute", log,
             ], swiftSettings: swift),
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Coordinator", "Tokenizer", "Transformer", "Speculation", log,
+                "Gateway", "Coordinator", "Layers", "Tokenizer", "Transformer", "Speculation", log,
                 .product(name: "InMemoryLogging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
@@ -165,9 +174,9 @@ let package = Package(
                 "LoadGenerator", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: swift),
-        .testTarget(name: "SettingsTests", dependencies: ["Settings"], swiftSettings: swift),
+        .testTarget(name: "SettingsTests", dependencies: ["Settings", "Layers"], swiftSettings: swift),
         .testTarget(
-            name: "LauncherTests", dependencies: ["Launcher", "Settings", "winnow", log],
+            name: "LauncherTests", dependencies: ["Launcher", "Settings", "Layers", "winnow", log],
             exclude: ["Fixtures", "Topologies"],
             swiftSettings: swift),
         // The whole house: real processes of the built command.

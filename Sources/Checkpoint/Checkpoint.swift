@@ -1,5 +1,6 @@
 // A model's configuration and its tensors.
 
+internal import Layers
 internal import Synchronization
 
 /// A model whose files are mapped and checked.
@@ -55,7 +56,7 @@ public final class Checkpoint: Sendable {
 
     /// The number of weights of the whole model, tied ones once, also where the files hold a part of it.
     public var wholeParameterCount: Int {
-        TensorLayout(configuration).tensors(layers: 0..<configuration.layerCount)
+        TensorLayout(configuration).tensors(layers: configuration.allLayers)
             .reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
 

@@ -1,6 +1,7 @@
 // A model directory with its linear weights in int8.
 
 internal import Glibc
+internal import Layers
 
 /// Writes models in the form of ``CompressedTensors``.
 public enum Int8Quantizer {
@@ -22,7 +23,7 @@ public enum Int8Quantizer {
                 fix: "give the Hugging Face directory of the model")
         }
         let checkpoint = try Checkpoint(path: source)
-        try checkpoint.checkHeld(0..<checkpoint.configuration.layerCount)
+        try checkpoint.checkHeld(checkpoint.configuration.allLayers)
         let config = try JSONObject(file: source + "/config.json", limit: 16 << 20)
         guard try config.object("quantization_config") == nil else {
             throw config.error("quantization_config", "the model is quantised already", fix: "use it as it is")

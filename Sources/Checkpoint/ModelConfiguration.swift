@@ -1,5 +1,7 @@
 // The shape and constants of a model.
 
+public import Layers
+
 /// Everything about a model but its weights, read from a Hugging Face model directory or a GGUF file.
 public struct ModelConfiguration: Sendable, Equatable {
     /// The family of models it is one of.
@@ -67,5 +69,18 @@ public struct ModelConfiguration: Sendable, Equatable {
         self.bosToken = bosToken
         self.eosTokens = eosTokens
         self.isSynthetic = isSynthetic
+    }
+}
+
+extension ModelConfiguration {
+    /// Every layer, whole.
+    public var allLayers: LayerSpan { LayerSpan(0..<layerCount) }
+
+    /// Whether whoever holds these layers embeds tokens.
+    public func begins(with layers: LayerSpan) -> Bool { !layers.isEmpty && layers.sublayers.lowerBound == 0 }
+
+    /// Whether whoever holds these layers has the final norm and the output head.
+    public func ends(with layers: LayerSpan) -> Bool {
+        !layers.isEmpty && layers.sublayers.upperBound == 2 * layerCount
     }
 }

@@ -1,6 +1,7 @@
 // The part of a model that a directory holds, and how it proves what it is a part of.
 
 internal import Glibc
+public import Layers
 
 /// What `winnow-part.json` says of a directory that holds some layers of a model, or none: see ``ModelSplitter``.
 ///
@@ -9,17 +10,17 @@ internal import Glibc
 public struct ModelPart: Sendable, Equatable {
     /// The file's name, in the part's directory.
     static let fileName = "winnow-part.json"
-    private static let version = 1
+    private static let version = 2
     /// Far more than the list of any model takes.
     private static let mostBytes = 64 << 20
 
     /// The layers whose weights are there, with the embedding and the head if a stage of these layers needs them; empty:
     /// none, only what a coordinator reads.
-    public let layers: Range<Int>
+    public let layers: LayerSpan
     /// Every tensor of the whole model, by name.
     let tensors: [String: TensorDigest]
 
-    init(layers: Range<Int>, tensors: [String: TensorDigest]) {
+    init(layers: LayerSpan, tensors: [String: TensorDigest]) {
         self.layers = layers
         self.tensors = tensors
     }
@@ -31,13 +32,21 @@ public struct ModelPart: Sendable, Equatable {
         let path = "\(directory)/\(fileName)"
         guard access(path, F_OK) == 0 else { return nil }
         let object = try JSONObject(file: path, limit: mostBytes)
-        guard try object.integer("version") == version else {
+        let layers: LayerSpan
+        switch try object.integer("version") {
+        case 1:
+            // Of whole layers only.
+            let first = try object.integer("first_layer", in: 0...layerCount)
+            layers = LayerSpan(first..<first + (try object.integer("layer_count", in: 0...layerCount - first)))
+        case version:
+            let first = try object.integer("first_sublayer", in: 0...2 * layerCount)
+            layers = LayerSpan(
+                sublayers: first..<first + (try object.integer("sublayer_count", in: 0...2 * layerCount - first)))
+        default:
             throw object.error(
                 "version", "\(object.fields["version"]?.kind ?? "missing"), expected \(version)",
                 fix: "split the model again, with the version that reads it")
         }
-        let first = try object.integer("first_layer", in: 0...layerCount)
-        let count = try object.integer("layer_count", in: 0...layerCount - first)
         guard let list = try object.object("tensors") else { throw object.error("tensors", "missing") }
         guard list.fields.count <= SafetensorsFile.mostTensors else {
             throw object.error(
@@ -50,14 +59,15 @@ public struct ModelPart: Sendable, Equatable {
             }
             tensors[name] = digest
         }
-        return ModelPart(layers: first..<first + count, tensors: tensors)
+        return ModelPart(layers: layers, tensors: tensors)
     }
 
     /// What stands in the file.
     var json: JSONValue {
         .object([
-            "version": .integer(Self.version), "first_layer": .integer(layers.lowerBound),
-            "layer_count": .integer(layers.count), "tensors": .object(tensors.mapValues { .string($0.description) }),
+            "version": .integer(Self.version), "first_sublayer": .integer(layers.sublayers.lowerBound),
+            "sublayer_count": .integer(layers.sublayers.count),
+            "tensors": .object(tensors.mapValues { .string($0.description) }),
         ])
     }
 }
@@ -94,19 +104,16 @@ struct TensorDigest: Sendable, Equatable, CustomStringConvertible {
 
 extension Checkpoint {
     /// The layers whose weights are in the files.
-    public var heldLayers: Range<Int> { part?.layers ?? 0..<configuration.layerCount }
+    public var heldLayers: LayerSpan { part?.layers ?? configuration.allLayers }
 
     /// Throws unless the weights of these layers, which the model has, are in the files; the error names them and the fix.
-    package func checkHeld(_ layers: Range<Int>) throws(CheckpointError) {
+    package func checkHeld(_ layers: LayerSpan) throws(CheckpointError) {
         let held = heldLayers
-        guard layers.lowerBound < held.lowerBound || layers.upperBound > held.upperBound else { return }
-        func text(_ layers: Range<Int>) -> String {
-            layers.count == 1 ? "\(layers.lowerBound)" : "\(layers.lowerBound)-\(layers.upperBound - 1)"
-        }
+        guard !held.contains(layers) else { return }
         throw CheckpointError(
-            path: path, place: "layers \(text(layers))",
+            path: path, place: "layers \(layers)",
             problem: "they are not in this part of the model, which "
-                + (held.isEmpty ? "has no weights, only what a coordinator reads" : "holds layers \(text(held))"),
+                + (held.isEmpty ? "has no weights, only what a coordinator reads" : "holds layers \(held)"),
             fix: "give the part that holds them (`winnow model split` writes one for each stage), or the whole model")
     }
 }

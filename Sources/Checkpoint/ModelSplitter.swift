@@ -1,6 +1,7 @@
 // A model directory as one directory for each stage.
 
 internal import Glibc
+public import Layers
 
 /// Writes the parts of a model: each stage's layers alone, so that its host needs no room for the rest.
 public enum ModelSplitter {
@@ -9,10 +10,10 @@ public enum ModelSplitter {
         /// The directory's name.
         public var name: String
         /// The layers it gets, not empty.
-        public var layers: Range<Int>
+        public var layers: LayerSpan
 
         /// A stage's directory.
-        public init(name: String, layers: Range<Int>) {
+        public init(name: String, layers: LayerSpan) {
             self.name = name
             self.layers = layers
         }
@@ -42,9 +43,9 @@ public enum ModelSplitter {
                 fix: "give the Hugging Face directory of the model; a GGUF file goes to every host as it is")
         }
         let checkpoint = try Checkpoint(path: source)
-        try checkpoint.checkHeld(0..<checkpoint.configuration.layerCount)
+        try checkpoint.checkHeld(checkpoint.configuration.allLayers)
         try check(parts, of: checkpoint)
-        let all = parts + [Part(name: coordinatorName, layers: 0..<0)]
+        let all = parts + [Part(name: coordinatorName, layers: .none)]
         let tensors = try all.map { part throws(CheckpointError) in try checkpoint.stored(layers: part.layers) }
         let total = tensors.joined().reduce(0) { $0 + $1.tensor.bytes.count }
         var config = try JSONObject(file: source + "/config.json", limit: 16 << 20).fields
@@ -88,11 +89,11 @@ public enum ModelSplitter {
                     path: checkpoint.path, place: part.name, problem: "no name for the directory of a part",
                     fix: "give each a name of its own, without '/'")
             }
-            guard !part.layers.isEmpty, part.layers.lowerBound >= 0, part.layers.upperBound <= layerCount else {
+            guard part.layers.isWithin(layerCount: layerCount) else {
                 throw CheckpointError(
                     path: checkpoint.path, place: part.name,
                     problem:
-                        "layers \(part.layers.lowerBound)-\(part.layers.upperBound - 1) are not within those of the "
+                        "layers \(part.layers) are not within those of the "
                         + "model, 0-\(layerCount - 1)")
             }
         }
@@ -117,7 +118,7 @@ public enum ModelSplitter {
 
 extension Checkpoint {
     /// What a stage with these layers reads, scales of int8 weights included, in the order of computation.
-    fileprivate func stored(layers: Range<Int>) throws(CheckpointError) -> [(name: String, tensor: StoredTensor)] {
+    fileprivate func stored(layers: LayerSpan) throws(CheckpointError) -> [(name: String, tensor: StoredTensor)] {
         var found: [(name: String, tensor: StoredTensor)] = []
         for expected in TensorLayout(configuration).tensors(layers: layers) {
             let tensor = try stored(expected)

@@ -1,5 +1,7 @@
 // The names and shapes of the tensors a model must have, as Hugging Face writes them.
 
+package import Layers
+
 /// The tensors a configuration asks for.
 ///
 /// The families that are supported name what they share alike; what only some have is optional. Other formats' names
@@ -26,11 +28,16 @@ package struct TensorLayout: Sendable {
         package var queryNorm, keyNorm: Tensor?
 
         /// All of them, in the order of computation.
-        package var tensors: [Tensor] {
+        package var tensors: [Tensor] { attention + feedForward }
+
+        /// Those of its attention, in the order of computation.
+        package var attention: [Tensor] {
             [attentionNorm, query, key, value]
-                + [queryBias, keyBias, valueBias, queryNorm, keyNorm].compactMap(\.self)
-                + [attentionOutput, feedForwardNorm, gate, up, down]
+                + [queryBias, keyBias, valueBias, queryNorm, keyNorm].compactMap(\.self) + [attentionOutput]
         }
+
+        /// Those of its feed-forward, in the order of computation.
+        package var feedForward: [Tensor] { [feedForwardNorm, gate, up, down] }
     }
 
     private let configuration: ModelConfiguration
@@ -84,14 +91,19 @@ package struct TensorLayout: Sendable {
     }
 
     /// Every tensor of the model, in the order of computation.
-    package var tensors: [Tensor] { tensors(layers: 0..<configuration.layerCount) }
+    package var tensors: [Tensor] { tensors(layers: configuration.allLayers) }
+
+    /// The tensors of one sub-layer, numbered as in ``LayerSpan``, in the order of computation.
+    package func sublayer(_ index: Int) -> [Tensor] {
+        index & 1 == 0 ? layer(index >> 1).attention : layer(index >> 1).feedForward
+    }
 
     /// What a stage with these layers reads, in the order of computation: none for no layers.
-    package func tensors(layers: Range<Int>) -> [Tensor] {
+    package func tensors(layers: LayerSpan) -> [Tensor] {
         guard !layers.isEmpty else { return [] }
-        let isLast = layers.upperBound == configuration.layerCount
-        let embeds = layers.lowerBound == 0 || isLast && configuration.tiedEmbeddings
-        return (embeds ? [embedding] : []) + layers.flatMap { layer($0).tensors } + (isLast ? [finalNorm] : [])
+        let isLast = configuration.ends(with: layers)
+        let embeds = configuration.begins(with: layers) || isLast && configuration.tiedEmbeddings
+        return (embeds ? [embedding] : []) + layers.sublayers.flatMap { sublayer($0) } + (isLast ? [finalNorm] : [])
             + (isLast && !configuration.tiedEmbeddings ? [head] : [])
     }
 }

@@ -1,6 +1,7 @@
 // What the coordinator decides, as one value: its state, readiness, and the passing of time.
 
 import DequeModule
+import Layers
 package import Logging
 import Speculation
 import Transformer
@@ -60,7 +61,7 @@ package struct ControlPlane: Sendable {
     var notBefore: [Int: Instant] = [:]
     var graceUntil: [Int: Instant] = [:]
     var lastFall: [Int: String] = [:]
-    var preloads: [PeerID: Range<Int>] = [:]
+    var preloads: [PeerID: LayerSpan] = [:]
     var told: String?
     var guests: Set<Guest> = []
     /// Whose keys may join; `nil` where links are plain text.

@@ -1,5 +1,6 @@
 // Who may take part: a worker's weights, layers and key against what is wanted.
 
+import Layers
 import Logging
 package import Wire
 
@@ -25,10 +26,10 @@ extension ControlPlane {
             throw Membership.Refused(.otherPipeline, "there is no pipeline \"\(name)\"; there are: \(names)")
         }
         guard let wish = profile.layers else { return }
-        guard wish.upperBound <= settings.layerCount else {
+        guard wish.isWithin(layerCount: settings.layerCount) else {
             throw Membership.Refused(
                 .badLayers,
-                "layers \(wish.layersText) lie outside the model's \((0..<settings.layerCount).layersText)")
+                "layers \(wish) lie outside the model's \(LayerSpan(0..<settings.layerCount))")
         }
         // In the only pipeline there is, a wish that overlaps another one can never be served beside it; the same twice
         // makes a spare.
@@ -39,7 +40,7 @@ extension ControlPlane {
             else { continue }
             throw Membership.Refused(
                 .badLayers,
-                "layers \(wish.layersText) overlap \(other.layersText) of worker \(member.profile.name)")
+                "layers \(wish) overlap \(other) of worker \(member.profile.name)")
         }
     }
 

@@ -1,5 +1,6 @@
 // Pipelines and speculators: how they are formed, stand and fall.
 
+import Layers
 import Logging
 package import Wire
 
@@ -52,7 +53,7 @@ extension ControlPlane {
         }
         do throws(Placement.Unfilled) {
             let places = try Placement.fill(
-                settings.pipelines[index], layerCount: settings.layerCount, headLayers: settings.headLayers, free: free)
+                settings.pipelines[index], work: settings.work, free: free)
             open(number: index, kind: .pipeline(index), name: name, places: places, now: now)
             unfilled[index] = nil
         } catch {
@@ -68,7 +69,8 @@ extension ControlPlane {
         {
             open(
                 number: nextSpeculator, kind: .speculator, name: member.profile.name,
-                places: [Placement.Place(peer: member.peer, layers: 0..<max(1, member.profile.layerCount))], now: now)
+                places: [Placement.Place(peer: member.peer, layers: LayerSpan(0..<max(1, member.profile.layerCount)))],
+                now: now)
             nextSpeculator += 1
         }
     }
@@ -95,7 +97,7 @@ extension ControlPlane {
             directives.append(
                 .log(
                     .info, "assigning",
-                    ["line": name, "epoch": "\(line.epoch)", "worker": slot.name, "layers": slot.layers.layersText]))
+                    ["line": name, "epoch": "\(line.epoch)", "worker": slot.name, "layers": slot.layers.description]))
         }
         directives.append(.allow(Set(lines.values.compactMap(\.last))))
         guests = Set(lines.values.compactMap(\.last))

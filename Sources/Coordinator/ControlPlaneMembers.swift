@@ -1,5 +1,6 @@
 // What workers report, and what each of them is told.
 
+import Layers
 import Logging
 package import Wire
 

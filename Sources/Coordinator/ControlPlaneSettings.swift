@@ -1,14 +1,14 @@
 // What the control plane is told once.
 
+package import Layers
 package import Wire
 
 extension ControlPlane {
     package struct Settings: Sendable {
         package var incarnation: Incarnation
         package var pipelines: [PipelineShape]
-        package var layerCount: Int
-        /// What the last stage computes besides its layers, in layers.
-        package var headLayers: Double
+        /// What each half of the main model's layers costs, as ``LayerPlan`` takes it.
+        package var work: [Double]
         package var vocabularySize: Int
         /// The main model's and the speculator's fingerprints, 32 bytes.
         package var fingerprint: [UInt8]
@@ -35,8 +35,7 @@ extension ControlPlane {
         package var isTracing: Bool
 
         package init(
-            incarnation: Incarnation, pipelines: [PipelineShape], layerCount: Int, headLayers: Double = 0,
-            vocabularySize: Int,
+            incarnation: Incarnation, pipelines: [PipelineShape], work: [Double], vocabularySize: Int,
             fingerprint: [UInt8], speculatorFingerprint: [UInt8]? = nil, speculatorsAreWorkers: Bool = false,
             speculatorContext: Int? = nil, kvRows: Int, microBatchRows: Int, wireType: WireType = .f32,
             rowBytes: Int = 0, resultsEndpoint: String, dataPeer: PeerID, ownKey: PublicKey? = nil,
@@ -46,8 +45,7 @@ extension ControlPlane {
             self.isTracing = isTracing
             self.incarnation = incarnation
             self.pipelines = pipelines
-            self.layerCount = layerCount
-            self.headLayers = headLayers
+            self.work = work
             self.vocabularySize = vocabularySize
             self.fingerprint = fingerprint
             self.speculatorFingerprint = speculatorFingerprint
@@ -63,6 +61,15 @@ extension ControlPlane {
             self.stall = stall
             self.requests = requests
             self.ends = ends
+        }
+
+        /// Layers of the main model.
+        package var layerCount: Int { work.count / 2 }
+
+        /// What these layers cost, in mean layers.
+        package func work(of layers: LayerSpan) -> Double {
+            let all = work.reduce(0, +) / Double(max(1, layerCount))
+            return all > 0 ? work[layers.sublayers.clamped(to: work.indices)].reduce(0, +) / all : 0
         }
     }
 }

@@ -2,6 +2,7 @@ import Checkpoint
 import Compute
 import Dispatch
 import Foundation
+import Layers
 public import Logging
 import OutsideText
 public import Speculation
@@ -94,8 +95,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         let plane = ControlPlane(
             settings: ControlPlane.Settings(
                 incarnation: .random(in: 1 ... .max), pipelines: configuration.pipelines,
-                layerCount: models.configuration.layerCount,
-                headLayers: ForwardWork.headLayers(models.configuration, tokens: 1024),
+                work: ForwardWork.prefillSublayers(models.configuration, tokens: LayerPlan.usualTokens),
                 vocabularySize: models.configuration.vocabularySize,
                 fingerprint: models.fingerprint.bytes, speculatorFingerprint: models.speculatorFingerprint?.bytes,
                 speculatorsAreWorkers: configuration.speculatorsAreWorkers,

@@ -1,5 +1,6 @@
 import Checkpoint
 import Compute
+import Layers
 import Speculation
 import Tokenizer
 import Transformer
@@ -26,7 +27,7 @@ struct CoordinatorModels {
             if let part = checkpoint.part, !part.layers.isEmpty {
                 throw CheckpointError(
                     path: settings.modelDirectory, place: "",
-                    problem: "is the part of a stage (layers \(part.layers.layersText)), which has no tokenizer",
+                    problem: "is the part of a stage (layers \(part.layers)), which has no tokenizer",
                     fix:
                         "give the part called \(ModelSplitter.coordinatorName) that was written beside it, or the whole model"
                 )
@@ -58,7 +59,7 @@ struct CoordinatorModels {
                 return
             }
             let stage = try Stage(
-                checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: settings.precision,
+                checkpoint: checkpoint, layers: checkpoint.configuration.allLayers, precision: settings.precision,
                 cache: settings.weightsCache.map { WeightsCache(directory: $0) },
                 pool: ThreadPool(threads: settings.threads, cpus: settings.cpus, name: "speculator"))
             speculator = SpeculatorRunner(

@@ -1,4 +1,5 @@
 import DequeModule
+package import Layers
 package import Wire
 
 /// A way from the coordinator through workers and back: the stages of a pipeline, or one speculator. One life of it.
@@ -16,11 +17,11 @@ package struct Line: Sendable {
         package let data: Guest
         package let dataEndpoint: String
         package let name: String
-        package let layers: Range<Int>
+        package let layers: LayerSpan
         /// It has said that it serves this epoch: if it says otherwise later, its KV is gone.
         package var hasAdopted = false
 
-        package init(peer: PeerID, data: Guest, dataEndpoint: String, name: String, layers: Range<Int>) {
+        package init(peer: PeerID, data: Guest, dataEndpoint: String, name: String, layers: LayerSpan) {
             self.peer = peer
             self.data = data
             self.dataEndpoint = dataEndpoint

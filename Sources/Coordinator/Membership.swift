@@ -22,6 +22,8 @@ package struct Membership: Sendable {
         /// The worst lateness it lately reported, and when.
         package var lateness = Duration.zero
         package var latenessAt: Instant
+        /// When its threads last got less than a fifth of the CPU time that they wanted.
+        fileprivate var starvedAt: Instant?
         /// When its own clock stood at 0, by the coordinator's: as its quickest report lately says, so late by that
         /// report's way at the most.
         package fileprivate(set) var clockOrigin: Instant?
@@ -86,6 +88,8 @@ package struct Membership: Sendable {
         check: (Profile) throws(Refused) -> Void
     ) throws(Refused) -> Hearing {
         if var member = members[peer], member.report.profileHash == report.profileHash {
+            let (wait, time) = (report.cpuWait - member.report.cpuWait, member.lastHeard.duration(to: now))
+            if wait > .milliseconds(100), wait > time * 0.8 { member.starvedAt = now }
             member.lastHeard = now
             member.closedSince = nil
             member.isLost = false
@@ -191,7 +195,9 @@ package struct Membership: Sendable {
         let late = max(
             member.latenessAt.duration(to: now) > .seconds(15) ? .zero : member.lateness,
             ownLateness.1.map { $0.duration(to: now) > .seconds(15) } ?? true ? .zero : ownLateness.0)
-        let limit = max(limits.silence, min(Self.longestSilence, late * 8))
+        // Where computing threads get next to nothing, the one that reports may wait for seconds too, and unannounced.
+        let isStarved = member.starvedAt.map { $0.duration(to: now) <= Self.longestSilence + .seconds(1) } ?? false
+        let limit = isStarved ? Self.longestSilence : max(limits.silence, min(Self.longestSilence, late * 8))
         if member.lastHeard.duration(to: now) > limit {
             return "has been silent for \(limit.components.seconds) s"
         }

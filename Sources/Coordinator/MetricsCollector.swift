@@ -1,3 +1,4 @@
+package import Layers
 import Synchronization
 
 /// Turns events of requests and pipelines into metrics. A pure value: events and their times in, sums out.
@@ -18,11 +19,11 @@ package struct MetricsCollector {
     /// A worker in its place in a pipeline.
     package struct Placed: Equatable, Sendable {
         package var worker: String
-        package var layers: Range<Int>
+        package var layers: LayerSpan
         /// 0: not said.
         package var threads: Int
 
-        package init(worker: String, layers: Range<Int>, threads: Int) {
+        package init(worker: String, layers: LayerSpan, threads: Int) {
             self.worker = worker
             self.layers = layers
             self.threads = threads

@@ -1,3 +1,4 @@
+package import Layers
 package import Wire
 
 /// A pipeline that should stand.
@@ -20,7 +21,7 @@ public struct PipelineShape: Sendable, Equatable {
 package enum Placement {
     package struct Place: Equatable, Sendable {
         package var peer: PeerID
-        package var layers: Range<Int>
+        package var layers: LayerSpan
     }
 
     /// Why a pipeline can't stand, in words an operator can act on.
@@ -34,10 +35,10 @@ package enum Placement {
     /// Workers that measured how fast they are and differ by more than ``alike`` get layers accordingly.
     ///
     /// - Parameters:
-    ///   - headLayers: what the last stage computes besides its layers, as ``LayerPlan`` takes it.
+    ///   - work: of each half of a layer, as ``LayerPlan`` takes it.
     ///   - free: alive stage workers without a place, in the order of their names.
     package static func fill(
-        _ shape: PipelineShape, layerCount: Int, headLayers: Double = 0, free: [Membership.Member]
+        _ shape: PipelineShape, work: [Double], free: [Membership.Member]
     ) throws(Unfilled) -> [Place] {
         let fitting = free.filter { ($0.profile.pipeline ?? shape.name) == shape.name && !$0.report.isLeaving }
         // Workers that were told to serve this pipeline come before those that may serve any.
@@ -48,14 +49,12 @@ package enum Placement {
         let wishes = able.compactMap(\.profile.layers)
         let speeds = wishes.isEmpty ? Self.speeds(able, stageCount: shape.stageCount) : []
         // With unequal parts, another order of the same workers would move nearly every layer: what stands stays.
-        if !speeds.isEmpty, let held = Self.held(able, layerCount: layerCount, stageCount: shape.stageCount) {
+        if !speeds.isEmpty, let held = Self.held(able, end: work.count, stageCount: shape.stageCount) {
             return held
         }
         let plan: LayerPlan
         do {
-            plan = try LayerPlan(
-                layerCount: layerCount, stageCount: shape.stageCount, wishes: wishes, speeds: speeds,
-                headLayers: headLayers)
+            plan = try LayerPlan(work: work, stageCount: shape.stageCount, wishes: wishes, speeds: speeds)
         } catch {
             throw Unfilled(reason: error.reason)
         }
@@ -77,7 +76,7 @@ package enum Placement {
         for (slot, peer) in zip(plan.slots, chosen) {
             guard let peer else {
                 throw Unfilled(
-                    reason: "nobody is left for layers \(slot.layers.layersText): "
+                    reason: "nobody is left for layers \(slot.layers): "
                         + "start a worker without --layers, or with these")
             }
             places.append(Place(peer: peer, layers: slot.layers))
@@ -97,15 +96,16 @@ package enum Placement {
 
     /// A pipeline out of what workers have loaded, if it comes out: from the last layer to the first, whoever begins where
     /// the next one's part has to.
-    private static func held(_ able: [Membership.Member], layerCount: Int, stageCount: Int) -> [Place]? {
-        /// By the layer it starts at: the stages from there to the last layer, at most as many as are wanted.
-        var after: [Int: [Int: [Place]]] = [layerCount: [0: []]]
+    private static func held(_ able: [Membership.Member], end: Int, stageCount: Int) -> [Place]? {
+        /// By the sub-layer it starts at: the stages from there to the last one, at most as many as are wanted.
+        var after: [Int: [Int: [Place]]] = [end: [0: []]]
         let parts = able.compactMap { member in member.report.loaded.map { Place(peer: member.peer, layers: $0) } }
-        for part in parts.sorted(by: { $0.layers.lowerBound > $1.layers.lowerBound }) where !part.layers.isEmpty {
-            for (count, places) in after[part.layers.upperBound] ?? [:] where count < stageCount {
-                if after[part.layers.lowerBound]?[count + 1] == nil {
-                    after[part.layers.lowerBound, default: [:]][count + 1] = [part] + places
-                }
+        func sublayers(_ part: Place) -> Range<Int> { part.layers.sublayers }
+        for part in parts.sorted(by: { sublayers($0).lowerBound > sublayers($1).lowerBound })
+        where !part.layers.isEmpty {
+            let start = sublayers(part).lowerBound
+            for (count, places) in after[sublayers(part).upperBound] ?? [:] where count < stageCount {
+                if after[start]?[count + 1] == nil { after[start, default: [:]][count + 1] = [part] + places }
             }
         }
         return after[0]?[stageCount]
@@ -117,10 +117,10 @@ package enum Placement {
     ///   - spares: alive stage workers without a place.
     ///   - stages: the layers of every stage, and the pipeline's name.
     package static func preloads(
-        spares: [Membership.Member], stages: [(pipeline: String, layers: Range<Int>)]
-    ) -> [PeerID: Range<Int>] {
-        var result: [PeerID: Range<Int>] = [:]
-        var covered: [Range<Int>: Int] = [:]
+        spares: [Membership.Member], stages: [(pipeline: String, layers: LayerSpan)]
+    ) -> [PeerID: LayerSpan] {
+        var result: [PeerID: LayerSpan] = [:]
+        var covered: [LayerSpan: Int] = [:]
         for spare in spares where !spare.report.isLeaving {
             let possible = stages.filter { stage in
                 (spare.profile.pipeline ?? stage.pipeline) == stage.pipeline
@@ -131,8 +131,8 @@ package enum Placement {
             let best =
                 held
                 ?? possible.min {
-                    (covered[$0, default: 0], -$0.count, $0.lowerBound)
-                        < (covered[$1, default: 0], -$1.count, $1.lowerBound)
+                    (covered[$0, default: 0], -$0.sublayers.count, $0.sublayers.lowerBound)
+                        < (covered[$1, default: 0], -$1.sublayers.count, $1.sublayers.lowerBound)
                 }
             guard let best else { continue }
             covered[best, default: 0] += 1

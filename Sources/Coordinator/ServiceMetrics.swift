@@ -1,3 +1,5 @@
+public import Layers
+
 /// What a coordinator has done since it started, and what it holds now: sums that only grow, and levels.
 public struct ServiceMetrics: Sendable, Equatable {
     /// How a request ended.
@@ -59,14 +61,14 @@ public struct ServiceMetrics: Sendable, Equatable {
 
     /// What the worker of a standing stage holds.
     public struct Holding: Sendable, Equatable {
-        public var layers: Range<Int>
+        public var layers: LayerSpan
         /// Its compute threads; `nil` when it did not say.
         public var threads: Int?
         /// KV cache rows reserved, as of its last heartbeat, and how many may be; a row is one token in all its layers.
         public var kvRowsUsed = 0
         public var kvRowsBudget: Int
 
-        public init(layers: Range<Int>, threads: Int?, kvRowsUsed: Int = 0, kvRowsBudget: Int) {
+        public init(layers: LayerSpan, threads: Int?, kvRowsUsed: Int = 0, kvRowsBudget: Int) {
             self.layers = layers
             self.threads = threads
             self.kvRowsUsed = kvRowsUsed

@@ -1,6 +1,7 @@
 // `GET /metrics`: the service's metrics under the names that dashboards and the load generator know them by.
 
 import Coordinator
+import Layers
 
 extension ServiceMetrics {
     /// The body of the answer.
@@ -135,14 +136,15 @@ extension ServiceMetrics {
             "Share of its KV budget that a pipeline's fullest stage uses.",
             kvUse.sorted { $0.key < $1.key }.map { .init(.number($0.value), ["pipeline": "\($0.key)"]) })
         text.write(
-            "winnow_pipeline_info", .gauge, "The layers of each standing stage, first and last.",
+            "winnow_pipeline_info", .gauge,
+            "The layers of each standing stage, first and last; a half with a letter, as in 0-7a.",
             stages.compactMap { stage in
-                guard let layers = stage.holding?.layers, let last = layers.last else { return nil }
+                guard let layers = stage.holding?.layers, !layers.isEmpty else { return nil }
                 return .init(
                     .count(1),
                     [
                         "pipeline": "\(stage.pipeline)", "stage": "\(stage.stage)",
-                        "layers": "\(layers.lowerBound)-\(last)",
+                        "layers": "\(layers)",
                     ])
             })
     }

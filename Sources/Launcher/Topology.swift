@@ -1,5 +1,6 @@
 // What a topology file says: one model, its coordinator, and the stages that hold its layers.
 
+public import Layers
 public import Settings
 
 /// A cluster as an operator describes it, checked: every value in range, every path absolute or relative to
@@ -87,7 +88,7 @@ public struct Topology: Equatable, Sendable {
         public var settings: SettingValues
 
         /// The layers it holds; nil lets the coordinator divide them. Stages and spares only.
-        public var layers: ClosedRange<Int>? { settings.layers }
+        public var layers: LayerSpan? { settings.layers }
         /// Whether it measures how fast its host is, to be given layers accordingly.
         public var measuresSpeed: Bool { settings.text("layers") == "auto" }
         /// The endpoint it takes hidden rows at; nil: any port of the loopback on one machine, else a port by its number.

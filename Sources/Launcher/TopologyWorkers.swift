@@ -1,5 +1,6 @@
 // The workers of a topology file: the stages of pipelines, spares and speculators; and what becomes of them.
 
+import Layers
 internal import Settings
 
 extension Topology.Pipeline {
@@ -78,12 +79,13 @@ extension Topology.Pipeline {
         }
         var next = 0
         for (layers, entry) in zip(named, entries) {
-            guard layers.lowerBound == next else {
+            guard layers.sublayers.lowerBound == next else {
+                let first = LayerSpan(sublayers: next..<next + 2 - next % 2)
                 throw entry.error(
-                    "layers start at \(layers.lowerBound), but the stages before hold 0 to \(next - 1)",
-                    fix: "Write `layers: \(next)-...`: first and last layer, both inclusive, no gap and no overlap.")
+                    "has layers \(layers), but the stages before hold \(LayerSpan(sublayers: 0..<next))",
+                    fix: "Write `layers: \(first)-...`: first and last layer, both inclusive, no gap and no overlap.")
             }
-            next = layers.upperBound + 1
+            next = layers.sublayers.upperBound
         }
     }
 }

@@ -1,5 +1,6 @@
 // What a setting's value may be, and what is said of one that it may not.
 
+internal import Layers
 internal import OutsideText
 internal import Wire
 
@@ -31,7 +32,7 @@ public indirect enum SettingKind: Sendable, Equatable {
     case host
     /// CPUs as `taskset` writes them.
     case cpus
-    /// Layers, first and last; or `auto`.
+    /// Layers, first and last, either of which may be a half, as ``LayerSpan`` spells them; or `auto`.
     case layers
     /// The name of a pipeline.
     case pipelineName
@@ -42,6 +43,8 @@ public indirect enum SettingKind: Sendable, Equatable {
     /// Up to so many values.
     case list(SettingKind, most: Int)
 
+    /// Layers are below this.
+    static let mostLayers = 4096
     /// What is said instead of a folder for none.
     public static let noFolder = "none"
 
@@ -140,7 +143,7 @@ public indirect enum SettingKind: Sendable, Equatable {
                 return problem("must be a list of CPUs, found `\(part.shown)`")
             }
         case .layers:
-            guard text == "auto" || Self.range(text, below: 4096) != nil else {
+            guard text == "auto" || LayerSpan(text, below: Self.mostLayers) != nil else {
                 return problem("must be FIRST-LAST, both inclusive, or auto, \(found)")
             }
         case .pipelineName:

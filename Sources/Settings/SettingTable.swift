@@ -47,8 +47,9 @@ extension Setting {
                 "This worker's name in logs. Workers without layers hold the stages in the order of their names."),
             Setting(
                 "layers", .layers, of: [.worker], in: [.mainWorker, .pipeline],
-                "Layers to hold, first-last, e.g. 0-4; or auto: measure how fast this host multiplies, and hold a part "
-                    + "accordingly. Default: an equal part."),
+                "Layers to hold, first-last, e.g. 0-4; a pipeline may be cut within a layer, between its attention (7a) and its "
+                    + "feed-forward (7f): 0-7a, then 7f-15. Or auto: measure how fast this host multiplies, and hold a part "
+                    + "accordingly. Default: a part with as much work as the others'."),
             Setting(
                 "speculator_workers", .boolean, default: "false", of: [.coordinator], in: [],
                 "Let workers of role speculator score the prompts; speculator names the model they must have."),

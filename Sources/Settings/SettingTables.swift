@@ -90,7 +90,7 @@ extension Setting {
             case .address: "`HOST:PORT`"
             case .host: "name or address"
             case .cpus: "`0,2-3`"
-            case .layers: "`0-4` or `auto`"
+            case .layers: "`0-4`, `0-7a`, `auto`"
             case .pipelineName: "letters, digits, `-_.`"
             case .pipelineShape: "`NAME=STAGES`"
             case .origin: "origin or `*`"

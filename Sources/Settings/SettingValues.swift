@@ -1,5 +1,7 @@
 // What has been said of one process's settings.
 
+public import Layers
+
 /// Values of settings as they are written, each checked by the table. What is not said has its default.
 public struct SettingValues: Equatable, Sendable {
     /// Whose settings they are.
@@ -49,8 +51,8 @@ public struct SettingValues: Equatable, Sendable {
         }
     }
 
-    /// The layers of a worker, first to last; nil where nothing or `auto` is said.
-    public var layers: ClosedRange<Int>? { text("layers").flatMap { SettingKind.range($0, below: 4096) } }
+    /// The layers of a worker; nil where nothing or `auto` is said.
+    public var layers: LayerSpan? { text("layers").flatMap { LayerSpan($0, below: SettingKind.mostLayers) } }
 
     /// These values, and where nothing is said those of `base`.
     public func over(_ base: SettingValues) -> SettingValues {

@@ -8,7 +8,7 @@ package import Compute
 /// Rows are compact: row i belongs to the i-th token passed forward, whatever its position id. Memory is reserved for
 /// ``capacity`` rows and becomes real as rows are written.
 public final class KVCache: @unchecked Sendable {  // like its Stage, used by one thread at a time
-    /// The layers it holds, absolute.
+    /// The layers whose keys and values it holds, absolute; it may have none, and counts rows all the same.
     public let layers: Range<Int>
     /// The number of rows it has room for.
     public let capacity: Int

@@ -2,28 +2,29 @@
 
 public import Checkpoint
 public import Compute
+public import Layers
 
 extension Stage {
     /// What is worth a word before a model is computed in a number format, found without loading it: norms whose outlier
     /// channels make 8 bits lose more than they do on other models.
     ///
-    /// - Parameter layers: absolute layer ids within the model; nil: all.
+    /// - Parameter layers: within the model; nil: all.
     /// - Throws: for a norm that can't be read.
     public static func notes(
-        on checkpoint: Checkpoint, layers: Range<Int>? = nil, precision: Precision
+        on checkpoint: Checkpoint, layers: LayerSpan? = nil, precision: Precision
     ) throws(CheckpointError) -> [String] {
         guard precision == .int8 else { return [] }
         let layout = TensorLayout(checkpoint.configuration)
         var (largest, name, count) = (Float(0), "", 0)
-        for index in layers ?? 0..<checkpoint.configuration.layerCount {
-            let layer = layout.layer(index)
+        for index in (layers ?? checkpoint.configuration.allLayers).sublayers {
+            let layer = layout.layer(index / 2)
+            let isAttention = index % 2 == 0
             // The norms before products in 8 bits.
-            let norms = precision.queryKeyValue == .int8 ? [layer.attentionNorm] : []
-            for norm in norms + [layer.feedForwardNorm] {
-                guard let ratio = Smoothing.outliers(try checkpoint.vector(norm)).max() else { continue }
-                count += 1
-                if ratio > largest { (largest, name) = (ratio, norm.name) }
-            }
+            guard !isAttention || precision.queryKeyValue == .int8 else { continue }
+            let norm = isAttention ? layer.attentionNorm : layer.feedForwardNorm
+            guard let ratio = Smoothing.outliers(try checkpoint.vector(norm)).max() else { continue }
+            count += 1
+            if ratio > largest { (largest, name) = (ratio, norm.name) }
         }
         guard count > 0 else { return [] }
         return [

@@ -14,15 +14,9 @@ struct Smoothing {
     /// A channel this many times the median is above the rest.
     private static let outlier: Float = 8
 
-    /// Takes nothing.
-    init(as norm: Matrix) {
-        self.norm = norm
-        factors = nil
-    }
-
-    /// Takes from a norm's weight, `[1, hidden]`.
-    init(_ norm: Matrix) {
-        let ratios = Self.outliers(norm)
+    /// Takes from a norm's weight, `[1, hidden]`, what products of that precision behind it need: only 8 bits do.
+    init(of norm: Matrix, before precision: Precision) {
+        let ratios = precision == .int8 ? Self.outliers(norm) : []
         guard !ratios.isEmpty else {
             self.norm = norm
             self.factors = nil

@@ -2,22 +2,24 @@
 
 public import Checkpoint
 public import Compute
+public import Layers
 
-/// Layers i..<j of a model with their weights in memory; the first stage also embeds, the last also gives logits.
+/// Consecutive layers of a model with their weights in memory, the first and last of which may be there by half; the first
+/// stage also embeds, the last also gives logits.
 ///
 /// One thread at a time calls a stage or touches its caches; inside a call, the pool's threads share the work.
 public final class Stage: @unchecked Sendable {  // guarded by its caller, as said above
     /// The whole model's shape.
     public let configuration: ModelConfiguration
     /// The layers this stage holds, absolute.
-    public let layers: Range<Int>
+    public let layers: LayerSpan
     /// The number formats it computes in.
     public let precision: Precision
 
     private let pool: ThreadPool
     private let attention: Attention
     private let frequencies: [Double]
-    private let blocks: [DecoderLayer]
+    private let sublayers: [Sublayer]
     /// On the first stage.
     private let embedding: Embedding?
     private let finalNorm: Matrix?
@@ -28,21 +30,21 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     ///
     /// - Parameters:
     ///   - checkpoint: the model.
-    ///   - layers: absolute layer ids, not empty; throws if the model does not have them.
+    ///   - layers: not empty; throws if the model does not have them.
     ///   - precision: the number formats to compute in.
     ///   - cache: where weights in 8 bits are kept for the next start, if there are enough of them to be worth it; what of
     ///     them lies there is not read from the model.
     ///   - pool: the threads to load and compute with; stages may share one.
     ///   - progress: told now and then how much of the weights is loaded, 0 to 1.
     public init(
-        checkpoint: Checkpoint, layers: Range<Int>, precision: Precision = .f32, cache: WeightsCache? = nil,
+        checkpoint: Checkpoint, layers: LayerSpan, precision: Precision = .f32, cache: WeightsCache? = nil,
         pool: ThreadPool, progress: (Double) -> Void = { _ in }
     ) throws(CheckpointError) {
         let configuration = checkpoint.configuration
-        guard !layers.isEmpty, layers.lowerBound >= 0, layers.upperBound <= configuration.layerCount else {
+        guard layers.isWithin(layerCount: configuration.layerCount) else {
             throw CheckpointError(
-                path: checkpoint.path, place: "layers \(layers.lowerBound)..<\(layers.upperBound)",
-                problem: "the model has layers 0..<\(configuration.layerCount)",
+                path: checkpoint.path, place: "layers \(layers)",
+                problem: "the model has layers \(configuration.allLayers)",
                 fix: "give a range inside the model that is not empty")
         }
         try checkpoint.checkHeld(layers)
@@ -58,19 +60,18 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         attention = Attention(
             heads: configuration.headCount, kvHeads: configuration.kvHeadCount, headDim: configuration.headDim)
         frequencies = configuration.rotaryFrequencies
-        var blocks: [DecoderLayer] = []
+        var sublayers: [Sublayer] = []
         var done = 0
-        for index in layers {
-            blocks.append(
-                try DecoderLayer(
-                    checkpoint: checkpoint, index: index, precision: precision, cache: cache, pool: pool))
-            done += weights(layout.layer(index).tensors)
+        for index in layers.sublayers {
+            sublayers.append(
+                try Sublayer(checkpoint: checkpoint, index: index, precision: precision, cache: cache, pool: pool))
+            done += weights(layout.sublayer(index))
             progress(Double(done) / Double(all))
-            // Layer by layer, so that the file is never resident beside all that was made of it.
+            // Bit by bit, so that the file is never resident beside all that was made of it.
             checkpoint.forgetPages()
         }
-        self.blocks = blocks
-        if layers.upperBound == configuration.layerCount {
+        self.sublayers = sublayers
+        if configuration.ends(with: layers) {
             finalNorm = try checkpoint.vector(layout.finalNorm)
             // A token is drawn from its logits: eight bits are too few.
             head = try checkpoint.linear(
@@ -79,7 +80,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             finalNorm = nil
             head = nil
         }
-        if layers.lowerBound > 0 {
+        if !configuration.begins(with: layers) {
             embedding = nil
         } else if configuration.tiedEmbeddings, let head, head.isReadable {
             // Only then: a first stage without the head would embed otherwise.
@@ -94,7 +95,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
 
     /// Memory of the weights as they are multiplied, embedding and head included, in bytes.
     public var weightBytes: Int {
-        blocks.reduce(0) { $0 + $1.weightBytes } + (embedding?.byteCount ?? 0) + (head?.byteCount ?? 0)
+        sublayers.reduce(0) { $0 + $1.weightBytes } + (embedding?.byteCount ?? 0) + (head?.byteCount ?? 0)
     }
 
     /// Whether the stage embeds tokens.
@@ -105,14 +106,16 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
 
     /// An empty cache for one request, with room for `capacity` rows.
     public func makeCache(capacity: Int) -> KVCache {
-        KVCache(configuration: configuration, layers: layers, precision: precision, capacity: max(capacity, 0))
+        KVCache(
+            configuration: configuration, layers: layers.attention, precision: precision, capacity: max(capacity, 0))
     }
 
     /// The bytes a cache of `capacity` rows takes when full.
     public static func cacheBytes(
-        configuration: ModelConfiguration, layers: Range<Int>, precision: Precision, capacity: Int
+        configuration: ModelConfiguration, layers: LayerSpan, precision: Precision, capacity: Int
     ) -> Int {
-        2 * layers.count * capacity * configuration.kvHeadCount * configuration.headDim * precision.cacheValueBytes
+        2 * layers.attention.count * capacity * configuration.kvHeadCount * configuration.headDim
+            * precision.cacheValueBytes
     }
 
     /// Looks up tokens; first stage only.
@@ -124,7 +127,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             throw StageError(
                 code: .wrongStage, operation: "embed",
                 problem: "only the stage with layer 0 has the embedding; this one "
-                    + "has layers \(layers.lowerBound)..<\(layers.upperBound)")
+                    + "has layers \(layers)")
         }
         if let row = tokens.firstIndex(where: { $0 < 0 || Int($0) >= configuration.vocabularySize }) {
             throw StageError(
@@ -142,12 +145,13 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     /// - Parameters:
     ///   - hidden: `[rows, hidden]`, the segments' rows one after the other.
     ///   - segments: the requests' shares, with distinct caches made by this stage; their positions add up to the rows.
-    ///   - outputs: on the last stage, the only rows whose result is wanted, ascending: what the last layer would compute
-    ///     for the others is left out, and their rows of `hidden` are not to be used. Nil: all rows.
+    ///   - outputs: the only rows whose result the last stage is asked for, ascending: what the last layer would compute
+    ///     for the others is left out, whichever stages hold it, and their rows of `hidden` are not to be used then. Nil:
+    ///     all rows.
     ///   - observer: called after each layer's keys and values are in the caches, with the layer's absolute id and the
     ///     rotated queries, `[rows, heads, headDim]`, which must not be used after it returns; if `outputs` are given,
     ///     those of these rows only.
-    ///   - progress: called after each layer.
+    ///   - progress: called after each half of a layer.
     /// - Throws: if the arguments do not fit each other or the model. Nothing has changed then.
     public func forward(
         _ hidden: Matrix, segments: [Segment], outputs: [Int]? = nil,
@@ -170,19 +174,25 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         let visible: [[Int32]]? = configuration.slidingWindow.map { window in
             zip(segments, ranges).map { $0.cache.firstVisible(from: $1.first, window: window.size) }
         }
-        for (layer, block) in zip(layers, blocks) {
-            let isWindowed = configuration.slidingWindow(layer: layer) != nil
-            let shares = zip(segments, ranges).enumerated().map { index, share in
-                share.0.cache.attentionSegment(
-                    layer: layer, firstCacheRow: share.1.first, rows: share.1.rows,
-                    firstVisible: isWindowed ? visible?[index] : nil, decodedFrom: share.0.decodedFrom)
-            }
+        for (number, sublayer) in zip(layers.sublayers, sublayers) {
+            let layer = number / 2
             let isTrimmed = layer == configuration.layerCount - 1 && outputs != nil
-            block.forward(
-                hidden, outputs: isTrimmed ? outputs : nil, segments: shares, angles: angles, attention: attention,
-                workspace: workspace, pool: pool
-            ) { queries in
-                observe(queries, rows: hidden.rows, outputs: outputs, arePicked: isTrimmed) { observer?(layer, $0) }
+            switch sublayer {
+            case .attention(let half):
+                let isWindowed = configuration.slidingWindow(layer: layer) != nil
+                let shares = zip(segments, ranges).enumerated().map { index, share in
+                    share.0.cache.attentionSegment(
+                        layer: layer, firstCacheRow: share.1.first, rows: share.1.rows,
+                        firstVisible: isWindowed ? visible?[index] : nil, decodedFrom: share.0.decodedFrom)
+                }
+                half.forward(
+                    hidden, outputs: isTrimmed ? outputs : nil, segments: shares, angles: angles, attention: attention,
+                    workspace: workspace, pool: pool
+                ) { queries in
+                    observe(queries, rows: hidden.rows, outputs: outputs, arePicked: isTrimmed) { observer?(layer, $0) }
+                }
+            case .feedForward(let half):
+                half.forward(hidden, outputs: isTrimmed ? outputs : nil, workspace: workspace, pool: pool)
             }
             progress?()
         }
@@ -213,7 +223,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             throw StageError(
                 code: .wrongStage, operation: "logits",
                 problem: "only the stage with layer \(configuration.layerCount - 1) has the output head; this one has "
-                    + "layers \(layers.lowerBound)..<\(layers.upperBound)")
+                    + "layers \(layers)")
         }
         try checkWidth(hidden, operation: "logits")
         if let row = rows.first(where: { !(0..<hidden.rows).contains($0) }) {
@@ -255,8 +265,8 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             guard seen.insert(ObjectIdentifier(cache)).inserted else {
                 throw fail(.wrongCache, "its cache is another segment's too")
             }
-            guard cache.layers == layers, cache.fits(configuration, precision) else {
-                throw fail(.wrongCache, "its cache was made by another stage, for layers \(cache.layers)")
+            guard cache.layers == layers.attention, cache.fits(configuration, precision) else {
+                throw fail(.wrongCache, "its cache was made by another stage, for layers \(LayerSpan(cache.layers))")
             }
             guard segment.positions.count <= cache.capacity - cache.count else {
                 throw fail(
@@ -283,5 +293,32 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         let grown = Workspace(configuration: configuration, rows: rows)
         workspace = grown
         return grown
+    }
+}
+
+/// Half of a layer.
+private enum Sublayer: Sendable {
+    case attention(AttentionSublayer)
+    case feedForward(FeedForwardSublayer)
+
+    /// Loads the sub-layer of this number; see ``LayerSpan``.
+    init(
+        checkpoint: Checkpoint, index: Int, precision: Precision, cache: WeightsCache?, pool: ThreadPool
+    ) throws(CheckpointError) {
+        self =
+            index % 2 == 0
+            ? .attention(
+                try AttentionSublayer(
+                    checkpoint: checkpoint, index: index / 2, precision: precision, cache: cache, pool: pool))
+            : .feedForward(
+                try FeedForwardSublayer(
+                    checkpoint: checkpoint, index: index / 2, precision: precision, cache: cache, pool: pool))
+    }
+
+    var weightBytes: Int {
+        switch self {
+        case .attention(let half): half.weightBytes
+        case .feedForward(let half): half.weightBytes
+        }
     }
 }

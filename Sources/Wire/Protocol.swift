@@ -1,7 +1,7 @@
 /// Numbers both ends of every edge agree on.
 package enum Protocol {
     /// Peers of another version are refused.
-    package static let version: UInt32 = 3
+    package static let version: UInt32 = 4
     /// How often a worker reports.
     package static let reportInterval = Duration.milliseconds(250)
     /// A peer silent for this long is lost, unless it or the coordinator is known to run late.

@@ -1,3 +1,4 @@
+package import Layers
 package import Wire
 
 /// The computing half of a worker: holds weights, works messages off one after the other, knows no socket.
@@ -7,7 +8,7 @@ package protocol Executor: AnyObject, Sendable {
     /// Forgets every request, and loads the assignment's layers unless they are loaded already.
     func begin(_ assignment: Assignment, completion: @escaping @Sendable (Result<Void, WorkerError>) -> Void)
     /// Loads layers that may be assigned later.
-    func preload(_ layers: Range<Int>, completion: @escaping @Sendable () -> Void)
+    func preload(_ layers: LayerSpan, completion: @escaping @Sendable () -> Void)
     /// Forgets every request.
     func forget()
     /// Computes one message; the answer is for the next neighbour. An error means that the message can't have come from a

@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import Layers
 import Logging
 import Tokenizer
 import Transformer
@@ -50,10 +51,10 @@ struct Model {
     private static func check(
         _ configuration: WorkerConfiguration, _ checkpoint: Checkpoint
     ) throws(CheckpointError) {
-        let all = 0..<checkpoint.configuration.layerCount
+        let shape = checkpoint.configuration
         if configuration.role == .speculator || checkpoint.heldLayers.isEmpty {
-            try checkpoint.checkHeld(all)
-        } else if let layers = configuration.layers?.clamped(to: all), !layers.isEmpty {
+            try checkpoint.checkHeld(shape.allLayers)
+        } else if let layers = configuration.layers, layers.isWithin(layerCount: shape.layerCount) {
             // Layers that the model does not have are said later.
             try checkpoint.checkHeld(layers)
         }
@@ -75,11 +76,11 @@ struct Model {
     /// KV rows that fit half of the memory this process may have, weights not yet loaded: for the layers asked for, or,
     /// before any are assigned, for all of the model's.
     private static func kvRows(
-        _ model: ModelConfiguration, layers: Range<Int>?, precision: Precision, limits: ProcessLimits
+        _ model: ModelConfiguration, layers: LayerSpan?, precision: Precision, limits: ProcessLimits
     ) -> Int {
         guard let available = limits.memory else { return 0 }
         let row = Stage.cacheBytes(
-            configuration: model, layers: layers ?? 0..<model.layerCount, precision: precision, capacity: 1)
+            configuration: model, layers: layers ?? model.allLayers, precision: precision, capacity: 1)
         return max(1, available / 2 / max(1, row))
     }
 }

@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Dispatch
+import Layers
 import Speculation
 import Synchronization
 import Transformer
@@ -33,7 +34,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
         load.isBusy = load.requests > 0
         load.loading = loading.loaded
         load.cpuWait = loading.pool.waiting.total()
-        if isLoaded.load(ordering: .relaxed) { load.loaded = 0..<loading.checkpoint.configuration.layerCount }
+        if isLoaded.load(ordering: .relaxed) { load.loaded = loading.checkpoint.configuration.allLayers }
         return load
     }
 
@@ -53,7 +54,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
         }
     }
 
-    func preload(_ layers: Range<Int>, completion: @escaping @Sendable () -> Void) {
+    func preload(_ layers: LayerSpan, completion: @escaping @Sendable () -> Void) {
         enqueue { [self] in
             _ = try? prepare()
             completion()
@@ -63,7 +64,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
     private func prepare() throws(WorkerError) {
         guard speculator == nil else { return }
         do {
-            let stage = try loading.load(0..<loading.checkpoint.configuration.layerCount)
+            let stage = try loading.load(loading.checkpoint.configuration.allLayers)
             speculator = Speculator(stage: stage, eosTokens: endTokens)
             isLoaded.store(true, ordering: .relaxed)
         } catch {

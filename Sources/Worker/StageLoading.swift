@@ -1,5 +1,6 @@
 import Checkpoint
 import Compute
+import Layers
 import Logging
 import Synchronization
 import Transformer
@@ -30,7 +31,7 @@ final class StageLoading: Sendable {
     var loaded: Float { share.withLock { $0 } }
 
     /// Loads a stage on all threads of the pool.
-    func load(_ layers: Range<Int>) throws(CheckpointError) -> Stage {
+    func load(_ layers: LayerSpan) throws(CheckpointError) -> Stage {
         let clock = ContinuousClock()
         let start = clock.now
         let before = cache?.use
@@ -44,10 +45,10 @@ final class StageLoading: Sendable {
             said = clock.now
             logger.info(
                 "loading weights",
-                metadata: ["layers": "\(layers.layersText)", "loaded": "\(Int(loaded * 100)) %"])
+                metadata: ["layers": "\(layers)", "loaded": "\(Int(loaded * 100)) %"])
         }
         var facts: Logger.Metadata = [
-            "layers": "\(layers.layersText)",
+            "layers": "\(layers)",
             "seconds": "\((start.duration(to: clock.now) / .milliseconds(100)).rounded() / 10)",
         ]
         if let cache, let before {

@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Dispatch
+import Layers
 import Synchronization
 import Transformer
 import Wire
@@ -30,7 +31,7 @@ final class StageRunner: Executor, @unchecked Sendable {
     private let pending = Atomic<Int>(0)
     private let rowsInUse = Atomic<Int>(0)
     private let requestsHeld = Atomic<Int>(0)
-    private let loadedLayers = Mutex<Range<Int>?>(nil)
+    private let loadedLayers = Mutex<LayerSpan?>(nil)
 
     init(loading: StageLoading, name: String) {
         self.loading = loading
@@ -77,14 +78,14 @@ final class StageRunner: Executor, @unchecked Sendable {
     }
 
     /// Layers that can't be loaded are said when they are assigned.
-    func preload(_ layers: Range<Int>, completion: @escaping @Sendable () -> Void) {
+    func preload(_ layers: LayerSpan, completion: @escaping @Sendable () -> Void) {
         enqueue { [self] in
             _ = try? loaded(layers)
             completion()
         }
     }
 
-    private func loaded(_ layers: Range<Int>) throws -> Stage {
+    private func loaded(_ layers: LayerSpan) throws -> Stage {
         if let stage, stage.layers == layers { return stage }
         stage = nil  // the old weights go before the new ones come
         loadedLayers.withLock { $0 = nil }

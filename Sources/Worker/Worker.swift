@@ -2,6 +2,7 @@ import Checkpoint
 import Compute
 import Dispatch
 import Foundation
+import Layers
 public import Logging
 import Synchronization
 import Tokenizer
@@ -160,9 +161,9 @@ public final class Worker: @unchecked Sendable {
             throw .badConfiguration("threads must be 1 to 1024, found \(configuration.threads)")
         }
         if let layers = configuration.layers {
-            guard !layers.isEmpty, layers.lowerBound >= 0, layers.upperBound <= layerCount else {
+            guard layers.isWithin(layerCount: layerCount) else {
                 throw .badConfiguration(
-                    "layers \(layers.layersText) lie outside the model, which has layers \((0..<layerCount).layersText)"
+                    "layers \(layers) lie outside the model, which has layers \(LayerSpan(0..<layerCount))"
                 )
             }
         }

@@ -1,4 +1,5 @@
 public import Compute
+public import Layers
 public import Wire
 
 /// What a worker must be told.
@@ -14,7 +15,7 @@ public struct WorkerConfiguration: Sendable {
     /// The host name under which other machines reach `listen`; needed when it is a wildcard.
     public var advertisedHost: String?
     /// The layers to hold, if not the coordinator's choice.
-    public var layers: Range<Int>?
+    public var layers: LayerSpan?
     /// Measure how fast this host multiplies, so that the coordinator gives it layers accordingly.
     public var measuresSpeed: Bool
     /// The pipeline to serve, if not the coordinator's choice.
@@ -40,7 +41,7 @@ public struct WorkerConfiguration: Sendable {
 
     public init(
         modelDirectory: String, coordinator: Endpoint, listen: Endpoint, advertisedHost: String? = nil,
-        role: WorkerRole = .stage, layers: Range<Int>? = nil, measuresSpeed: Bool = false, pipeline: String? = nil,
+        role: WorkerRole = .stage, layers: LayerSpan? = nil, measuresSpeed: Bool = false, pipeline: String? = nil,
         threads: Int = 1,
         cpus: [Int]? = nil, precision: Precision = .automatic, kvRows: Int? = nil, weightsCache: String? = nil,
         name: String = "worker", key: KeyFile? = nil, allowPlaintext: Bool = false

@@ -1,4 +1,5 @@
 import DequeModule
+package import Layers
 package import Wire
 
 /// What a worker has and what it should have: a pure value. Events and their times in, actions out.
@@ -16,7 +17,7 @@ package struct WorkerState: Sendable {
         /// Forget every request; hold the layers and the bounds of this assignment.
         case begin(Assignment)
         /// Hold these layers ready. No assignment stands.
-        case preload(Range<Int>)
+        case preload(LayerSpan)
         /// Forget every request.
         case forget
         /// Connect to the next stage, instead of whatever was connected before; `nil`: to nobody.
@@ -50,7 +51,7 @@ package struct WorkerState: Sendable {
         package var kvRowsUsed = 0
         package var requests = 0
         /// The layers whose weights are held.
-        package var loaded: Range<Int>?
+        package var loaded: LayerSpan?
         /// Of weights being loaded, how much is there, 0 to 1.
         package var loading: Float = 0
         /// Time that computing threads have waited for a CPU, since the beginning.
@@ -83,7 +84,7 @@ package struct WorkerState: Sendable {
     private let profile: Profile
     private let profileHash: UInt64
     private var served: Served?
-    private var preloaded: Range<Int>?
+    private var preloaded: LayerSpan?
     private var outbox: Deque<(message: Message, tensors: [Frame])> = []
     /// Since when something can't be sent.
     private var blockedSince: Instant?
@@ -157,7 +158,7 @@ package struct WorkerState: Sendable {
         return actions
     }
 
-    private func isWithin(_ layers: Range<Int>) -> Bool { !layers.isEmpty && layers.upperBound <= profile.layerCount }
+    private func isWithin(_ layers: LayerSpan) -> Bool { layers.isWithin(layerCount: profile.layerCount) }
 
     private mutating func take(_ assignment: Assignment) -> [Action] {
         guard served?.assignment != assignment else { return [] }
@@ -165,7 +166,7 @@ package struct WorkerState: Sendable {
         preloaded = nil
         var now = Served(assignment: assignment, check: SequenceCheck(epoch: assignment.epoch))
         guard isWithin(assignment.layers) else {
-            now.fault = "layers \(assignment.layers.layersText) lie outside the model's \(profile.layerCount)"
+            now.fault = "layers \(assignment.layers) lie outside the model's \(profile.layerCount)"
             served = now
             return [.forget, .report, .log(LogLine(.error, "can't serve", ["reason": now.fault ?? ""]))]
         }
@@ -176,7 +177,7 @@ package struct WorkerState: Sendable {
                 LogLine(
                     .info, "assigned",
                     [
-                        "epoch": "\(assignment.epoch)", "stage": place, "layers": assignment.layers.layersText,
+                        "epoch": "\(assignment.epoch)", "stage": place, "layers": assignment.layers.description,
                     ])),
             .allow([assignment.previous]), .begin(assignment),
             .link(to: assignment.nextEndpoint, key: assignment.nextKey), .report,

@@ -4,6 +4,7 @@ import Checkpoint
 import Compute
 import Foundation
 import Launcher
+import Layers
 import Synchronization
 import Tokenizer
 import Wire
@@ -121,8 +122,9 @@ extension HostFacts.Model {
             .joined()
             let shape = checkpoint.configuration
             layerCount = shape.layerCount
-            if checkpoint.heldLayers != 0..<layerCount {
-                held = [checkpoint.heldLayers.lowerBound, checkpoint.heldLayers.count]
+            if checkpoint.heldLayers != shape.allLayers {
+                let sublayers = checkpoint.heldLayers.sublayers
+                held = [sublayers.lowerBound, sublayers.count]
             }
             cacheValues = 2 * shape.kvHeadCount * shape.headDim
             outerParameters = shape.vocabularySize * shape.hiddenSize * (shape.tiedEmbeddings ? 1 : 2)

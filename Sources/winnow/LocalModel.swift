@@ -41,7 +41,7 @@ final class LocalModel {
         try TokenizerMatch.check(tokenizer, configuration: configuration, directory: model)
         let pool = ThreadPool(threads: threads, cpus: cpus, name: "compute")
         stage = try Stage(
-            checkpoint: checkpoint, layers: 0..<configuration.layerCount, precision: precision, cache: cache,
+            checkpoint: checkpoint, layers: configuration.allLayers, precision: precision, cache: cache,
             pool: pool, progress: progress)
         guard let speculator else {
             notes = try Self.notes(checkpoint, model, precision)
@@ -56,7 +56,7 @@ final class LocalModel {
             configuration: small.configuration)
         self.speculator = Speculator(
             stage: try Stage(
-                checkpoint: small, layers: 0..<small.configuration.layerCount, precision: precision,
+                checkpoint: small, layers: small.configuration.allLayers, precision: precision,
                 cache: cache, pool: pool),
             eosTokens: tokenizer.endTokens(of: small.configuration))
         speculatorContext = small.configuration.contextLength

@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import Layers
 import OutsideText
 import Tokenizer
 import Transformer
@@ -37,8 +38,8 @@ struct ModelReport: Encodable {
     var fingerprint: String?
     /// What in the files is left out of account or taken in one of two ways.
     var notes: [String]
-    /// First and last of the layers that the directory holds, if it holds a part of a model; none: a part without weights.
-    var partLayers: [Int]?
+    /// The layers that the directory holds, as in `0-4` or `0-7a`, if it holds a part of a model; `none`: no weights.
+    var partLayers: String?
     /// What multiplies on this host in the default number format.
     var hostKernels = Precision.automatic.kernel
     /// The instruction set in use on this host.
@@ -83,10 +84,10 @@ struct ModelReport: Encodable {
         bytes = checkpoint.byteCount
         files = checkpoint.files.count
         kvBytesPerToken = Stage.cacheBytes(
-            configuration: shape, layers: 0..<shape.layerCount, precision: .automatic, capacity: 1)
+            configuration: shape, layers: shape.allLayers, precision: .automatic, capacity: 1)
         bosToken = shape.bosToken.map { Int($0) }
         notes = checkpoint.notes
-        partLayers = (checkpoint.part?.layers).map { $0.isEmpty ? [] : [$0.lowerBound, $0.upperBound - 1] }
+        partLayers = checkpoint.part?.layers.description
         synthetic = shape.isSynthetic
         fingerprint = try checkpoint.fingerprint().description
         let loaded: Result<Tokenizer, TokenizerError>
@@ -143,8 +144,8 @@ struct ModelReport: Encodable {
             (
                 "part",
                 partLayers.map { layers in
-                    layers.isEmpty
-                        ? "no weights: for a coordinator" : "layers \(layers[0]) to \(layers[1]) of the model"
+                    layers == LayerSpan.none.description
+                        ? "no weights: for a coordinator" : "layers \(layers) of the model"
                 } ?? ""
             ),
             ("KV cache", kvBytesPerToken.map { "\(Self.size($0)) per token" } ?? ""),

@@ -2,7 +2,9 @@ import ArgumentParser
 import Checkpoint
 import Coordinator
 import Launcher
+import Layers
 import OutsideText
+import Transformer
 import Wire
 
 extension ModelCommand {
@@ -30,7 +32,7 @@ extension ModelCommand {
         @Argument(help: ArgumentHelp("The model directory to read.", valueName: "dir"))
         var model: String
 
-        @Option(help: ArgumentHelp("Stages of equal size to cut it into.", valueName: "n"))
+        @Option(help: ArgumentHelp("Stages of equal work to cut it into.", valueName: "n"))
         var stages: Int?
 
         @Option(help: ArgumentHelp("The topology file whose stages to write.", valueName: "file"))
@@ -54,7 +56,7 @@ extension ModelCommand {
         func run() async throws {
             let line = ProgressLine()
             do {
-                let parts = try parts(layerCount: ModelConfiguration(directory: model).layerCount)
+                let parts = try parts(of: ModelConfiguration(directory: model))
                 try await interruptible { [model, out] in
                     try ModelSplitter.write(model, parts: parts, to: out) { written, total in
                         line.show("writing weights: \(ModelReport.size(written)) of \(ModelReport.size(total))")
@@ -64,7 +66,7 @@ extension ModelCommand {
                 for part in parts {
                     let checkpoint = try Checkpoint(path: "\(out)/\(part.name)")
                     Console.say(
-                        "\(out)/\(part.name): layers \(part.layers.layersText), \(ModelReport.size(checkpoint.byteCount))"
+                        "\(out)/\(part.name): layers \(part.layers), \(ModelReport.size(checkpoint.byteCount))"
                     )
                 }
                 Console.say("\(out)/\(ModelSplitter.coordinatorName): tokenizer, no weights")
@@ -79,39 +81,40 @@ extension ModelCommand {
             }
         }
 
-        private func parts(layerCount: Int) throws -> [ModelSplitter.Part] {
+        private func parts(of shape: ModelConfiguration) throws -> [ModelSplitter.Part] {
             guard let topology else {
-                return Self.parts([("", try Self.cut(layerCount, wishes: [], into: stages ?? 1))])
+                return Self.parts([("", try Self.cut(shape, wishes: [], into: stages ?? 1))])
             }
             // It may name the parts that are to be written.
             let cluster = try Topology(contentsOf: topology, areModelsHere: false)
-            var cuts: [(pipeline: String, layers: [Range<Int>])] = []
+            var cuts: [(pipeline: String, layers: [LayerSpan])] = []
             for pipeline in cluster.pipelines {
-                let wishes = pipeline.stages.compactMap(\.layers).map { $0.lowerBound..<$0.upperBound + 1 }
-                cuts.append((pipeline.name, try Self.cut(layerCount, wishes: wishes, into: pipeline.stages.count)))
+                let wishes = pipeline.stages.compactMap(\.layers)
+                cuts.append((pipeline.name, try Self.cut(shape, wishes: wishes, into: pipeline.stages.count)))
             }
             return Self.parts(cuts)
         }
 
         /// The stages' layers in order, as the coordinator would cut them for equal workers.
         private static func cut(
-            _ layerCount: Int, wishes: [Range<Int>], into stages: Int
-        ) throws -> [Range<Int>] {
-            if let outside = wishes.first(where: { $0.upperBound > layerCount }) {
+            _ shape: ModelConfiguration, wishes: [LayerSpan], into stages: Int
+        ) throws -> [LayerSpan] {
+            if let outside = wishes.first(where: { !$0.isWithin(layerCount: shape.layerCount) }) {
                 throw CheckpointError(
-                    path: "layers \(outside.layersText)", place: "", problem: "the model does not have them",
-                    fix: "its layers are \((0..<layerCount).layersText)")
+                    path: "layers \(outside)", place: "", problem: "the model does not have them",
+                    fix: "its layers are \(shape.allLayers)")
             }
             do {
-                return try LayerPlan(layerCount: layerCount, stageCount: stages, wishes: wishes).slots.map(\.layers)
+                let work = ForwardWork.prefillSublayers(shape, tokens: LayerPlan.usualTokens)
+                return try LayerPlan(work: work, stageCount: stages, wishes: wishes).slots.map(\.layers)
             } catch {
                 throw CheckpointError(
                     path: "\(stages) stages", place: "", problem: error.reason,
-                    fix: "the model has layers \((0..<layerCount).layersText)")
+                    fix: "the model has layers \(shape.allLayers)")
             }
         }
 
-        private static func parts(_ cuts: [(pipeline: String, layers: [Range<Int>])]) -> [ModelSplitter.Part] {
+        private static func parts(_ cuts: [(pipeline: String, layers: [LayerSpan])]) -> [ModelSplitter.Part] {
             let areAlike = cuts.allSatisfy { $0.layers == cuts.first?.layers }
             return (areAlike ? Array(cuts.prefix(1)) : cuts).flatMap { cut in
                 cut.layers.enumerated().map { index, layers in

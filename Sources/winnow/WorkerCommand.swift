@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import Launcher
+import Layers
 import Logging
 import Settings
 import Synchronization
@@ -117,7 +118,7 @@ extension WorkerConfiguration {
             modelDirectory: values.text("model") ?? "", coordinator: coordinator, listen: listen,
             advertisedHost: values.text("advertise").map(HostAddress.bracketed),
             role: values.text("role").flatMap { WorkerRole(rawValue: $0) } ?? .stage,
-            layers: values.layers.map { Range($0) }, measuresSpeed: values.text("layers") == "auto",
+            layers: values.layers, measuresSpeed: values.text("layers") == "auto",
             pipeline: values.text("pipeline"), threads: compute.threads, cpus: compute.cpus,
             precision: compute.precision, kvRows: values.integer("kv_tokens"),
             weightsCache: values.weightsCache, name: values.text("name") ?? "worker",

@@ -2,12 +2,20 @@
 
 import Checkpoint
 import Foundation
+import Layers
 import Testing
 
 @Suite struct PartTests {
     private static let parts = [
-        ModelSplitter.Part(name: "stage-0", layers: 0..<2), ModelSplitter.Part(name: "stage-1", layers: 2..<3),
-        ModelSplitter.Part(name: "stage-2", layers: 3..<5),
+        ModelSplitter.Part(name: "stage-0", layers: LayerSpan(0..<2)),
+        ModelSplitter.Part(name: "stage-1", layers: LayerSpan(2..<3)),
+        ModelSplitter.Part(name: "stage-2", layers: LayerSpan(3..<5)),
+    ]
+    /// Cut within layers 1 and 2.
+    private static let halves = [
+        ModelSplitter.Part(name: "stage-0", layers: LayerSpan(sublayers: 0..<3)),
+        ModelSplitter.Part(name: "stage-1", layers: LayerSpan(sublayers: 3..<5)),
+        ModelSplitter.Part(name: "stage-2", layers: LayerSpan(sublayers: 5..<10)),
     ]
 
     private func split(
@@ -27,15 +35,16 @@ import Testing
         #expect(throws: CheckpointError.self, performing: body)
     }
 
-    @Test(arguments: [false, true]) func partsHaveTheirTensorsAndTheWholeFingerprint(isInt8: Bool) throws {
+    @Test(arguments: [false, true], [parts, halves])
+    func partsHaveTheirTensorsAndTheWholeFingerprint(isInt8: Bool, parts: [ModelSplitter.Part]) throws {
         let plain = try smallModel(layers: 5)
         let quantized = try TemporaryDirectory()
         if isInt8 { try Int8Quantizer.write(plain.path, to: quantized.path) }
         let source = isInt8 ? quantized : plain
         let whole = try Checkpoint(path: source.path)
-        let directory = try split(source)
+        let directory = try split(source, parts)
         var all: Set<String> = []
-        for part in Self.parts {
+        for part in parts {
             let path = "\(directory.path)/\(part.name)"
             let checkpoint = try Checkpoint(path: path)
             #expect(checkpoint.heldLayers == part.layers && checkpoint.part?.layers == part.layers)
@@ -48,10 +57,11 @@ import Testing
             all.formUnion(names)
             for name in names {
                 let ends = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
-                #expect(ends.contains(name) || part.layers.contains { name.hasPrefix("model.layers.\($0).") })
+                #expect(ends.contains(name) || part.layers.layers.contains { name.hasPrefix("model.layers.\($0).") })
             }
-            for layer in part.layers {
-                for tensor in TensorLayout(shape).layer(layer).tensors {
+            for number in part.layers.sublayers {
+                for tensor in TensorLayout(shape).sublayer(number) {
+                    #expect(names.contains(tensor.name))
                     #expect(try values(checkpoint, tensor) == values(whole, tensor))
                 }
             }
@@ -100,17 +110,17 @@ import Testing
     @Test func otherLayersAreNamedWithTheFix() throws {
         let directory = try split(smallModel(layers: 5))
         let stage = try Checkpoint(path: directory.path + "/stage-0")
-        try stage.checkHeld(0..<2)
-        try stage.checkHeld(1..<2)
+        try stage.checkHeld(LayerSpan(0..<2))
+        try stage.checkHeld(LayerSpan(1..<2))
         for layers in [0..<3, 2..<3, 4..<5, 0..<5] {
-            let error = error { try stage.checkHeld(layers) }
+            let error = error { try stage.checkHeld(LayerSpan(layers)) }
             let last = layers.upperBound - 1
             #expect(error?.place == (layers.count == 1 ? "layers \(last)" : "layers \(layers.lowerBound)-\(last)"))
             #expect(error?.problem.contains("holds layers 0-1") == true && error?.path == stage.path)
             #expect(error?.fix?.contains("the part that holds them") == true)
         }
         let coordinator = try Checkpoint(path: directory.path + "/coordinator")
-        #expect(error { try coordinator.checkHeld(0..<1) }?.problem.contains("no weights") == true)
+        #expect(error { try coordinator.checkHeld(LayerSpan(0..<1)) }?.problem.contains("no weights") == true)
         // A part is no model to make others of.
         let out = try TemporaryDirectory()
         #expect(error { try ModelSplitter.write(stage.path, parts: [Self.parts[0]], to: out.path) } != nil)
@@ -147,9 +157,9 @@ import Testing
         let part = try TemporaryDirectory(at: directory.path + "/stage-1")
         let good = try part.json("winnow-part.json")
         let changes: [(String, JSONValue?)] = [
-            ("version", .integer(2)), ("version", nil), ("first_layer", .integer(-1)), ("first_layer", .integer(6)),
-            ("layer_count", .integer(4)), ("layer_count", .string("1")), ("layer_count", .integer(.max)),
-            ("layer_count", nil), ("tensors", nil), ("tensors", .array([])),
+            ("version", .integer(3)), ("version", nil), ("first_sublayer", .integer(-1)),
+            ("first_sublayer", .integer(11)), ("sublayer_count", .integer(7)), ("sublayer_count", .string("1")),
+            ("sublayer_count", .integer(.max)), ("sublayer_count", nil), ("tensors", nil), ("tensors", .array([])),
             ("tensors", .object(["model.norm.weight": .integer(1)])),
             ("tensors", .object(["model.norm.weight": .string("BF16 16 00")])),
             ("tensors", .object(["model.norm.weight": .string("BF16\n16 " + String(repeating: "0", count: 64))])),
@@ -166,14 +176,30 @@ import Testing
         }
     }
 
+    /// Parts that an earlier version wrote, of whole layers.
+    @Test func theFirstVersionOfTheListIsRead() throws {
+        let directory = try split(smallModel(layers: 5))
+        let part = try TemporaryDirectory(at: directory.path + "/stage-1")
+        try part.edit(
+            "winnow-part.json",
+            [
+                "version": .integer(1), "first_layer": .integer(2), "layer_count": .integer(1), "first_sublayer": nil,
+                "sublayer_count": nil,
+            ])
+        #expect(try Checkpoint(path: part.path).heldLayers == LayerSpan(2..<3))
+        try part.edit("winnow-part.json", ["layer_count": .integer(4)])
+        #expect(error { _ = try Checkpoint(path: part.path) }?.place == "layer_count")
+    }
+
     @Test func whatCannotBeSplitLeavesNothing() throws {
         let source = try smallModel(layers: 5)
         let out = try TemporaryDirectory()
         let bad: [[ModelSplitter.Part]] = [
-            [.init(name: "a", layers: 0..<6)], [.init(name: "a", layers: 2..<2)], [.init(name: "", layers: 0..<1)],
-            [.init(name: "../a", layers: 0..<1)], [.init(name: "..", layers: 0..<1)],
-            [.init(name: "coordinator", layers: 0..<1)],
-            [.init(name: "a", layers: 0..<1), .init(name: "a", layers: 1..<2)],
+            [.init(name: "a", layers: LayerSpan(0..<6))], [.init(name: "a", layers: LayerSpan(2..<2))],
+            [.init(name: "", layers: LayerSpan(0..<1))],
+            [.init(name: "../a", layers: LayerSpan(0..<1))], [.init(name: "..", layers: LayerSpan(0..<1))],
+            [.init(name: "coordinator", layers: LayerSpan(0..<1))],
+            [.init(name: "a", layers: LayerSpan(0..<1)), .init(name: "a", layers: LayerSpan(1..<2))],
         ]
         for parts in bad {
             #expect(error { try ModelSplitter.write(source.path, parts: parts, to: out.path + "/new") } != nil)

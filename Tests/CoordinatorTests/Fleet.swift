@@ -43,7 +43,8 @@ struct Fleet {
     ) {
         plane = ControlPlane(
             settings: ControlPlane.Settings(
-                incarnation: incarnation, pipelines: pipelines, layerCount: 4, vocabularySize: 500,
+                incarnation: incarnation, pipelines: pipelines, work: [Double](repeating: 1, count: 8),
+                vocabularySize: 500,
                 fingerprint: Self.weights, speculatorFingerprint: Self.speculatorWeights,
                 speculatorsAreWorkers: speculators, speculatorContext: speculators ? 10_000 : nil, kvRows: kvRows,
                 microBatchRows: 64, resultsEndpoint: "tcp://127.0.0.1:900", dataPeer: .random(),

@@ -1,20 +1,35 @@
 import Coordinator
+import Layers
 import Testing
 
 @Suite("Layer plans")
 struct LayerPlanTests {
-    /// Every way to wish for up to two ranges of small models.
+    /// Layers whose halves cost `attention` and `feedForward`; more for the embedding and the head.
+    private func work(
+        _ layers: Int, attention: Double = 1, feedForward: Double = 1, embedding: Double = 0, head: Double = 0
+    ) -> [Double] {
+        var work = (0..<2 * layers).map { $0 % 2 == 0 ? attention : feedForward }
+        work[0] += embedding
+        work[work.count - 1] += head
+        return work
+    }
+
+    private func texts(_ plan: LayerPlan) -> [String] { plan.slots.map(\.layers.description) }
+
+    /// Every way to wish for up to two spans of small models.
     @Test func everySmallCaseCoversAllLayersOrSaysWhyNot() {
-        for layers in 1...6 {
-            let ranges = (0..<layers).flatMap { first in (first + 1...layers).map { first..<$0 } }
-            let wishes: [[Range<Int>]] =
-                [[]] + ranges.map { [$0] } + ranges.flatMap { first in ranges.map { [first, $0] } }
-            for stages in 1...7 {
+        for layers in 1...3 {
+            let spans = (0..<2 * layers).flatMap { first in
+                (first + 1...2 * layers).map { LayerSpan(sublayers: first..<$0) }
+            }
+            let wishes: [[LayerSpan]] =
+                [[]] + spans.map { [$0] } + spans.flatMap { first in spans.map { [first, $0] } }
+            for stages in 1...4 {
                 for wish in wishes {
                     do throws(LayerPlan.Impossible) {
-                        let plan = try LayerPlan(layerCount: layers, stageCount: stages, wishes: wish)
+                        let plan = try LayerPlan(work: work(layers), stageCount: stages, wishes: wish)
                         #expect(plan.slots.count == stages)
-                        #expect(plan.slots.flatMap { Array($0.layers) } == Array(0..<layers))
+                        #expect(plan.slots.flatMap { Array($0.layers.sublayers) } == Array(0..<2 * layers))
                         #expect(plan.slots.filter(\.isWish).map(\.layers).allSatisfy(wish.contains))
                         #expect(Set(plan.slots.filter(\.isWish).map(\.layers)) == Set(wish))
                     } catch {
@@ -26,83 +41,93 @@ struct LayerPlanTests {
     }
 
     @Test func withoutWishesPartsAreEven() throws {
-        let plan = try LayerPlan(layerCount: 16, stageCount: 3, wishes: [])
-        #expect(plan.slots.map(\.layers) == [0..<6, 6..<11, 11..<16])
+        let plan = try LayerPlan(work: work(16), stageCount: 3, wishes: [])
+        #expect(texts(plan) == ["0-5a", "5f-10", "11-15"])
     }
 
     @Test func everySplitWithoutWishesHasLongerPartsFirst() throws {
-        for layers in 1...40 {
+        for layers in 1...20 {
             for stages in 1...layers {
-                let sizes = try LayerPlan(layerCount: layers, stageCount: stages, wishes: []).slots.map(\.layers.count)
-                let even = (0..<stages).map { layers / stages + ($0 < layers % stages ? 1 : 0) }
+                let sizes = try LayerPlan(work: work(layers), stageCount: stages, wishes: []).slots
+                    .map(\.layers.sublayers.count)
+                let even = (0..<stages).map { 2 * layers / stages + ($0 < 2 * layers % stages ? 1 : 0) }
                 #expect(sizes == even)
             }
         }
     }
 
     @Test func theHeadTakesLayersOffTheLastStageAndTheEmbeddingOffTheFirst() throws {
-        let head = try LayerPlan(layerCount: 16, stageCount: 2, wishes: [], headLayers: 4)
-        #expect(head.slots.map(\.layers) == [0..<10, 10..<16])
-        let both = try LayerPlan(layerCount: 12, stageCount: 3, wishes: [], embeddingLayers: 1, headLayers: 2)
-        #expect(both.slots.map(\.layers) == [0..<4, 4..<9, 9..<12])
-        // A last stage that is spared most of a layer takes one more only where that is less than the others have.
-        let spared = try LayerPlan(layerCount: 17, stageCount: 2, wishes: [], headLayers: -0.9)
-        #expect(spared.slots.map(\.layers) == [0..<8, 8..<17])
-        #expect(try LayerPlan(layerCount: 16, stageCount: 2, wishes: [], headLayers: -0.9).slots[0].layers == 0..<8)
-        // However dear the head is, its stage has a layer.
-        let dear = try LayerPlan(layerCount: 4, stageCount: 2, wishes: [], headLayers: 100)
-        #expect(dear.slots.map(\.layers) == [0..<3, 3..<4])
+        #expect(try texts(LayerPlan(work: work(16, head: 8), stageCount: 2, wishes: [])) == ["0-9", "10-15"])
+        let both = try LayerPlan(work: work(12, embedding: 2, head: 4), stageCount: 3, wishes: [])
+        #expect(texts(both) == ["0-3", "4-8", "9-11"])
+        // However dear the head is, its stage has something of a layer.
+        #expect(try texts(LayerPlan(work: work(4, head: 200), stageCount: 2, wishes: [])) == ["0-3a", "3f"])
+    }
+
+    /// The last layer is for one row only: what is left is not even in whole layers.
+    @Test func aCutWithinALayerEvensWhatTheLastStageIsSpared() throws {
+        var spared = work(16, attention: 0.25, feedForward: 0.75)
+        spared.replaceSubrange(30..<32, with: [0.03, 0])
+        #expect(try texts(LayerPlan(work: spared, stageCount: 2, wishes: [])) == ["0-7a", "7f-15"])
+        // Of equal stages there are whole ones.
+        #expect(try texts(LayerPlan(work: spared + [0.22, 0.75], stageCount: 4, wishes: [])).count == 4)
+        #expect(
+            try texts(LayerPlan(work: work(16, attention: 0.25, feedForward: 0.75), stageCount: 2, wishes: []))
+                == ["0-7", "8-15"])
+        // Nonsense costs nothing, and the plan covers all layers all the same.
+        let nonsense = try LayerPlan(work: [.nan, -1, .infinity, 1], stageCount: 2, wishes: [])
+        #expect(nonsense.slots.flatMap { Array($0.layers.sublayers) } == Array(0..<4))
     }
 
     @Test func aFasterHostHoldsMore() throws {
-        let plan = try LayerPlan(layerCount: 12, stageCount: 3, wishes: [], speeds: [1, 2, 3])
-        #expect(plan.slots.map(\.layers) == [0..<2, 2..<6, 6..<12])
+        let plan = try LayerPlan(work: work(12), stageCount: 3, wishes: [], speeds: [1, 2, 3])
+        #expect(texts(plan) == ["0-1", "2-5", "6-11"])
         // One that did not say is as fast as the others on average; nonsense says nothing.
         for unknown in [nil, 0, -1, .nan, .infinity, 1e300] as [Double?] {
-            let plan = try LayerPlan(layerCount: 12, stageCount: 3, wishes: [], speeds: [100, unknown, 300])
-            #expect(plan.slots.map(\.layers) == [0..<2, 2..<6, 6..<12])
+            let plan = try LayerPlan(work: work(12), stageCount: 3, wishes: [], speeds: [100, unknown, 300])
+            #expect(texts(plan) == ["0-1", "2-5", "6-11"])
         }
     }
 
     @Test func wishesStandWhateverTheSpeeds() throws {
-        let plan = try LayerPlan(layerCount: 12, stageCount: 4, wishes: [2..<4], speeds: [1, 1, 1, 9])
-        #expect(plan.slots.map(\.layers) == [0..<1, 1..<2, 2..<4, 4..<12])
+        let plan = try LayerPlan(work: work(12), stageCount: 4, wishes: [LayerSpan(2..<4)], speeds: [1, 1, 1, 9])
+        #expect(texts(plan) == ["0", "1", "2-3", "4-11"])
         #expect(plan.slots.map(\.isWish) == [false, false, true, false])
+        let half = try LayerPlan(work: work(12), stageCount: 2, wishes: [LayerSpan(sublayers: 3..<24)])
+        #expect(texts(half) == ["0-1a", "1f-11"] && half.slots.map(\.isWish) == [false, true])
     }
 
     /// Against every cut there is: none has a quicker slowest stage.
     @Test(arguments: UInt64(1)...40) func noCutIsFaster(seed: UInt64) throws {
         var random = Seeded(state: seed)
-        let layers = Int.random(in: 1...9, using: &random)
+        let layers = Int.random(in: 1...6, using: &random)
         let stages = Int.random(in: 1...layers, using: &random)
         let speeds = (0..<stages).map { _ in Double.random(in: 0.2...5, using: &random) }
-        let embedding = Double.random(in: 0...2, using: &random)
-        let head = Double.random(in: 0...4, using: &random)
+        let work = (0..<2 * layers).map { _ in Double.random(in: 0.05...2, using: &random) }
         func slowest(_ cut: [Range<Int>]) -> Double {
-            zip(cut, speeds).map { part, speed in
-                (Double(part.count) + (part.lowerBound == 0 ? embedding : 0) + (part.upperBound == layers ? head : 0))
-                    / speed
-            }.max() ?? 0
+            zip(cut, speeds).map { part, speed in work[part].reduce(0, +) / speed }.max() ?? 0
         }
         func cuts(_ start: Int, _ left: Int) -> [[Range<Int>]] {
-            if left == 1 { return [[start..<layers]] }
-            return (start + 1...layers - left + 1).flatMap { end in
+            if left == 1 { return [[start..<work.count]] }
+            return (start + 1...work.count - left + 1).flatMap { end in
                 cuts(end, left - 1).map { [start..<end] + $0 }
             }
         }
-        let plan = try LayerPlan(
-            layerCount: layers, stageCount: stages, wishes: [], speeds: speeds, embeddingLayers: embedding,
-            headLayers: head)
+        let plan = try LayerPlan(work: work, stageCount: stages, wishes: [], speeds: speeds)
         let best = cuts(0, stages).map(slowest).min() ?? 0
-        #expect(slowest(plan.slots.map(\.layers)) <= best * (1 + 1e-6))
+        #expect(slowest(plan.slots.map(\.layers.sublayers)) <= best * (1 + 1e-6))
     }
 
     @Test func theImpossibleIsNamed() {
         #expect(throws: LayerPlan.Impossible(reason: "layers 0-2 and 2-4 of two workers overlap")) {
-            try LayerPlan(layerCount: 5, stageCount: 2, wishes: [0..<3, 2..<5])
+            try LayerPlan(work: work(5), stageCount: 2, wishes: [LayerSpan(0..<3), LayerSpan(2..<5)])
+        }
+        #expect(throws: LayerPlan.Impossible(reason: "layers 0-2 and 2f-4 of two workers overlap")) {
+            try LayerPlan(
+                work: work(5), stageCount: 2, wishes: [LayerSpan(0..<3), LayerSpan(sublayers: 5..<10)])
         }
         #expect(throws: LayerPlan.Impossible(reason: "with 2 stages nobody is left to hold layers 0, 4")) {
-            try LayerPlan(layerCount: 5, stageCount: 2, wishes: [1..<4])
+            try LayerPlan(work: work(5), stageCount: 2, wishes: [LayerSpan(1..<4)])
         }
     }
 }

@@ -1,4 +1,5 @@
 import Coordinator
+import Layers
 import Testing
 import Wire
 
@@ -14,7 +15,7 @@ struct LineTests {
             slots: peers.enumerated().map { index, peer in
                 Line.Slot(
                     peer: peer, data: Guest(.random()), dataEndpoint: "tcp://127.0.0.1:\(index + 1)", name: "w\(index)",
-                    layers: index..<index + 1)
+                    layers: LayerSpan(sublayers: index..<index + 1))
             }, kvRows: 100, arithmetic: "a", since: start)
     }
 
@@ -23,7 +24,8 @@ struct LineTests {
         isLinked: Bool = true
     ) -> Report {
         Report(
-            incarnation: 1, profileHash: 1, epoch: epoch ?? self.epoch, loaded: loaded, isLinked: isLinked,
+            incarnation: 1, profileHash: 1, epoch: epoch ?? self.epoch, loaded: loaded.map { LayerSpan(sublayers: $0) },
+            isLinked: isLinked,
             fault: fault, received: received, sent: sent)
     }
 

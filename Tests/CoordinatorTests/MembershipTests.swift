@@ -1,4 +1,5 @@
 import Coordinator
+import Layers
 import Testing
 import Wire
 
@@ -21,8 +22,8 @@ struct MembershipTests {
     ) -> Report {
         Report(
             incarnation: hash, profileHash: hash, profile: name.map { profile($0, at: endpoint) }, epoch: epoch,
-            loaded: loaded, computed: computed, progress: progress, isBusy: isBusy, lateness: lateness,
-            cpuWait: cpuWait)
+            loaded: loaded.map { LayerSpan($0) }, computed: computed, progress: progress, isBusy: isBusy,
+            lateness: lateness, cpuWait: cpuWait)
     }
 
     @discardableResult
@@ -217,6 +218,20 @@ struct MembershipTests {
         }
         starve(102)
         #expect(lost(&membership, at: 102) == ["computes without progress for 10 s"])
+    }
+
+    /// A host whose CPUs others have is silent for longer than one that is gone, and not for ever.
+    @Test func whoStarvesMayBeSilentForLonger() {
+        var membership = make()
+        let peer = PeerID.random()
+        hear(&membership, report("w"), peer)
+        hear(&membership, report(cpuWait: .seconds(0.9)), peer, at: 1)
+        #expect(lost(&membership, at: 15) == [])
+        #expect(lost(&membership, at: 16.5) == ["has been silent for 15 s"])
+        // One that has what it wants, or waits for half of it, is given three.
+        hear(&membership, report(cpuWait: .seconds(1)), peer, at: 40)
+        hear(&membership, report(cpuWait: .seconds(1.5)), peer, at: 41)
+        #expect(lost(&membership, at: 44.5) == ["has been silent for 3 s"])
     }
 
     @Test func anyProgressEndsAStall() {

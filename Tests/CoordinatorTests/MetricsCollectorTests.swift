@@ -1,4 +1,5 @@
 import Coordinator
+import Layers
 import Testing
 
 @Suite("Metrics")
@@ -8,7 +9,9 @@ struct MetricsCollectorTests {
     private func at(_ seconds: Int) -> ContinuousClock.Instant { start + .seconds(seconds) }
 
     private func placed(_ workers: String...) -> [MetricsCollector.Placed] {
-        workers.enumerated().map { MetricsCollector.Placed(worker: $1, layers: $0 * 4..<$0 * 4 + 4, threads: $0 + 1) }
+        workers.enumerated().map {
+            MetricsCollector.Placed(worker: $1, layers: LayerSpan($0 * 4..<$0 * 4 + 4), threads: $0 + 1)
+        }
     }
 
     @Test func thePhasesOfARequestShareItsTime() {
@@ -155,7 +158,7 @@ struct MetricsCollectorTests {
         #expect(stages.map(\.worker) == ["a", "b"] && stages.map(\.stage) == [0, 1])
         #expect(stages.map(\.busy) == [.microseconds(1500), .microseconds(3500)])
         #expect(stages.map(\.rows) == [65, 65] && stages.map(\.microBatches) == [2, 2])
-        #expect(stages[1].holding == .init(layers: 4..<8, threads: 2, kvRowsUsed: 70, kvRowsBudget: 100))
+        #expect(stages[1].holding == .init(layers: LayerSpan(4..<8), threads: 2, kvRowsUsed: 70, kvRowsBudget: 100))
 
         collector.fell(pipeline: 0)
         #expect(collector.metrics.stages.allSatisfy { $0.holding == nil })

@@ -1,5 +1,6 @@
 import Coordinator
 import Foundation
+import Layers
 import Logging
 import Speculation
 import Testing
@@ -142,14 +143,19 @@ struct PipelineTests {
         }
     }
 
-    @Test func chosenLayersAreKept() async throws {
+    /// Whole layers, and cuts within them.
+    @Test(arguments: [["3-4", nil, "0"], ["3f-4", "0-1a", nil], [nil, "4f", nil]])
+    func chosenLayersAreKept(layers: [String?]) async throws {
         let pipeline = try TestPipeline(
-            model: "stories260K", stages: 3, layers: [3..<5, nil, 0..<1])
+            model: "stories260K", stages: 3, layers: layers.map { $0.flatMap { LayerSpan($0, below: 5) } }, rows: 16)
         try await withPipeline(pipeline) { pipeline in
-            let bos = try #require(pipeline.coordinator.tokenizer.bosToken)
+            let tokenizer = pipeline.coordinator.tokenizer
+            let bos = try #require(tokenizer.bosToken)
             let answer = try await pipeline.answer(
-                GenerationRequest(prompt: [bos], maxTokens: 30, sampling: greedy, speculation: dense))
-            #expect(answer.tokens.count == 30)
+                GenerationRequest(prompt: [bos], maxTokens: 60, sampling: greedy, speculation: dense))
+            let text = tokenizer.decode(answer.tokens)
+            #expect(answer.tokens.count == 60)
+            #expect(TestPipeline.story.hasPrefix(text.trimmingCharacters(in: .whitespaces)))
         }
     }
 

@@ -1,4 +1,5 @@
 import Coordinator
+import Layers
 import Testing
 import Wire
 
@@ -17,9 +18,10 @@ struct PlacementTests {
                 incarnation: 1, profileHash: 1,
                 profile: Profile(
                     name: one.name, fingerprint: [UInt8](repeating: 1, count: 32), model: "m", layerCount: 6,
-                    dataEndpoint: "ipc:///\(index)", dataPeer: .random(), layers: one.wish, pipeline: one.pipeline,
+                    dataEndpoint: "ipc:///\(index)", dataPeer: .random(), layers: one.wish.map { LayerSpan($0) },
+                    pipeline: one.pipeline,
                     speed: one.speed),
-                loaded: one.loaded, isLeaving: one.isLeaving)
+                loaded: one.loaded.map { LayerSpan($0) }, isLeaving: one.isLeaving)
             _ = try? membership.hear(report, from: .random(), now: .now, check: { _ in })
         }
         return membership.alive
@@ -40,9 +42,10 @@ struct PlacementTests {
         let members = members(list)
         do throws(Placement.Unfilled) {
             return try Placement.fill(
-                PipelineShape(name: pipeline, stageCount: stages), layerCount: 6, free: members
+                PipelineShape(name: pipeline, stageCount: stages), work: [Double](repeating: 1, count: 12),
+                free: members
             ).map { place in
-                "\(members.first { $0.peer == place.peer }?.profile.name ?? "?") \(place.layers.layersText)"
+                "\(members.first { $0.peer == place.peer }?.profile.name ?? "?") \(place.layers)"
             }
         } catch { return [error.reason] }
     }
@@ -118,10 +121,11 @@ struct PlacementTests {
         _ stages: [(pipeline: String, layers: Range<Int>)]
     ) -> [String: String] {
         let members = members(list)
-        let result = Placement.preloads(spares: members, stages: stages)
+        let result = Placement.preloads(
+            spares: members, stages: stages.map { ($0.pipeline, LayerSpan($0.layers)) })
         return Dictionary(
             uniqueKeysWithValues: members.compactMap { member in
-                result[member.peer].map { (member.profile.name, $0.layersText) }
+                result[member.peer].map { (member.profile.name, $0.description) }
             })
     }
 

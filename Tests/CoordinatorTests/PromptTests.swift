@@ -44,7 +44,7 @@ struct PromptTests {
     private func reference(_ prompt: [Int32], model: String) throws -> [Double] {
         let checkpoint = try Checkpoint(path: TestPipeline.path(model))
         let stage = try Stage(
-            checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: .f32,
+            checkpoint: checkpoint, layers: checkpoint.configuration.allLayers, precision: .f32,
             pool: ThreadPool(threads: 1, name: "reference"))
         let hidden = try stage.embed(prompt)
         let cache = stage.makeCache(capacity: prompt.count)

@@ -1,6 +1,7 @@
 import Compute
 import Coordinator
 import Foundation
+import Layers
 import Logging
 import Speculation
 import Synchronization
@@ -36,7 +37,7 @@ final class TestPipeline: Sendable {
 
     /// - Parameter transport: `tcp`, `ipc`, or `memory`: no sockets at all.
     init(
-        model: String, speculator: String? = nil, stages: Int, layers: [Range<Int>?] = [], rows: Int = 512,
+        model: String, speculator: String? = nil, stages: Int, layers: [LayerSpan?] = [], rows: Int = 512,
         kvRows: Int = 20_000, maxRequests: Int = 256, spares: Int = 0, speculators: Int = 0, transport: String = "tcp",
         precision: Precision = .automatic, wireType: WireType = .f32
     ) throws {
@@ -73,7 +74,7 @@ final class TestPipeline: Sendable {
 
     /// A worker comes; under a name that another had, in its place.
     func start(
-        _ name: String, role: WorkerRole = .stage, model: String? = nil, layers: Range<Int>? = nil,
+        _ name: String, role: WorkerRole = .stage, model: String? = nil, layers: LayerSpan? = nil,
         precision: Precision = .automatic
     ) throws {
         let worker = try Worker(

@@ -1,6 +1,7 @@
 // What GET /metrics says, line by line.
 
 import Coordinator
+import Layers
 import Testing
 
 @Suite("Metrics page", .timeLimit(.minutes(1)))
@@ -79,9 +80,9 @@ struct MetricsTests {
         metrics.replays = 3
         metrics.faults = ["silence": 2, "connection_closed": 1]
         var first = ServiceMetrics.Stage(pipeline: 0, stage: 0, worker: "a")
-        first.holding = .init(layers: 0..<8, threads: 2, kvRowsUsed: 25, kvRowsBudget: 100)
+        first.holding = .init(layers: LayerSpan(0..<8), threads: 2, kvRowsUsed: 25, kvRowsBudget: 100)
         var second = ServiceMetrics.Stage(pipeline: 1, stage: 0, worker: "b")
-        second.holding = .init(layers: 0..<8, threads: 2, kvRowsUsed: 75, kvRowsBudget: 100)
+        second.holding = .init(layers: LayerSpan(0..<8), threads: 2, kvRowsUsed: 75, kvRowsBudget: 100)
         metrics.stages = [first, second]
         let lines = try await page(metrics).text.split(separator: "\n").map(String.init)
         #expect(
@@ -106,11 +107,11 @@ struct MetricsTests {
         first.wire = .milliseconds(250)
         first.microBatches = 7
         first.rows = 900
-        first.holding = .init(layers: 0..<8, threads: 2, kvRowsUsed: 40, kvRowsBudget: 1000)
+        first.holding = .init(layers: LayerSpan(sublayers: 0..<15), threads: 2, kvRowsUsed: 40, kvRowsBudget: 1000)
         var gone = ServiceMetrics.Stage(pipeline: 0, stage: 1, worker: "w1")
         gone.busy = .microseconds(3)
         var silent = ServiceMetrics.Stage(pipeline: 0, stage: 1, worker: "w2")
-        silent.holding = .init(layers: 8..<9, threads: nil, kvRowsBudget: 1000)
+        silent.holding = .init(layers: LayerSpan(sublayers: 15..<18), threads: nil, kvRowsBudget: 1000)
         metrics.stages = [first, gone, silent]
         metrics.phases[.prefill] = .init(time: .seconds(2), requests: 3)
         metrics.requests[.failed] = 5
@@ -137,8 +138,8 @@ struct MetricsTests {
                 "winnow_kv_tokens_used\(hi) 40", "winnow_kv_tokens_used\(two) 0",
                 "winnow_kv_tokens_budget\(hi) 1000", "winnow_kv_tokens_budget\(two) 1000",
                 #"winnow_pipeline_kv_cache_usage_ratio{pipeline="0"} 0.04"#,
-                #"winnow_pipeline_info{pipeline="0",stage="0",layers="0-7"} 1"#,
-                #"winnow_pipeline_info{pipeline="0",stage="1",layers="8-8"} 1"#,
+                #"winnow_pipeline_info{pipeline="0",stage="0",layers="0-7a"} 1"#,
+                #"winnow_pipeline_info{pipeline="0",stage="1",layers="7f-8"} 1"#,
             ])
         #expect(text.contains("\nwinnow_phase_seconds_total{phase=\"prefill\"} 2.0\n"))
         #expect(text.contains("\nwinnow_requests_total{outcome=\"failed\"} 5\n"))

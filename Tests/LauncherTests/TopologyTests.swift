@@ -1,6 +1,7 @@
 // What a topology file may say, and what each mistake is answered with.
 
 import Launcher
+import Layers
 import Settings
 import Testing
 
@@ -138,7 +139,7 @@ struct TopologyTests {
         #expect(Set(topology.speculation.saidSettings.map(\.name)) == Set(speculation.keys))
         for (name, value) in speculation { #expect(topology.speculation.text(name) == value) }
         let stages = topology.pipelines[0].stages
-        #expect(stages.map(\.layers) == [0...4, 5...5])
+        #expect(stages.map(\.layers) == [LayerSpan(0..<5), LayerSpan(5..<6)])
         #expect(stages.map(\.threads) == [3, 1])
         #expect(stages.map { $0.settings.integer("kv_tokens") } == [1000, 2000])
         #expect(stages.map(\.cpus) == ["2,3", nil])
@@ -275,7 +276,7 @@ struct TopologyTests {
             key: "pipelines[0].stages", says: "1 of 2 stages name their layers"),
         Mistake(
             yaml: "model: m\npipelines:\n  - stages:\n      - layers: 0-1\n      - layers: 3-4\n", line: 5,
-            key: "pipelines[0].stages[1]", says: "layers start at 3, but the stages before hold 0 to 1"),
+            key: "pipelines[0].stages[1]", says: "has layers 3-4, but the stages before hold 0-1"),
         Mistake(
             yaml: "model: m\nspeculation: {keep_rate: 0.1}\n" + tail, line: 2, key: "speculation",
             says: "without a speculator"),

@@ -2,6 +2,7 @@
 
 import Checkpoint
 import Compute
+import Layers
 import Speculation
 import Testing
 import Transformer
@@ -30,7 +31,8 @@ import Transformer
         let checkpoint = try Checkpoint(path: Fixtures.path("random-llama"))
         let pool = ThreadPool(threads: 2, name: "speculation-test")
         return try Stage(
-            checkpoint: checkpoint, layers: layers ?? 0..<checkpoint.configuration.layerCount, pool: pool)
+            checkpoint: checkpoint, layers: layers.map { LayerSpan($0) } ?? checkpoint.configuration.allLayers,
+            pool: pool)
     }
 
     @Test func thereAreCasesWithAndWithoutEOS() {

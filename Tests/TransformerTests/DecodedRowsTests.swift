@@ -1,6 +1,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import Layers
 import Testing
 import Transformer
 
@@ -15,7 +16,7 @@ struct DecodedRowsTests {
     @Test func togetherTheyAreWhatTheyWereAlone() throws {
         let checkpoint = try Checkpoint(path: Self.model)
         let stage = try Stage(
-            checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: .bf16,
+            checkpoint: checkpoint, layers: checkpoint.configuration.allLayers, precision: .bf16,
             pool: ThreadPool(threads: 1, name: "decoded"))
         let prompt = 90
         let tokens = (0..<prompt + 41).map { Int32(($0 * 7919 + 13) % checkpoint.configuration.vocabularySize) }

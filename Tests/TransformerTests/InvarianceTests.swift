@@ -2,6 +2,7 @@
 
 import Checkpoint
 import Compute
+import Layers
 import Testing
 import Transformer
 
@@ -29,6 +30,42 @@ import Transformer
             Request(tokens(Self.count, seed: 1), on: stages), chunks: [0..<60, 60..<61, 61..<Self.count],
             through: stages)
         #expect(difference(split, try Self.whole()) < Self.tolerance)
+    }
+
+    /// Between layers and within them, and a stage of nothing but one half: bitwise what one stage gives, for all rows and
+    /// where only some are asked for, with truncated caches, rows decoded alone, and pruned positions.
+    @Test(arguments: [[1], [5], [9], [2, 3], [3, 4, 5], [6], [8, 9], [1, 2, 3, 4, 5, 6, 7, 8, 9]])
+    func cutsWithinLayersChangeNoBit(cuts: [Int]) throws {
+        func run(_ stages: [Stage]) throws -> [[Float]] {
+            let positions = (0..<Int32(Self.count)).map { $0 * 3 + $0 % 5 }
+            let request = Request(tokens(Self.count, seed: 1), positions: positions, on: stages)
+            var all: [[Float]] = []
+            func step(_ rows: Range<Int>, outputs: [Int]?) throws {
+                let hidden = try stages[0].embed(Array(request.tokens[rows]))
+                for (stage, cache) in zip(stages, request.caches) {
+                    try stage.forward(
+                        hidden, segments: [Segment(cache: cache, positions: Array(positions[rows]))], outputs: outputs)
+                }
+                all += values(try stages[stages.count - 1].logits(hidden, rows: outputs ?? Array(0..<rows.count)))
+            }
+            try step(0..<90, outputs: nil)
+            for cache in request.caches { cache.truncate(to: 50) }
+            try step(50..<90, outputs: [])
+            try step(90..<140, outputs: [3, 17, 49])
+            for row in 140..<Self.count { try step(row..<row + 1, outputs: [0]) }
+            #expect(request.caches.allSatisfy { $0.count == Self.count })
+            return all
+        }
+        #expect(try run(SmallModel.stages(halfCuts: cuts)) == run(SmallModel.stages()))
+    }
+
+    /// Stages hold their halves' weights and keys, and nothing else of them.
+    @Test func halvesHoldTheirOwnWeightsAndKeys() throws {
+        let whole = try SmallModel.stages(halfCuts: [4, 6])[1]
+        let halves = try SmallModel.stages(halfCuts: [4, 5, 6])[1...2]
+        #expect(halves.map { $0.makeCache(capacity: 1).layers.count } == [1, 0])
+        #expect(halves.reduce(0) { $0 + $1.weightBytes } == whole.weightBytes)
+        #expect(halves.allSatisfy { $0.weightBytes > 0 && !$0.isFirst && !$0.isLast })
     }
 
     @Test func strangersMakeNoDifference() throws {

@@ -3,6 +3,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import Layers
 import Synchronization
 import Testing
 import Transformer
@@ -14,7 +15,7 @@ import Transformer
     }
 
     private func stage(
-        _ checkpoint: Checkpoint, _ layers: Range<Int>, _ precision: Precision, _ cache: WeightsCache? = nil,
+        _ checkpoint: Checkpoint, _ layers: LayerSpan, _ precision: Precision, _ cache: WeightsCache? = nil,
         threads: Int = 2
     ) throws -> Stage {
         try Stage(
@@ -22,17 +23,21 @@ import Transformer
             pool: ThreadPool(threads: threads, name: "stage"))
     }
 
-    @Test(arguments: [Precision.f32, .bf16, .int8]) func partsComputeWhatTheWholeDoes(precision: Precision) throws {
+    @Test(arguments: [Precision.f32, .bf16, .int8], [6, 5])
+    func partsComputeWhatTheWholeDoes(precision: Precision, end: Int) throws {
+        let cut = [LayerSpan(sublayers: 0..<end), LayerSpan(sublayers: end..<10)]
         let whole = try SmallModel.checkpoint()
         let directory = try TemporaryDirectory()
         try ModelSplitter.write(
-            whole.path, parts: [.init(name: "a", layers: 0..<3), .init(name: "b", layers: 3..<5)], to: directory.path)
+            whole.path,
+            parts: zip(["a", "b"], cut).map { ModelSplitter.Part(name: $0, layers: $1) },
+            to: directory.path)
         let parts = try ["a", "b"].map { try Checkpoint(path: "\(directory.path)/\($0)") }
         let stages = try parts.map { try stage($0, $0.heldLayers, precision) }
-        let expected = try [stage(whole, 0..<3, precision), stage(whole, 3..<5, precision)]
+        let expected = try cut.map { try stage(whole, $0, precision) }
         #expect(try logits(stages) == logits(expected))
-        let error = #expect(throws: CheckpointError.self) { try stage(parts[0], 0..<5, precision) }
-        #expect(error?.place == "layers 0-4" && error?.problem.contains("holds layers 0-2") == true)
+        let error = #expect(throws: CheckpointError.self) { try stage(parts[0], LayerSpan(0..<5), precision) }
+        #expect(error?.place == "layers 0-4" && error?.problem.contains("holds layers \(cut[0])") == true)
     }
 
     @Test(arguments: [1, 3]) func theCacheChangesNothing(threads: Int) throws {
@@ -40,20 +45,20 @@ import Transformer
         let directory = try TemporaryDirectory()
         func cache() -> WeightsCache { WeightsCache(directory: directory.path, smallest: 0) }
         let (first, second) = (cache(), cache())
-        let cold = try stage(checkpoint, 0..<5, .int8, first)
+        let cold = try stage(checkpoint, LayerSpan(0..<5), .int8, first)
         first.drain()
         // Five products a layer and the head.
         #expect(first.use == WeightsCache.Use(read: 0, packed: 26, kept: 26, problem: nil))
-        let warm = try stage(checkpoint, 0..<5, .int8, second, threads: threads)
+        let warm = try stage(checkpoint, LayerSpan(0..<5), .int8, second, threads: threads)
         #expect(second.use == WeightsCache.Use(read: 26, packed: 0, kept: 0, problem: nil))
-        let expected = try logits([stage(checkpoint, 0..<5, .int8)])
+        let expected = try logits([stage(checkpoint, LayerSpan(0..<5), .int8)])
         #expect(try logits([cold]) == expected && logits([warm]) == expected)
 
         // Any layers can be had of it; what is missing is packed and kept.
         let name = try #require(FileManager.default.contentsOfDirectory(atPath: directory.path).first)
         try FileManager.default.removeItem(atPath: "\(directory.path)/\(name)")
         let third = cache()
-        let stages = try [0..<2, 2..<5].map { try stage(checkpoint, $0, .int8, third) }
+        let stages = try [LayerSpan(0..<2), LayerSpan(2..<5)].map { try stage(checkpoint, $0, .int8, third) }
         third.drain()
         #expect(third.use == WeightsCache.Use(read: 25, packed: 1, kept: 1, problem: nil))
         #expect(try logits(stages) == expected)
@@ -63,9 +68,11 @@ import Transformer
     @Test func onlyEightBitsOfManyWeightsAreKept() throws {
         let directory = try TemporaryDirectory()
         let cache = WeightsCache(directory: directory.path, smallest: 0)
-        for precision in [Precision.f32, .bf16] { _ = try stage(SmallModel.checkpoint(), 0..<5, precision, cache) }
+        for precision in [Precision.f32, .bf16] {
+            _ = try stage(SmallModel.checkpoint(), LayerSpan(0..<5), precision, cache)
+        }
         let usual = WeightsCache(directory: directory.path)
-        _ = try stage(SmallModel.checkpoint(), 0..<5, .int8, usual)
+        _ = try stage(SmallModel.checkpoint(), LayerSpan(0..<5), .int8, usual)
         for cache in [cache, usual] {
             cache.drain()
             #expect(cache.use == WeightsCache.Use())
@@ -76,7 +83,7 @@ import Transformer
     @Test func loadingSaysHowFarItIs() throws {
         let told = Mutex<[Double]>([])
         _ = try Stage(
-            checkpoint: SmallModel.checkpoint(), layers: 0..<5, precision: .int8,
+            checkpoint: SmallModel.checkpoint(), layers: LayerSpan(0..<5), precision: .int8,
             pool: ThreadPool(threads: 1, name: "stage")
         ) { share in told.withLock { $0.append(share) } }
         let shares = told.withLock { $0 }

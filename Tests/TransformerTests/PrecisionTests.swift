@@ -3,6 +3,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import Layers
 import Testing
 import Transformer
 
@@ -25,7 +26,7 @@ import Transformer
         let checkpoint = try Checkpoint(path: path)
         let shape = checkpoint.configuration
         let pool = ThreadPool(threads: 2, name: "precision")
-        let stage = try Stage(checkpoint: checkpoint, layers: 0..<shape.layerCount, precision: precision, pool: pool)
+        let stage = try Stage(checkpoint: checkpoint, layers: shape.allLayers, precision: precision, pool: pool)
         let count = min(200, shape.contextLength)
         let hidden = try stage.embed(tokens(count, seed: 11, vocabulary: shape.vocabularySize))
         let cache = stage.makeCache(capacity: count)
@@ -86,7 +87,7 @@ import Transformer
             note.firstMatch(of: /model\.layers\.(\d)\.post_attention_layernorm\.weight is (\d+) times/))
         #expect((0.3...3).contains((Float(name.2) ?? 0) / factor), "\(note)")
         #expect(note.contains("5 norms"), "\(note)")
-        let one = try Stage.notes(on: Checkpoint(path: folder.path), layers: 2..<3, precision: .int8)
+        let one = try Stage.notes(on: Checkpoint(path: folder.path), layers: LayerSpan(2..<3), precision: .int8)
         #expect(one.count == 1 && one[0].contains("model.layers.2."), "\(one)")
         #expect(try Stage.notes(on: Checkpoint(path: folder.path), precision: .bf16).isEmpty)
         #expect(try Stage.notes(on: Checkpoint(path: source), precision: .int8).isEmpty)
@@ -103,7 +104,7 @@ import Transformer
         func stages(_ precision: Precision) throws -> [Stage] {
             [
                 try Stage(
-                    checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: precision,
+                    checkpoint: checkpoint, layers: checkpoint.configuration.allLayers, precision: precision,
                     pool: ThreadPool(threads: 2, name: "forced"))
             ]
         }
@@ -157,7 +158,7 @@ import Transformer
         // Leaving out what nobody wants changes nothing but rounding, also in a batch with strangers.
         let checkpoint = try SmallModel.checkpoint()
         let pool = ThreadPool(threads: 2, name: "wanted")
-        let stage = try Stage(checkpoint: checkpoint, layers: 0..<5, precision: precision, pool: pool)
+        let stage = try Stage(checkpoint: checkpoint, layers: LayerSpan(0..<5), precision: precision, pool: pool)
         func run(_ outputs: [Int]?) throws -> (rows: [[Float]], next: [[Float]]) {
             let caches = [stage.makeCache(capacity: 41), stage.makeCache(capacity: 31), stage.makeCache(capacity: 2)]
             let counts = [40, 30, 1]
@@ -204,7 +205,7 @@ import Transformer
             let bounds = [0] + cuts + [checkpoint.configuration.layerCount]
             let stages = try zip(bounds, bounds.dropFirst()).map {
                 try Stage(
-                    checkpoint: checkpoint, layers: $0..<$1, precision: precision,
+                    checkpoint: checkpoint, layers: LayerSpan($0..<$1), precision: precision,
                     pool: ThreadPool(threads: 1, name: "alone"))
             }
             let chunks = [0..<5, 5..<40] + (40..<150).map { $0..<$0 + 1 }
@@ -220,7 +221,7 @@ import Transformer
             let bounds = [0] + cuts + [5]
             return try zip(bounds, bounds.dropFirst()).map {
                 try Stage(
-                    checkpoint: checkpoint, layers: $0..<$1, precision: precision,
+                    checkpoint: checkpoint, layers: LayerSpan($0..<$1), precision: precision,
                     pool: ThreadPool(threads: 2, name: "cut"))
             }
         }

@@ -3,6 +3,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import Layers
 import Testing
 import Transformer
 
@@ -22,7 +23,7 @@ private struct Expected: Decodable {
             Expected.self, from: Data(contentsOf: directory.appendingPathComponent(file)))
         let checkpoint = try Checkpoint(path: directory.path)
         let stage = try Stage(
-            checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount,
+            checkpoint: checkpoint, layers: checkpoint.configuration.allLayers,
             pool: ThreadPool(threads: 2, name: "reference"))
         let request = Request(expected.tokens, positions: expected.positions, on: [stage])
         let actual = try logits(request, chunks: [0..<expected.tokens.count], through: [stage])

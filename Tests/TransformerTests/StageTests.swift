@@ -3,6 +3,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import Layers
 import Testing
 import Transformer
 
@@ -15,9 +16,9 @@ import Transformer
     func layersOutsideTheModelAreRefused(layers: Range<Int>) throws {
         let checkpoint = try SmallModel.checkpoint()
         let error = #expect(throws: CheckpointError.self) {
-            try Stage(checkpoint: checkpoint, layers: layers, pool: ThreadPool(threads: 1, name: "stage"))
+            try Stage(checkpoint: checkpoint, layers: LayerSpan(layers), pool: ThreadPool(threads: 1, name: "stage"))
         }
-        #expect(error?.problem.contains("0..<5") == true)
+        #expect(error?.problem.contains("layers 0-4") == true)
     }
 
     @Test func endsOfThePipelineKnowTheirWork() throws {
@@ -75,7 +76,7 @@ import Transformer
     @Test func cacheBytesCountKeysAndValues() throws {
         let configuration = try SmallModel.checkpoint().configuration
         func bytes(_ precision: Precision) -> Int {
-            Stage.cacheBytes(configuration: configuration, layers: 1..<3, precision: precision, capacity: 10)
+            Stage.cacheBytes(configuration: configuration, layers: LayerSpan(1..<3), precision: precision, capacity: 10)
         }
         #expect(bytes(.f32) == 2 * 2 * 10 * 2 * 8 * 4)
         #expect(bytes(.bf16) == bytes(.f32) / 2 && bytes(.int8) == bytes(.bf16))
@@ -94,7 +95,7 @@ import Transformer
             observer: { layer, queries in
                 seen.append((layer, Array(queries), cache.copyKeys(layer: layer, kvHead: 0).count / 8))
             }, progress: { steps += 1 })
-        #expect(seen.map(\.layer) == [0, 1] && steps == 2)
+        #expect(seen.map(\.layer) == [0, 1] && steps == 4)
         #expect(seen.allSatisfy { $0.queries.count == 20 * 8 * 8 && $0.rows == 20 })
 
         // Rotation keeps lengths and, for equal shifts of all positions, products of queries and keys.
@@ -126,7 +127,8 @@ import Transformer
             precision: .bf16, seed: 3, to: directory.path)
         func run() throws -> [[Float]] {
             let checkpoint = try Checkpoint(path: directory.path)
-            let stage = try Stage(checkpoint: checkpoint, layers: 0..<2, pool: ThreadPool(threads: 1, name: "types"))
+            let stage = try Stage(
+                checkpoint: checkpoint, layers: LayerSpan(0..<2), pool: ThreadPool(threads: 1, name: "types"))
             return try logits(
                 Request(tokens(10, seed: 1, vocabulary: 258), on: [stage]), chunks: [0..<10], through: [stage])
         }

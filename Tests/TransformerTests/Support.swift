@@ -3,6 +3,7 @@
 import Checkpoint
 import Compute
 import Foundation
+import Layers
 import Transformer
 
 /// The fixtures beside this file.
@@ -34,12 +35,15 @@ enum SmallModel {
     static func checkpoint() throws -> Checkpoint { try Checkpoint(path: directory.get().path) }
 
     /// The model cut into stages before the given layers, on pools of different sizes.
-    static func stages(cuts: [Int] = []) throws -> [Stage] {
+    static func stages(cuts: [Int] = []) throws -> [Stage] { try stages(halfCuts: cuts.map { 2 * $0 }) }
+
+    /// The model cut into stages before the given sub-layers.
+    static func stages(halfCuts: [Int]) throws -> [Stage] {
         let checkpoint = try checkpoint()
-        let bounds = [0] + cuts + [checkpoint.configuration.layerCount]
+        let bounds = [0] + halfCuts + [2 * checkpoint.configuration.layerCount]
         return try zip(bounds, bounds.dropFirst()).enumerated().map { index, range in
             try Stage(
-                checkpoint: checkpoint, layers: range.0..<range.1,
+                checkpoint: checkpoint, layers: LayerSpan(sublayers: range.0..<range.1),
                 pool: ThreadPool(threads: 1 + index % 3, name: "stage-\(index)"))
         }
     }

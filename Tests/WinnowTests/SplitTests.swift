@@ -33,7 +33,7 @@ extension EndToEnd {
             let (parts, hosts) = (try TemporaryFolder(), try TemporaryFolder())
             let run = try await split(["--stages", "3"], into: parts)
             try #require(run.end == .exit(0), "\(run.log)")
-            #expect(run.output.count == 4 && run.output[1].contains("stage-1: layers 2-3, "), "\(run.output)")
+            #expect(run.output.count == 4 && run.output[1].contains("stage-1: layers 1f-2, "), "\(run.output)")
             for (part, host) in [("coordinator", "a"), ("stage-0", "d"), ("stage-1", "c"), ("stage-2", "b")] {
                 try FileManager.default.moveItem(
                     atPath: parts.file(part).path, toPath: hosts.file(host).path)
@@ -66,11 +66,11 @@ extension EndToEnd {
             for (part, options, says) in [
                 (
                     "stage-0", ["--layers", "3-4"],
-                    "layers 3-4: they are not in this part of the model, which holds layers 0-2"
+                    "layers 3-4: they are not in this part of the model, which holds layers 0-1"
                 ),
                 (
-                    "stage-1", ["--layers", "2-4"],
-                    "layers 2-4: they are not in this part of the model, which holds layers 3-4"
+                    "stage-1", ["--layers", "1f-4"],
+                    "layers 1f-4: they are not in this part of the model, which holds layers 2-4"
                 ),
                 ("stage-1", ["--role", "speculator"], "layers 0-4: they are not in this part"),
                 ("coordinator", [], "has no weights, only what a coordinator reads"),
@@ -95,7 +95,7 @@ extension EndToEnd {
             #expect(coordinator.end == .exit(65))
             #expect(coordinator.log.contains { $0.contains("give the part called coordinator") }, "\(coordinator.log)")
             let inspect = try await Program.run(["model", "inspect", folder.file("stage-1").path])
-            #expect(inspect.output.contains { $0.hasPrefix("part") && $0.hasSuffix("layers 3 to 4 of the model") })
+            #expect(inspect.output.contains { $0.hasPrefix("part") && $0.hasSuffix("layers 2-4 of the model") })
             // Part and whole are one model, and nothing is written twice.
             let whole = try await Program.run(["model", "inspect", Package.stories])
             let print = try #require(whole.output.first { $0.hasPrefix("fingerprint") })

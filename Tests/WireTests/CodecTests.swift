@@ -1,3 +1,4 @@
+import Layers
 import Testing
 import Wire
 
@@ -95,7 +96,7 @@ struct CodecTests {
         }
         func assignment(_ change: (inout Assignment) -> Void) -> Message {
             var assignment = Assignment(
-                epoch: Epoch(incarnation: 1, counter: 1), stage: 0, stageCount: 1, layers: 0..<4,
+                epoch: Epoch(incarnation: 1, counter: 1), stage: 0, stageCount: 1, layers: LayerSpan(0..<4),
                 nextEndpoint: "tcp://127.0.0.1:5", previous: Guest(.random()), maxRows: 8, maxInFlight: 2, kvRows: 100)
             change(&assignment)
             return .desired(Desired(incarnation: 1, assignment: assignment))
@@ -112,8 +113,8 @@ struct CodecTests {
         #expect(field(.report(Report(incarnation: 1, profileHash: 0))) == "report.profile_hash")
         #expect(field(assignment { $0.stage = 1 }) == "assignment.stage")
         #expect(field(assignment { $0.stageCount = 5000 }) == "assignment.stage")
-        #expect(field(assignment { $0.layers = 0..<0 }) == "assignment.layers")
-        #expect(field(assignment { $0.layers = 0..<2_000_000 }) == "assignment.layers")
+        #expect(field(assignment { $0.layers = .none }) == "assignment.layers")
+        #expect(field(assignment { $0.layers = LayerSpan(0..<2_000_000) }) == "assignment.layers")
         #expect(field(assignment { $0.maxRows = 0 }) == "assignment.max_rows")
         #expect(field(assignment { $0.maxRows = 8193 }) == "assignment.max_rows")
         #expect(field(assignment { $0.maxInFlight = 0 }) == "assignment.max_in_flight")

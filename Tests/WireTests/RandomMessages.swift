@@ -1,5 +1,6 @@
 // Every kind of message, with values that a seed decides.
 
+import Layers
 import Wire
 
 /// A generator of the same numbers for the same seed.
@@ -44,9 +45,9 @@ extension Seeded {
     mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) } }
     private mutating func ids(_ most: Int) -> [Int32] { list(most) { Int32.random(in: 0 ... .max, using: &$0) } }
     private mutating func word() -> String { ["worker-1", "no", "lost", "é"][int(0...3)] + "\(int(0...999))" }
-    private mutating func layers() -> Range<Int> {
+    private mutating func layers() -> LayerSpan {
         let first = int(0...100)
-        return first..<first + int(1...100)
+        return LayerSpan(sublayers: first..<first + int(1...100))
     }
     private mutating func endpoint() -> String {
         Bool.random(using: &self) ? "tcp://127.0.0.1:\(int(1...65535))" : "ipc:///tmp/\(int(0...99))"

@@ -1,5 +1,6 @@
 import Checkpoint
 import Foundation
+import Layers
 import Logging
 import Testing
 import Wire
@@ -103,8 +104,8 @@ struct HostilePeerTests {
             let first = try await next(&reports) { $0.profile != nil }
             #expect(first.profile?.layerCount == 5 && first.profile?.fingerprint.count == 32)
             await opposite.tell(noise: [[0xFF, 0x00, 0x13], []])
-            await opposite.assign(1, layers: 0..<5)
-            _ = try await next(&reports) { $0.epoch == opposite.epoch(1) && $0.loaded == 0..<5 }
+            await opposite.assign(1, layers: LayerSpan(0..<5))
+            _ = try await next(&reports) { $0.epoch == opposite.epoch(1) && $0.loaded == LayerSpan(0..<5) }
             await opposite.connect(to: worker.dataEndpoint)
             for (index, (bad, word)) in faulty.enumerated() {
                 let honest = UInt64(100 + index)
@@ -130,8 +131,8 @@ struct HostilePeerTests {
         name: String, segments: [WireSegment], hasTensor: Bool
     ) async throws {
         try await withWorker { opposite, worker, reports, results in
-            await opposite.assign(1, layers: 0..<5)
-            _ = try await next(&reports) { $0.loaded == 0..<5 }
+            await opposite.assign(1, layers: LayerSpan(0..<5))
+            _ = try await next(&reports) { $0.loaded == LayerSpan(0..<5) }
             await opposite.connect(to: worker.dataEndpoint)
             await opposite.send(
                 .microBatch(WireMicroBatch(id: 7, segments: segments)), 1,
@@ -139,7 +140,7 @@ struct HostilePeerTests {
             let report = try await next(&reports) { $0.fault != nil }
             #expect(report.fault?.contains(name) == true, "\(report.fault ?? "") should name \(name)")
             // The worker lives, and serves the next epoch.
-            await opposite.assign(2, layers: 0..<5)
+            await opposite.assign(2, layers: LayerSpan(0..<5))
             _ = try await next(&reports) { $0.epoch == opposite.epoch(2) && $0.isLinked }
             await opposite.send(.microBatch(WireMicroBatch(id: 8, segments: [segment(1, [1, 2, 3])])), 2)
             #expect(try await outcome(&results).samples.map(\.request) == [1])
@@ -148,25 +149,27 @@ struct HostilePeerTests {
 
     @Test func aGapAndLayersOutOfRangeEndTheEpochNotTheWorker() async throws {
         try await withWorker { opposite, worker, reports, _ in
-            await opposite.assign(1, layers: 0..<5)
-            _ = try await next(&reports) { $0.loaded == 0..<5 }
+            await opposite.assign(1, layers: LayerSpan(0..<5))
+            _ = try await next(&reports) { $0.loaded == LayerSpan(0..<5) }
             await opposite.connect(to: worker.dataEndpoint)
             await opposite.send(.release([]), 1, skipping: 76)
             let report = try await next(&reports) { $0.fault != nil }
             #expect(report.fault?.contains("expected 1, found 77") == true)
-            await opposite.assign(2, layers: 0..<9)
+            await opposite.assign(2, layers: LayerSpan(0..<9))
             let second = try await next(&reports) { $0.epoch == opposite.epoch(2) }
             #expect(second.fault?.contains("lie outside the model's 5") == true)
-            await opposite.assign(3, layers: 1..<3)
-            _ = try await next(&reports) { $0.epoch == opposite.epoch(3) && $0.loaded == 1..<3 && $0.fault == nil }
+            await opposite.assign(3, layers: LayerSpan(1..<3))
+            _ = try await next(&reports) {
+                $0.epoch == opposite.epoch(3) && $0.loaded == LayerSpan(1..<3) && $0.fault == nil
+            }
         }
     }
 
     /// The right epoch, the right number, another sender: not even a link comes up.
     @Test func aStrangerWithTheRightEpochIsNotHeard() async throws {
         try await withWorker { opposite, worker, reports, results in
-            await opposite.assign(1, layers: 0..<5)
-            _ = try await next(&reports) { $0.loaded == 0..<5 }
+            await opposite.assign(1, layers: LayerSpan(0..<5))
+            _ = try await next(&reports) { $0.loaded == LayerSpan(0..<5) }
             let stranger = try opposite.transport.connect(
                 to: worker.dataEndpoint.description, named: .random(), key: nil, as: .data(maxFrameBytes: 1 << 20))
             let forged = Packet(

@@ -1,6 +1,7 @@
 // The other ends of a worker's edges, played by a test over real sockets.
 
 import Dispatch
+import Layers
 import Wire
 
 /// A coordinator that may say anything, on both sides of a worker.
@@ -88,7 +89,7 @@ final class Opposite: @unchecked Sendable {
     func epoch(_ counter: UInt64) -> Epoch { Epoch(incarnation: incarnation, counter: counter) }
 
     /// Makes the worker the only stage of a pipeline, from now on.
-    func assign(_ counter: UInt64, layers: Range<Int>) async {
+    func assign(_ counter: UInt64, layers: LayerSpan) async {
         await on { [self] in
             sequence = 0
             assignment = Assignment(

@@ -1,3 +1,4 @@
+import Layers
 import Testing
 import Wire
 import Worker
@@ -19,7 +20,9 @@ struct WorkerStateTests {
 
     private func epoch(_ counter: UInt64) -> Epoch { Epoch(incarnation: coordinator, counter: counter) }
 
-    private func assignment(_ counter: UInt64 = 1, layers: Range<Int> = 0..<2, maxInFlight: Int = 4) -> Assignment {
+    private func assignment(_ counter: UInt64 = 1, layers: LayerSpan = LayerSpan(0..<2), maxInFlight: Int = 4)
+        -> Assignment
+    {
         Assignment(
             epoch: epoch(counter), stage: 0, stageCount: 2, layers: layers, nextEndpoint: "tcp://127.0.0.1:6",
             previous: Guest(before), maxRows: 8, maxInFlight: maxInFlight, kvRows: 100)
@@ -36,7 +39,7 @@ struct WorkerStateTests {
             case .report: "report"
             case .allow(let peers): peers.isEmpty ? "allow nobody" : "allow \(peers.count)"
             case .begin(let assignment): "begin \(assignment.epoch.counter)"
-            case .preload(let layers): "preload \(layers.layersText)"
+            case .preload(let layers): "preload \(layers)"
             case .forget: "forget"
             case .link(let endpoint, _): "link \(endpoint ?? "nobody")"
             case .compute: "compute"
@@ -175,7 +178,7 @@ struct WorkerStateTests {
 
     @Test(arguments: [3..<5, 4..<9]) func anAssignmentOutOfRangeIsAFaultNotAnEnd(layers: Range<Int>) {
         var state = make()
-        let actions = state.hear(desired(assignment(layers: layers)), now: start)
+        let actions = state.hear(desired(assignment(layers: LayerSpan(layers))), now: start)
         #expect(!names(actions).contains { $0.hasPrefix("begin") || $0.hasPrefix("end") })
         #expect(state.report(load: .init()).fault?.contains("lie outside the model's 4") == true)
         #expect(names(state.hear(desired(assignment(2)), now: start)).contains("begin 2"))
@@ -185,16 +188,16 @@ struct WorkerStateTests {
     @Test func aSpareLoadsWhatItIsToldOnce() {
         var state = make()
         var wanted = desired()
-        wanted.preload = 2..<4
+        wanted.preload = LayerSpan(2..<4)
         #expect(names(state.hear(wanted, now: start)) == ["preload 2-3"])
         #expect(names(state.hear(wanted, now: start)) == [])
-        wanted.preload = 0..<2
+        wanted.preload = LayerSpan(0..<2)
         #expect(names(state.hear(wanted, now: start)) == ["preload 0-1"])
-        wanted.preload = 0..<9
+        wanted.preload = LayerSpan(0..<9)
         #expect(names(state.hear(wanted, now: start)) == [])
         // After an assignment what is held may be something else.
         _ = state.hear(desired(assignment()), now: start)
-        wanted.preload = 0..<2
+        wanted.preload = LayerSpan(0..<2)
         #expect(names(state.hear(wanted, now: start)).contains("preload 0-1"))
     }
 

@@ -1,6 +1,7 @@
 // A control plane as it stands, for the status.
 
 import Foundation
+import Layers
 import Wire
 
 extension ControlPlane {
@@ -26,7 +27,7 @@ extension ControlPlane {
         status.spares = membership.alive.filter { line(of: $0.peer) == nil }.prefix(Self.mostSpares).map { member in
             FleetStatus.Spare(
                 worker: member.profile.name, role: member.report.role == .stage ? "stage" : "speculator",
-                layers: member.report.loaded?.layersText, isLeaving: member.report.isLeaving)
+                layers: member.report.loaded?.description, isLeaving: member.report.isLeaving)
         }
         for id in requests.ids {
             switch requests[id]?.phase {
@@ -62,9 +63,7 @@ extension ControlPlane {
         if !line.isStanding { pipeline.reason = missing(number) }
         var rows: [Double] = []
         for (index, slot) in line.slots.enumerated() {
-            var stage = FleetStatus.Stage(
-                worker: slot.name, firstLayer: slot.layers.lowerBound,
-                lastLayer: max(slot.layers.lowerBound, slot.layers.upperBound - 1))
+            var stage = FleetStatus.Stage(worker: slot.name, layers: slot.layers)
             stage.kvRows = line.kvRows
             if let member = membership[slot.peer] {
                 let report = member.report
@@ -104,7 +103,7 @@ extension ControlPlane {
             }
             for (index, fit) in fits.enumerated() {
                 guard let model = fit.model else { continue }
-                let seconds = model.seconds(cached: 256, rows: 128) / Double(max(1, slots[index].layers.count))
+                let seconds = model.seconds(cached: 256, rows: 128) / max(0.01, settings.work(of: slots[index].layers))
                 if seconds > 0, seconds.isFinite { times.append((number, index, seconds)) }
             }
         }

@@ -1,6 +1,7 @@
 // What a cluster is and does at one moment, as its status page and `winnow status` show it.
 
 public import Foundation
+public import Layers
 
 /// A snapshot of a coordinator: its pipelines, what waits, what was done lately, what went wrong. It holds lengths, counts
 /// and ids of requests, never a word of a prompt or an answer.
@@ -79,7 +80,9 @@ public struct FleetStatus: Codable, Equatable, Sendable {
     public struct Stage: Codable, Equatable, Sendable {
         /// The worker's name.
         public var worker: String
-        /// Both ends belong to it.
+        /// The layers it holds, `0-3`; a half has a letter, as in `0-7a`.
+        public var layers: String
+        /// The first and last layer of which it holds any part.
         public var firstLayer: Int
         public var lastLayer: Int
         /// Compute threads; 0: not said.
@@ -103,10 +106,11 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         public var slow: String?
 
         /// A stage that has loaded and computed nothing yet.
-        public init(worker: String, firstLayer: Int, lastLayer: Int) {
+        public init(worker: String, layers: LayerSpan) {
             self.worker = worker
-            self.firstLayer = firstLayer
-            self.lastLayer = lastLayer
+            self.layers = layers.description
+            firstLayer = layers.layers.lowerBound
+            lastLayer = max(layers.layers.lowerBound, layers.layers.upperBound - 1)
         }
     }
 

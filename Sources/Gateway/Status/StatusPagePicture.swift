@@ -86,8 +86,7 @@ extension StatusPage {
           edge.style.setProperty("--pace", `${(1.6 / (1 + Math.log10(1 + pipeline.rows_per_second))).toFixed(2)}s`);
           card.classList.toggle("works", stage.busy > 0.02);
           put(title, `Stage ${index}: ${stage.worker}`);
-          const layers = stage.first_layer === stage.last_layer
-            ? `layer ${stage.first_layer}` : `layers ${stage.first_layer}-${stage.last_layer}`;
+          const layers = `${stage.first_layer === stage.last_layer ? "layer" : "layers"} ${stage.layers}`;
           const state = stage.loaded < 1 ? `, ${percent(stage.loaded)} loaded` : stage.is_linked ? "" : ", being linked";
           put(place, layers + (stage.threads ? `, ${plural(stage.threads, "thread")}` : "") + state
             + (stage.silent_seconds > 1.5 ? `, silent for ${duration(stage.silent_seconds)}` : ""));

@@ -1,5 +1,6 @@
 // Weights and KV rows against the memory of a host, and where quantised weights are kept.
 
+internal import Layers
 internal import Settings
 
 extension Check {
@@ -17,12 +18,12 @@ extension Check {
             let path = process.settings.process == .coordinator ? speculator(process) : process.model
             guard let path, let model = facts.models[path], model.problem == nil, model.layerCount > 0 else { continue }
             guard process.settings.process == .worker || isScorer else { continue }
-            let layers = isScorer ? model.layerCount : share(of: process, model)
-            weights += weight * (model.layerParameters * layers / model.layerCount)
-            if isScorer || layers > 0 {
+            let layers = isScorer ? LayerSpan(0..<model.layerCount) : share(of: process, model)
+            weights += weight * (model.layerParameters * layers.sublayers.count / (2 * model.layerCount))
+            if isScorer || !layers.isEmpty {
                 weights += 2 * model.outerParameters / (isScorer ? 1 : max(1, topology.stageCount))
             }
-            if !isScorer { rows += (dtype == "f32" ? 4 : 2) * model.cacheValues * layers }
+            if !isScorer { rows += (dtype == "f32" ? 4 : 2) * model.cacheValues * layers.attention.count }
         }
         let limit = facts.memoryFile.map { " within \($0)" } ?? ""
         func text(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
@@ -46,15 +47,14 @@ extension Check {
     }
 
     /// Layers a stage or spare will hold: its own, or an equal part.
-    private func share(of process: Placed, _ model: HostFacts.Model) -> Int {
-        if let layers = process.settings.layers { return layers.count }
-        if let held = model.heldLayers { return held.count }
+    private func share(of process: Placed, _ model: HostFacts.Model) -> LayerSpan {
+        if let layers = process.settings.layers ?? model.heldLayers { return layers }
         let depth: Int =
             switch process.plan.part {
             case .stage(let name): topology.pipelines.first { $0.name == name }?.stages.count ?? 1
             default: topology.pipelines.map(\.stages.count).min() ?? 1
             }
-        return (model.layerCount + depth - 1) / max(1, depth)
+        return LayerSpan(0..<(model.layerCount + depth - 1) / max(1, depth))
     }
 
     // MARK: the weights cache

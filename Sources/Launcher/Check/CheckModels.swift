@@ -1,5 +1,6 @@
 // What is wrong with the models of a topology's hosts, and with how their layers are shared out.
 
+internal import Layers
 internal import Settings
 
 extension Check {
@@ -52,13 +53,13 @@ extension Check {
         guard let path = process.model, let model = facts[process.host]?.models[path], model.problem == nil,
             let held = model.heldLayers, process.settings.process == .worker
         else { return nil }
-        let there = held.isEmpty ? "no weights" : "layers \(held.lowerBound)-\(held.upperBound - 1) alone"
+        let there = held.isEmpty ? "no weights" : "layers \(held) alone"
         let wanted: String
         if process.plan.part == .speculator {
             wanted = "a speculator needs all of them"
         } else if let layers = process.settings.layers {
-            guard layers.lowerBound < held.lowerBound || layers.upperBound >= held.upperBound else { return nil }
-            wanted = "the stage is to hold \(layers.lowerBound)-\(layers.upperBound)"
+            guard !held.contains(layers) else { return nil }
+            wanted = "the stage is to hold \(layers)"
         } else {
             guard held.isEmpty else { return nil }
             wanted = "a stage needs its layers"
@@ -81,26 +82,27 @@ extension Check {
             }
             let stages = processes.filter { $0.plan.part == .stage(pipeline: pipeline.name) }
             let layers = stages.map { stage in
-                stage.settings.layers.map { $0.lowerBound..<$0.upperBound + 1 }
+                stage.settings.layers
                     ?? stage.model.flatMap { facts[stage.host]?.models[$0]?.heldLayers }
             }
             // Where all are known: by the file, or by the parts that the stages have.
             let known = layers.compactMap(\.self)
             guard known.count == layers.count, let last = known.last else { return [] }
             for (stage, (before, after)) in zip(known, known.dropFirst()).enumerated()
-            where after.lowerBound != before.upperBound {
+            where after.sublayers.lowerBound != before.sublayers.upperBound {
                 return [
                     CheckFinding(
                         .file, "\(key)[\(stage + 1)]",
-                        "it begins with layer \(after.lowerBound), the stage before ends with \(before.upperBound - 1)",
+                        "it holds layers \(after), the stage before \(before)",
                         fix: "Give each stage the part, or the `layers`, that follow those of the one before.")
                 ]
             }
-            guard known[0].lowerBound == 0, last.upperBound == count else {
+            let all = LayerSpan(sublayers: known[0].sublayers.lowerBound..<last.sublayers.upperBound)
+            guard all == LayerSpan(0..<count) else {
                 return [
                     CheckFinding(
                         .file, "\(key)[\(pipeline.stages.count - 1)].layers",
-                        "the stages hold layers \(known[0].lowerBound) to \(last.upperBound - 1), the model has 0 to \(count - 1)",
+                        "the stages hold layers \(all), the model has \(LayerSpan(0..<count))",
                         fix: "Let the last stage end with \(count - 1).")
                 ]
             }

@@ -1,5 +1,7 @@
 // What a host says of itself before a launch.
 
+internal import Layers
+
 /// What is asked of a host.
 public struct HostQuestion: Codable, Equatable, Sendable {
     /// Paths of models its processes will read.
@@ -30,7 +32,7 @@ public struct HostFacts: Codable, Equatable, Sendable {
         public var tokenizer: String?
         /// Number of its layers.
         public var layerCount = 0
-        /// First and number of the layers that are there; nil: all.
+        /// First and number of the sub-layers that are there (see ``LayerSpan``); nil: all.
         public var held: [Int]?
         /// Weights of all its layers together, and of embedding and head.
         public var layerParameters = 0
@@ -42,8 +44,11 @@ public struct HostFacts: Codable, Equatable, Sendable {
         public init() {}
 
         /// The layers that are there; nil: all.
-        var heldLayers: Range<Int>? {
-            held.flatMap { $0.count == 2 && $0[1] >= 0 && $0[0] >= 0 ? $0[0]..<$0[0] + $0[1] : nil }
+        var heldLayers: LayerSpan? {
+            held.flatMap { held in
+                guard held.count == 2, held.allSatisfy({ (0...1 << 32).contains($0) }) else { return nil }
+                return LayerSpan(sublayers: held[0]..<held[0] + held[1])
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 // Control messages to protobuf and back.
 
 import Foundation
+import Layers
 import OutsideText
 
 extension Winnow_Wire_V3_Epoch {
@@ -18,10 +19,10 @@ extension Epoch {
 }
 
 extension Winnow_Wire_V3_Layers {
-    fileprivate init(_ layers: Range<Int>?) {
+    fileprivate init(_ layers: LayerSpan?) {
         self.init()
-        first = UInt32(clamping: layers?.lowerBound ?? 0)
-        end = UInt32(clamping: layers?.upperBound ?? 0)
+        firstSublayer = UInt32(clamping: layers?.sublayers.lowerBound ?? 0)
+        endSublayer = UInt32(clamping: layers?.sublayers.upperBound ?? 0)
     }
 }
 
@@ -33,11 +34,12 @@ private func key(_ bytes: Data, _ field: String) throws(MessageError) -> PublicK
 }
 
 /// - Throws: `MessageError` when they are no range.
-private func layers(_ message: Winnow_Wire_V3_Layers, _ field: String) throws(MessageError) -> Range<Int>? {
-    guard message.first <= message.end, message.end <= 1 << 20 else {
-        throw MessageError(field, "layers \(message.first)..<\(message.end) are no range")
+private func layers(_ message: Winnow_Wire_V3_Layers, _ field: String) throws(MessageError) -> LayerSpan? {
+    let (first, end) = (message.firstSublayer, message.endSublayer)
+    guard first <= end, end <= 1 << 20 else {
+        throw MessageError(field, "sub-layers \(first)..<\(end) are no range")
     }
-    return message.first == message.end ? nil : Int(message.first)..<Int(message.end)
+    return first == end ? nil : LayerSpan(sublayers: Int(first)..<Int(end))
 }
 
 private func peer(_ bytes: Data, _ field: String) throws(MessageError) -> PeerID {

@@ -1,5 +1,7 @@
 // What workers and the coordinator tell each other of themselves. No message matters alone: each says all of it again.
 
+package import Layers
+
 /// What never changes in a worker's life.
 package struct Profile: Hashable, Sendable {
     package var name: String
@@ -12,7 +14,7 @@ package struct Profile: Hashable, Sendable {
     /// What its own links to neighbours are called.
     package var dataPeer: PeerID
     /// The layers it was told to hold; `nil`: any.
-    package var layers: Range<Int>?
+    package var layers: LayerSpan?
     /// The pipeline it was told to serve; `nil`: any.
     package var pipeline: String?
     /// Rows of KV cache it can hold; 0: the coordinator's choice.
@@ -26,7 +28,7 @@ package struct Profile: Hashable, Sendable {
 
     package init(
         name: String, fingerprint: [UInt8], model: String, layerCount: Int, dataEndpoint: String, dataPeer: PeerID,
-        layers: Range<Int>? = nil, pipeline: String? = nil, kvRows: Int = 0, threads: Int = 0, arithmetic: String = "",
+        layers: LayerSpan? = nil, pipeline: String? = nil, kvRows: Int = 0, threads: Int = 0, arithmetic: String = "",
         speed: Double = 0
     ) {
         self.name = name
@@ -55,7 +57,7 @@ package struct Report: Equatable, Sendable {
     /// The assignment it serves.
     package var epoch: Epoch?
     /// The layers whose weights it holds.
-    package var loaded: Range<Int>?
+    package var loaded: LayerSpan?
     /// Weights being loaded, 0 to 1.
     package var loading: Float
     /// The link to the next neighbour has stood in this epoch.
@@ -82,7 +84,7 @@ package struct Report: Equatable, Sendable {
 
     package init(
         incarnation: Incarnation, role: WorkerRole = .stage, profileHash: UInt64, profile: Profile? = nil,
-        epoch: Epoch? = nil, loaded: Range<Int>? = nil, loading: Float = 0, isLinked: Bool = false,
+        epoch: Epoch? = nil, loaded: LayerSpan? = nil, loading: Float = 0, isLinked: Bool = false,
         fault: String? = nil, received: UInt64 = 0, computed: UInt64 = 0, sent: UInt64 = 0, progress: UInt64 = 0,
         isBusy: Bool = false, kvRowsUsed: Int = 0, requests: Int = 0, lateness: Duration = .zero,
         cpuWait: Duration = .zero, isLeaving: Bool = false, clock: UInt64 = 0
@@ -115,7 +117,7 @@ package struct Assignment: Equatable, Sendable {
     package var epoch: Epoch
     package var stage: Int
     package var stageCount: Int
-    package var layers: Range<Int>
+    package var layers: LayerSpan
     /// Data endpoint of the next stage; of the coordinator, for the last one.
     package var nextEndpoint: String
     /// Who must answer there; `nil` where links are plain text.
@@ -129,7 +131,7 @@ package struct Assignment: Equatable, Sendable {
     package var wireType: WireType
 
     package init(
-        epoch: Epoch, stage: Int, stageCount: Int, layers: Range<Int>, nextEndpoint: String,
+        epoch: Epoch, stage: Int, stageCount: Int, layers: LayerSpan, nextEndpoint: String,
         nextKey: PublicKey? = nil, previous: Guest, maxRows: Int, maxInFlight: Int, kvRows: Int,
         wireType: WireType = .f32
     ) {
@@ -158,14 +160,14 @@ package struct Desired: Equatable, Sendable {
     package var knownProfile: UInt64
     package var assignment: Assignment?
     /// Without an assignment: layers to hold ready.
-    package var preload: Range<Int>?
+    package var preload: LayerSpan?
     /// It may end.
     package var mayLeave: Bool
     package var refusal: Refusal?
     package var reason: String
 
     package init(
-        incarnation: Incarnation, knownProfile: UInt64 = 0, assignment: Assignment? = nil, preload: Range<Int>? = nil,
+        incarnation: Incarnation, knownProfile: UInt64 = 0, assignment: Assignment? = nil, preload: LayerSpan? = nil,
         mayLeave: Bool = false, refusal: Refusal? = nil, reason: String = ""
     ) {
         self.incarnation = incarnation

@@ -75,7 +75,7 @@ struct BenchDecode: AsyncParsableCommand {
         var report = BenchReport(
             "decode", timing, operations: steps.reduce(0, +), precision: precision, pool: pool)
         let row = Stage.cacheBytes(
-            configuration: model.shape, layers: 0..<model.shape.layerCount, precision: precision, capacity: 1)
+            configuration: model.shape, layers: model.shape.allLayers, precision: precision, capacity: 1)
         // All weights but the embedding, of which a step reads a row, and the cache so far.
         let embedding = model.shape.tiedEmbeddings ? 0 : model.shape.vocabularySize * model.shape.hiddenSize
         let weights = model.stage.weightBytes - embedding * precision.cacheValueBytes

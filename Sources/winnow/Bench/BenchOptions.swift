@@ -144,7 +144,7 @@ struct BenchModel {
             let start = clock.now
             let checkpoint = try Checkpoint(path: path)
             stage = try Stage(
-                checkpoint: checkpoint, layers: 0..<checkpoint.configuration.layerCount, precision: precision,
+                checkpoint: checkpoint, layers: checkpoint.configuration.allLayers, precision: precision,
                 pool: pool)
             loadSeconds = start.duration(to: clock.now) / .seconds(1)
         } catch {

@@ -72,7 +72,7 @@ struct StatusText {
         }
         let rows = pipeline.stages.enumerated().map { index, stage in
             [
-                "  \(index)", stage.worker.shown, "\(stage.firstLayer)-\(stage.lastLayer)",
+                "  \(index)", stage.worker.shown, stage.layers.shown,
                 stage.threads > 0 ? "\(stage.threads)" : "?",
                 stage.loaded < 1 ? "loading \(percent(stage.loaded))" : percent(stage.busy),
                 "\(stage.kvRowsUsed) of \(stage.kvRows)", time(stage.computeSeconds), time(stage.waitSeconds),

@@ -1,5 +1,6 @@
 // The computing halves of simulated workers: hashes instead of matrices, a clock of the simulation's own.
 
+import Layers
 import Wire
 import Worker
 
@@ -20,8 +21,7 @@ final class SimulatedStage: Executor, @unchecked Sendable {
     /// When all that was given so far is done.
     private var freeAt: ContinuousClock.Instant
     private var pending = 0
-    private var layers: Range<Int>?
-    private var loaded: Range<Int>?
+    private var loaded: LayerSpan?
     private var assignment: Assignment?
     private var held: [UInt64: Held] = [:]
     private var progress: UInt64 = 0
@@ -72,7 +72,7 @@ final class SimulatedStage: Executor, @unchecked Sendable {
         }
     }
 
-    func preload(_ layers: Range<Int>, completion: @escaping @Sendable () -> Void) {
+    func preload(_ layers: LayerSpan, completion: @escaping @Sendable () -> Void) {
         enqueue(loaded == layers ? .milliseconds(1) : .milliseconds(150)) { [self] in
             loaded = layers
             completion()
@@ -115,7 +115,7 @@ final class SimulatedStage: Executor, @unchecked Sendable {
             if let opening = segment.opening {
                 if held[segment.request] != nil { complain("request \(segment.request) opened twice") }
                 held[segment.request] = Held(
-                    caches: Array(repeating: 0, count: assignment.layers.count), seed: opening.sampling.seed,
+                    caches: Array(repeating: 0, count: assignment.layers.sublayers.count), seed: opening.sampling.seed,
                     kvRows: opening.kvRows)
             }
             guard var entry = held[segment.request] else {
@@ -123,8 +123,8 @@ final class SimulatedStage: Executor, @unchecked Sendable {
                 continue
             }
             for index in first..<first + segment.positions.count {
-                for (place, layer) in assignment.layers.enumerated() {
-                    rows[index] = Arithmetic.layer(layer, rows[index], cache: &entry.caches[place])
+                for (place, number) in assignment.layers.sublayers.enumerated() {
+                    rows[index] = Arithmetic.sublayer(number, rows[index], cache: &entry.caches[place])
                 }
             }
             held[segment.request] = entry
@@ -160,7 +160,7 @@ final class SimulatedSpeculator: Executor, @unchecked Sendable {
     var load: WorkerState.Load {
         var load = WorkerState.Load()
         load.isBusy = pending > 0
-        load.loaded = isLoaded ? 0..<1 : nil
+        load.loaded = isLoaded ? LayerSpan(0..<1) : nil
         return load
     }
 
@@ -172,7 +172,7 @@ final class SimulatedSpeculator: Executor, @unchecked Sendable {
         }
     }
 
-    func preload(_ layers: Range<Int>, completion: @escaping @Sendable () -> Void) { completion() }
+    func preload(_ layers: LayerSpan, completion: @escaping @Sendable () -> Void) { completion() }
     func forget() { life += 1 }
 
     func release(_ requests: [UInt64], completion: @escaping @Sendable () -> Void) {

@@ -218,7 +218,7 @@ final class Simulation {
         let plane = ControlPlane(
             settings: ControlPlane.Settings(
                 incarnation: .random(in: 1 ... .max, using: &random), pipelines: plan.pipelines,
-                layerCount: Arithmetic.layers, vocabularySize: Arithmetic.vocabulary, fingerprint: fingerprint,
+                work: Arithmetic.work, vocabularySize: Arithmetic.vocabulary, fingerprint: fingerprint,
                 speculatorFingerprint: [UInt8](repeating: 2, count: 32), speculatorsAreWorkers: true,
                 speculatorContext: plan.speculators > 0 ? 100_000 : nil, kvRows: 400, microBatchRows: 32,
                 resultsEndpoint: resultsEndpoint, dataPeer: .random(using: &random),

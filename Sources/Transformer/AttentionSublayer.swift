@@ -1,49 +1,36 @@
-// One decoder layer: its weights and its arithmetic, for all families.
+// The first half of a layer: its attention, for all families.
 
 internal import Checkpoint
 internal import Compute
 
-/// One layer: attention with rotary positions and grouped KV heads, then a SwiGLU feed-forward, each behind an RMS norm
-/// and added to the residual stream. Biases, head norms and windows are there where the family has them.
-struct DecoderLayer: Sendable {
-    private let attentionNorm: Matrix
+/// Attention with rotary positions and grouped KV heads, behind an RMS norm and added to the residual stream. Biases, head
+/// norms and windows are there where the family has them.
+struct AttentionSublayer: Sendable {
+    private let norm: Matrix
     /// `[heads * headDim, hidden]`.
     private let query: Linear
     /// Keys, then values, of all heads in one product: `[2 kvHeads * headDim, hidden]`.
     private let keyValue: Linear
     private let headNorm: HeadNorm?
-    private let attentionOutput: Linear
-    private let feedForwardNorm: Matrix
-    /// Gates, then ups: `[2 feedForward, hidden]`.
-    private let gateUp: Linear
-    private let down: Linear
+    private let output: Linear
     private let epsilon: Float
 
-    /// Loads the layer's weights.
+    /// Loads the weights of layer `index`.
     init(
         checkpoint: Checkpoint, index: Int, precision: Precision, cache: WeightsCache?, pool: ThreadPool
     ) throws(CheckpointError) {
         let tensors = TensorLayout(checkpoint.configuration).layer(index)
-        func linear(
-            _ weights: TensorLayout.Tensor..., factors: [Float]? = nil
-        ) throws(CheckpointError) -> Linear {
-            try checkpoint.linear(weights, factors: factors, precision: precision, cache: cache, pool: pool)
-        }
-        /// A norm before products in a precision.
-        func norm(_ tensor: TensorLayout.Tensor, _ precision: Precision) throws(CheckpointError) -> Smoothing {
-            let norm = try checkpoint.vector(tensor)
-            return precision == .int8 ? Smoothing(norm) : Smoothing(as: norm)
-        }
-        let attention = try norm(tensors.attentionNorm, precision.queryKeyValue)
+        let smoothing = try Smoothing(
+            of: checkpoint.vector(tensors.attentionNorm), before: precision.queryKeyValue)
         func projection(
             _ weights: TensorLayout.Tensor..., bias: TensorLayout.Tensor?...
         ) throws(CheckpointError) -> Linear {
             try checkpoint.linear(
-                weights, bias: bias.compactMap(\.self), factors: attention.factors, precision: precision.queryKeyValue,
+                weights, bias: bias.compactMap(\.self), factors: smoothing.factors, precision: precision.queryKeyValue,
                 cache: cache, pool: pool)
         }
         epsilon = checkpoint.configuration.normEpsilon
-        attentionNorm = attention.norm
+        norm = smoothing.norm
         query = try projection(tensors.query, bias: tensors.queryBias)
         keyValue = try projection(tensors.key, tensors.value, bias: tensors.keyBias, tensors.valueBias)
         if let queryNorm = tensors.queryNorm, let keyNorm = tensors.keyNorm {
@@ -52,17 +39,13 @@ struct DecoderLayer: Sendable {
         } else {
             headNorm = nil
         }
-        attentionOutput = try linear(tensors.attentionOutput)
-        let feedForward = try norm(tensors.feedForwardNorm, precision)
-        feedForwardNorm = feedForward.norm
-        gateUp = try linear(tensors.gate, tensors.up, factors: feedForward.factors)
-        down = try linear(tensors.down)
+        output = try checkpoint.linear([tensors.attentionOutput], precision: precision, cache: cache, pool: pool)
     }
 
     /// Memory of the weights, in bytes; norms and biases are too small to count.
-    var weightBytes: Int { [query, keyValue, attentionOutput, gateUp, down].reduce(0) { $0 + $1.byteCount } }
+    var weightBytes: Int { query.byteCount + keyValue.byteCount + output.byteCount }
 
-    /// Adds the layer's contribution to the rows of `hidden` (`[rows, hidden]`) and appends to the segments' caches.
+    /// Adds its contribution to the rows of `hidden` (`[rows, hidden]`) and appends to the segments' caches.
     ///
     /// - Parameters:
     ///   - outputs: the only rows of `hidden` that anybody wants, ascending; the others are left as they are, and only
@@ -77,7 +60,7 @@ struct DecoderLayer: Sendable {
     ) {
         let normed = workspace.normed
         for rows in workspace.blocks(of: hidden.rows) {
-            Kernels.rmsNorm(hidden, rows: rows, weight: attentionNorm, epsilon: epsilon, into: normed, pool: pool)
+            Kernels.rmsNorm(hidden, rows: rows, weight: norm, epsilon: epsilon, into: normed, pool: pool)
             keyValue.apply(
                 normed, rows: 0..<rows.count, to: workspace.keyValues, from: 0, converted: workspace.converted,
                 pool: pool)
@@ -93,7 +76,7 @@ struct DecoderLayer: Sendable {
         guard let outputs else {
             observe(workspace.queries)
             attention.attend(workspace.queries, segments: segments, into: workspace.attended, pool: pool)
-            finish(hidden, workspace: workspace, pool: pool)
+            add(to: hidden, workspace: workspace, pool: pool)
             return
         }
         guard !outputs.isEmpty else {
@@ -103,7 +86,7 @@ struct DecoderLayer: Sendable {
         // The wanted rows alone, as if they were all.
         let wanted = hidden.gathered(rows: outputs)
         for rows in workspace.blocks(of: wanted.rows) {
-            Kernels.rmsNorm(wanted, rows: rows, weight: attentionNorm, epsilon: epsilon, into: normed, pool: pool)
+            Kernels.rmsNorm(wanted, rows: rows, weight: norm, epsilon: epsilon, into: normed, pool: pool)
             query.apply(
                 normed, rows: 0..<rows.count, to: workspace.queries, from: rows.lowerBound,
                 converted: workspace.converted, pool: pool)
@@ -114,23 +97,15 @@ struct DecoderLayer: Sendable {
         observe(workspace.queries)
         attention.attend(
             workspace.queries, segments: segments.picking(rows: outputs), into: workspace.attended, pool: pool)
-        finish(wanted, workspace: workspace, pool: pool)
+        add(to: wanted, workspace: workspace, pool: pool)
         hidden.scatter(wanted, rows: outputs)
     }
 
-    /// Everything after attention, whose results for the rows of `hidden` are in the workspace.
-    private func finish(_ hidden: Matrix, workspace: Workspace, pool: ThreadPool) {
-        let normed = workspace.normed
+    /// Adds what attention left in the workspace for the rows of `hidden`.
+    private func add(to hidden: Matrix, workspace: Workspace, pool: ThreadPool) {
         for rows in workspace.blocks(of: hidden.rows) {
-            attentionOutput.apply(
+            output.apply(
                 workspace.attended, rows: rows, to: hidden, from: rows.lowerBound, adding: true,
-                converted: workspace.converted, pool: pool)
-            Kernels.rmsNorm(hidden, rows: rows, weight: feedForwardNorm, epsilon: epsilon, into: normed, pool: pool)
-            gateUp.apply(
-                normed, rows: 0..<rows.count, to: workspace.gateUp, from: 0, converted: workspace.converted, pool: pool)
-            Kernels.siluMultiply(workspace.gateUp, rows: rows.count, into: workspace.activated, pool: pool)
-            down.apply(
-                workspace.activated, rows: 0..<rows.count, to: hidden, from: rows.lowerBound, adding: true,
                 converted: workspace.converted, pool: pool)
         }
     }
