@@ -66,8 +66,8 @@ extension EndToEnd {
             """
             model: \(Package.stories)
             hosts:
-              a: {address: a.test, ssh: me@a, executable: bin/winnow}
-              b: {address: b.test, ssh: \(b)}
+              a: {address: 192.0.2.1, ssh: me@a, executable: bin/winnow}
+              b: {address: 192.0.2.2, ssh: \(b)}
             coordinator: {host: a}
             pipelines: [{threads: 2, stages: [{host: a}, {host: b}]}]
             """
@@ -90,11 +90,11 @@ extension EndToEnd {
 
         @Test func aPortThatIsClosedOnTheWayIsNamed() async throws {
             let checked = try await check(
-                Self.topology(), unreached: #"{"tcp://b.test:5711": "Connection timed out"}"#)
+                Self.topology(), unreached: #"{"tcp://192.0.2.2:5711": "Connection timed out"}"#)
             #expect(checked.end == .exit(69))
             let found = try #require(checked.report).problems.filter { $0.severity == "host" }
             #expect(found.map(\.key) == ["pipelines[0].stages[1].listen"] && found[0].host == "b")
-            #expect(found[0].problem == "tcp://b.test:5711 can't be reached from a: Connection timed out")
+            #expect(found[0].problem == "tcp://192.0.2.2:5711 can't be reached from a: Connection timed out")
         }
 
         /// Faults of hosts, each said by the host as the real program says it.
