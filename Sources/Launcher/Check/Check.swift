@@ -313,11 +313,13 @@ public struct Check: Sendable {
                         fix: "Write at most \(count).")
                 ]
             }
-            guard let end = pipeline.stages.last?.layers?.sublayers.upperBound, end != 2 * count else { return [] }
+            guard let end = pipeline.stages.last?.layers?.bounds.upperBound,
+                end != LayerSpan(0..<count).bounds.upperBound
+            else { return [] }
             return [
                 CheckFinding(
                     .file, "\(key)[\(pipeline.stages.count - 1)].layers",
-                    "the stages hold layers \(LayerSpan(sublayers: 0..<end)), the model has \(LayerSpan(0..<count))",
+                    "the stages hold layers \(LayerSpan(bounds: 0..<end)), the model has \(LayerSpan(0..<count))",
                     fix: "Let the last stage end with \(count - 1).")
             ]
         }
