@@ -77,10 +77,10 @@ extension ModelConfiguration {
     public var allLayers: LayerSpan { LayerSpan(0..<layerCount) }
 
     /// Whether whoever holds these layers embeds tokens.
-    public func begins(with layers: LayerSpan) -> Bool { !layers.isEmpty && layers.sublayers.lowerBound == 0 }
+    public func begins(with layers: LayerSpan) -> Bool { !layers.isEmpty && layers.bounds.lowerBound == 0 }
 
     /// Whether whoever holds these layers has the final norm and the output head.
     public func ends(with layers: LayerSpan) -> Bool {
-        !layers.isEmpty && layers.sublayers.upperBound == 2 * layerCount
+        !layers.isEmpty && layers.bounds.upperBound == allLayers.bounds.upperBound
     }
 }

@@ -39,9 +39,13 @@ public struct ModelPart: Sendable, Equatable {
             let first = try object.integer("first_layer", in: 0...layerCount)
             layers = LayerSpan(first..<first + (try object.integer("layer_count", in: 0...layerCount - first)))
         case version:
-            let first = try object.integer("first_sublayer", in: 0...2 * layerCount)
-            layers = LayerSpan(
-                sublayers: first..<first + (try object.integer("sublayer_count", in: 0...2 * layerCount - first)))
+            guard let text = try object.string("layers") else { throw object.error("layers", "missing") }
+            let none = text == LayerSpan.none.description
+            guard let span = none ? LayerSpan.none : LayerSpan(text, below: layerCount) else {
+                throw object.error(
+                    "layers", "\"\(text)\" are no layers of the model, which has \(LayerSpan(0..<layerCount))")
+            }
+            layers = span
         default:
             throw object.error(
                 "version", "\(object.fields["version"]?.kind ?? "missing"), expected \(version)",
@@ -65,8 +69,7 @@ public struct ModelPart: Sendable, Equatable {
     /// What stands in the file.
     var json: JSONValue {
         .object([
-            "version": .integer(Self.version), "first_sublayer": .integer(layers.sublayers.lowerBound),
-            "sublayer_count": .integer(layers.sublayers.count),
+            "version": .integer(Self.version), "layers": .string(layers.description),
             "tensors": .object(tensors.mapValues { .string($0.description) }),
         ])
     }

@@ -69,7 +69,9 @@ extension ControlPlane {
         /// What these layers cost, in mean layers.
         package func work(of layers: LayerSpan) -> Double {
             let all = work.reduce(0, +) / Double(max(1, layerCount))
-            return all > 0 ? work[layers.sublayers.clamped(to: work.indices)].reduce(0, +) / all : 0
+            return all > 0
+                ? layers.sublayers.clamped(to: work.indices).reduce(0) { $0 + work[$1] * layers.fraction(of: $1) } / all
+                : 0
         }
     }
 }

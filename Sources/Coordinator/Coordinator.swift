@@ -95,7 +95,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         let plane = ControlPlane(
             settings: ControlPlane.Settings(
                 incarnation: .random(in: 1 ... .max), pipelines: configuration.pipelines,
-                work: ForwardWork.prefillSublayers(models.configuration, tokens: LayerPlan.usualTokens),
+                work: LayerPlan.work(of: models.configuration),
                 vocabularySize: models.configuration.vocabularySize,
                 fingerprint: models.fingerprint.bytes, speculatorFingerprint: models.speculatorFingerprint?.bytes,
                 speculatorsAreWorkers: configuration.speculatorsAreWorkers,

@@ -49,7 +49,7 @@ package enum Placement {
         let wishes = able.compactMap(\.profile.layers)
         let speeds = wishes.isEmpty ? Self.speeds(able, stageCount: shape.stageCount) : []
         // With unequal parts, another order of the same workers would move nearly every layer: what stands stays.
-        if !speeds.isEmpty, let held = Self.held(able, end: work.count, stageCount: shape.stageCount) {
+        if !speeds.isEmpty, let held = Self.held(able, end: work.count * LayerSpan.unit, stageCount: shape.stageCount) {
             return held
         }
         let plan: LayerPlan
@@ -97,14 +97,13 @@ package enum Placement {
     /// A pipeline out of what workers have loaded, if it comes out: from the last layer to the first, whoever begins where
     /// the next one's part has to.
     private static func held(_ able: [Membership.Member], end: Int, stageCount: Int) -> [Place]? {
-        /// By the sub-layer it starts at: the stages from there to the last one, at most as many as are wanted.
+        /// By where it starts: the stages from there to the end, at most as many as are wanted.
         var after: [Int: [Int: [Place]]] = [end: [0: []]]
         let parts = able.compactMap { member in member.report.loaded.map { Place(peer: member.peer, layers: $0) } }
-        func sublayers(_ part: Place) -> Range<Int> { part.layers.sublayers }
-        for part in parts.sorted(by: { sublayers($0).lowerBound > sublayers($1).lowerBound })
-        where !part.layers.isEmpty {
-            let start = sublayers(part).lowerBound
-            for (count, places) in after[sublayers(part).upperBound] ?? [:] where count < stageCount {
+        func bounds(_ part: Place) -> Range<Int> { part.layers.bounds }
+        for part in parts.sorted(by: { bounds($0).lowerBound > bounds($1).lowerBound }) where !part.layers.isEmpty {
+            let start = bounds(part).lowerBound
+            for (count, places) in after[bounds(part).upperBound] ?? [:] where count < stageCount {
                 if after[start]?[count + 1] == nil { after[start, default: [:]][count + 1] = [part] + places }
             }
         }
@@ -131,8 +130,8 @@ package enum Placement {
             let best =
                 held
                 ?? possible.min {
-                    (covered[$0, default: 0], -$0.sublayers.count, $0.sublayers.lowerBound)
-                        < (covered[$1, default: 0], -$1.sublayers.count, $1.sublayers.lowerBound)
+                    (covered[$0, default: 0], -$0.bounds.count, $0.bounds.lowerBound)
+                        < (covered[$1, default: 0], -$1.bounds.count, $1.bounds.lowerBound)
                 }
             guard let best else { continue }
             covered[best, default: 0] += 1

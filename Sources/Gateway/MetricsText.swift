@@ -137,7 +137,7 @@ extension ServiceMetrics {
             kvUse.sorted { $0.key < $1.key }.map { .init(.number($0.value), ["pipeline": "\($0.key)"]) })
         text.write(
             "winnow_pipeline_info", .gauge,
-            "The layers of each standing stage, first and last; a half with a letter, as in 0-7a.",
+            "The layers of each standing stage, first and last; a part of one with a letter, as in 0-7a.",
             stages.compactMap { stage in
                 guard let layers = stage.holding?.layers, !layers.isEmpty else { return nil }
                 return .init(

@@ -79,13 +79,14 @@ extension Topology.Pipeline {
         }
         var next = 0
         for (layers, entry) in zip(named, entries) {
-            guard layers.sublayers.lowerBound == next else {
-                let first = LayerSpan(sublayers: next..<next + 2 - next % 2)
+            guard layers.bounds.lowerBound == next else {
+                let layer = 2 * LayerSpan.unit
+                let first = LayerSpan(bounds: next..<(next / layer + 2) * layer).description.prefix { $0 != "-" }
                 throw entry.error(
-                    "has layers \(layers), but the stages before hold \(LayerSpan(sublayers: 0..<next))",
+                    "has layers \(layers), but the stages before hold \(LayerSpan(bounds: 0..<next))",
                     fix: "Write `layers: \(first)-...`: first and last layer, both inclusive, no gap and no overlap.")
             }
-            next = layers.sublayers.upperBound
+            next = layers.bounds.upperBound
         }
     }
 }

@@ -1,25 +1,43 @@
-// Which layers of a model somebody holds, where a layer may be parted between its attention and its feed-forward.
+// Which layers of a model somebody holds, where a layer may be parted.
 
-/// Consecutive layers, the first and the last of which may be there by half: without its attention, or without its
-/// feed-forward.
+/// Consecutive layers, the first and the last of which may be there in part: without its attention, or with its feed-forward
+/// for a share of the rows only.
 ///
-/// Between the two halves of a layer the residual stream is all there is, as it is between layers; so a pipeline can be cut
-/// at either place. Keys and values belong to the half that attends.
+/// Between the two halves of a layer the residual stream is all there is, as it is between layers, and the feed-forward
+/// takes each row for itself; so a pipeline can be cut at any of these places. Keys and values belong to whoever attends.
 public struct LayerSpan: Hashable, Sendable {
-    /// Half-open, in sub-layers: 2 i is the attention of layer i, 2 i + 1 its feed-forward.
-    public let sublayers: Range<Int>
+    /// Positions in half a layer: a share of its rows is given in hundredths.
+    public static let unit = 100
 
-    /// A run of sub-layers.
-    public init(sublayers: Range<Int>) { self.sublayers = sublayers }
+    /// Half-open, in hundredths of a sub-layer; sub-layer 2 i is the attention of layer i, 2 i + 1 its feed-forward. A bound
+    /// within an attention is none: it is taken as the attention's beginning.
+    public let bounds: Range<Int>
 
-    /// Whole layers; `layers` are within 0...2^61.
-    public init(_ layers: Range<Int>) { sublayers = 2 * layers.lowerBound..<2 * layers.upperBound }
+    /// From a position to another.
+    public init(bounds: Range<Int>) {
+        func whole(_ bound: Int) -> Int { (bound / Self.unit) & 1 == 0 ? bound / Self.unit * Self.unit : bound }
+        self.bounds = whole(bounds.lowerBound)..<whole(bounds.upperBound)
+    }
+
+    /// A run of sub-layers; these are within 0...2^50.
+    public init(sublayers: Range<Int>) {
+        bounds = sublayers.lowerBound * Self.unit..<sublayers.upperBound * Self.unit
+    }
+
+    /// Whole layers, within 0...2^49.
+    public init(_ layers: Range<Int>) { self.init(sublayers: 2 * layers.lowerBound..<2 * layers.upperBound) }
 
     /// No layers.
     public static let none = LayerSpan(sublayers: 0..<0)
 
     /// Whether there is nothing in it.
-    public var isEmpty: Bool { sublayers.isEmpty }
+    public var isEmpty: Bool { bounds.isEmpty }
+
+    /// The sub-layers it has any part of, half-open.
+    public var sublayers: Range<Int> {
+        let first = bounds.lowerBound / Self.unit
+        return first..<max(first, (bounds.upperBound + Self.unit - 1) / Self.unit)
+    }
 
     /// The layers it has any part of.
     public var layers: Range<Int> { sublayers.lowerBound >> 1..<(sublayers.upperBound + 1) >> 1 }
@@ -27,60 +45,93 @@ public struct LayerSpan: Hashable, Sendable {
     /// The layers whose attention is in it, and so the keys and values.
     public var attention: Range<Int> { (sublayers.lowerBound + 1) >> 1..<(sublayers.upperBound + 1) >> 1 }
 
-    /// The layers whose feed-forward is in it.
+    /// The layers whose feed-forward is in it, for any rows.
     public var feedForward: Range<Int> { sublayers.lowerBound >> 1..<sublayers.upperBound >> 1 }
+
+    /// Which of the `count` rows of a request in one call pass a sub-layer of it here; the first ones pass it in a span that
+    /// ends here, the others in the one that goes on.
+    public func rows(of sublayer: Int, count: Int) -> Range<Int> {
+        let (first, end) = share(of: sublayer)
+        return count * first / Self.unit..<count * end / Self.unit
+    }
+
+    /// How much of a sub-layer's rows are in it, 0...1.
+    public func fraction(of sublayer: Int) -> Double {
+        let (first, end) = share(of: sublayer)
+        return Double(end - first) / Double(Self.unit)
+    }
+
+    private func share(of sublayer: Int) -> (first: Int, end: Int) {
+        func clamped(_ bound: Int) -> Int { min(max(bound - sublayer * Self.unit, 0), Self.unit) }
+        return (clamped(bounds.lowerBound), clamped(bounds.upperBound))
+    }
 
     /// Whether all of `other` is in it.
     public func contains(_ other: LayerSpan) -> Bool {
-        other.isEmpty
-            || sublayers.lowerBound <= other.sublayers.lowerBound && other.sublayers.upperBound <= sublayers.upperBound
+        other.isEmpty || bounds.lowerBound <= other.bounds.lowerBound && other.bounds.upperBound <= bounds.upperBound
     }
 
     /// Whether they have a part in common.
-    public func overlaps(_ other: LayerSpan) -> Bool { sublayers.overlaps(other.sublayers) }
+    public func overlaps(_ other: LayerSpan) -> Bool { bounds.overlaps(other.bounds) }
 
     /// Whether all of it is in a model of so many layers, of which it has any.
     public func isWithin(layerCount: Int) -> Bool {
-        !isEmpty && sublayers.lowerBound >= 0 && layers.upperBound <= layerCount
+        !isEmpty && bounds.lowerBound >= 0 && layers.upperBound <= layerCount
     }
 }
 
 extension LayerSpan: CustomStringConvertible {
-    /// First and last, both included, as every flag and log line spells layers: `0-4`, one alone as `2`. A half has a letter:
-    /// `0-7a` ends with the attention of layer 7, `7f-15` begins with its feed-forward.
+    /// First and last, both included, as every flag and log line spells layers: `0-4`, one alone as `2`. Parts of a layer
+    /// have a letter: `0-7a` ends with the attention of layer 7, `7f-15` begins with its feed-forward; `0-7f34` ends with its
+    /// feed-forward for the first 34 % of the rows, and `7f34-15` begins with it for the others.
     public var description: String {
         guard !isEmpty else { return "none" }
-        let (first, last) = (sublayers.lowerBound, sublayers.upperBound - 1)
-        let (begins, ends) = (first & 1 == 0, last & 1 == 1)
-        switch (first >> 1 == last >> 1, begins, ends) {
-        case (true, true, true): return "\(first >> 1)"
-        case (true, true, false): return "\(first >> 1)a"
-        case (true, false, _): return "\(first >> 1)f"
-        case (false, _, _): return "\(first >> 1)\(begins ? "" : "f")-\(last >> 1)\(ends ? "" : "a")"
+        let (start, end) = (bounds.lowerBound, bounds.upperBound)
+        let layer = { (bound: Int) in bound / (2 * Self.unit) }
+        var first = "\(layer(start))"
+        if start % (2 * Self.unit) != 0 { first += "f" + (start % Self.unit == 0 ? "" : "\(start % Self.unit)") }
+        var last = "\(layer(end - 1))"
+        if end % Self.unit != 0 {
+            last += "f\(end % Self.unit)"
+        } else if end % (2 * Self.unit) != 0 {
+            last += "a"
         }
+        // One layer, or half of one.
+        if first == last || last == first + "a" { return last }
+        if first == last + "f" { return first }
+        return "\(first)-\(last)"
     }
 
     /// Reads what ``description`` writes, and longer ways to say the same, as `2-2` or `2a-2f`; nil for any other text, and
     /// for layers from `limit` on.
     ///
-    /// - Parameter limit: at most 2^61.
+    /// - Parameter limit: at most 2^40.
     public init?(_ text: some StringProtocol, below limit: Int) {
         let ends = text.split(separator: "-", omittingEmptySubsequences: false)
         guard (1...2).contains(ends.count), let first = Self.end(ends[0], below: limit),
-            let last = Self.end(ends[ends.count - 1], below: limit), first.lowerBound < last.upperBound,
-            // `3-2` and `2f-2a` are no runs.
-            first.lowerBound <= last.lowerBound
+            let last = Self.end(ends[ends.count - 1], below: limit), first.lowerBound < last.upperBound
         else { return nil }
-        sublayers = first.lowerBound..<last.upperBound
+        bounds = first.lowerBound..<last.upperBound
     }
 
-    /// The sub-layers of `7`, `7a` or `7f`.
+    /// Where `7`, `7a` or `7f` begins and ends; `7f34` is one place.
     private static func end(_ text: some StringProtocol, below limit: Int) -> Range<Int>? {
-        let half = text.last.flatMap { ["a": 0, "f": 1][$0] }
-        let digits = half == nil ? text[...] : text.dropLast()
-        guard (1...18).contains(digits.utf8.count), digits.utf8.allSatisfy({ (48...57).contains($0) }),
-            let layer = Int(digits), layer < limit
-        else { return nil }
-        return half.map { 2 * layer + $0..<2 * layer + $0 + 1 } ?? 2 * layer..<2 * layer + 2
+        func number(_ digits: some StringProtocol) -> Int? {
+            (1...12).contains(digits.utf8.count) && digits.utf8.allSatisfy { (48...57).contains($0) }
+                ? Int(digits) : nil
+        }
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        guard let layer = number(digits), layer < limit else { return nil }
+        let start = 2 * layer * unit
+        switch text.dropFirst(digits.count) {
+        case "": return start..<start + 2 * unit
+        case "a": return start..<start + unit
+        case "f": return start + unit..<start + 2 * unit
+        case let share:
+            guard share.first == "f", let percent = number(share.dropFirst()), (1..<unit).contains(percent) else {
+                return nil
+            }
+            return start + unit + percent..<start + unit + percent
+        }
     }
 }

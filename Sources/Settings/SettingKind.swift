@@ -32,7 +32,7 @@ public indirect enum SettingKind: Sendable, Equatable {
     case host
     /// CPUs as `taskset` writes them.
     case cpus
-    /// Layers, first and last, either of which may be a half, as ``LayerSpan`` spells them; or `auto`.
+    /// Layers, first and last, either of which may be there in part, as ``LayerSpan`` spells them; or `auto`.
     case layers
     /// The name of a pipeline.
     case pipelineName

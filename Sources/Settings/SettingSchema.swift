@@ -87,7 +87,10 @@ private enum Schema {
         case .boolean: return "{\"type\": \"boolean\", \"description\": \(quoted(doc))}"
         case .endpoint: return pattern("^(tcp://.+:([0-9]+|\\*)|ipc://.+)$", doc)
         case .address: return pattern("^.+:[0-9]+$", doc)
-        case .layers: return any([pattern("^([0-9]+[af]?(-[0-9]+[af]?)?|auto)$", doc), integer(0...4095, doc)])
+        case .layers:
+            return any([
+                pattern("^([0-9]+(a|f[0-9]{0,2})?(-[0-9]+(a|f[0-9]{0,2})?)?|auto)$", doc), integer(0...4095, doc),
+            ])
         case .cpus: return any([pattern("^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$", doc), integer(0...4095, doc)])
         case .pipelineName: return any([pattern("^[A-Za-z0-9_.-]{1,64}$", doc), "{\"type\": \"number\"}"])
         default: return "{\"type\": [\"string\", \"number\"], \"description\": \(quoted(doc))}"

@@ -48,7 +48,7 @@ extension Setting {
             Setting(
                 "layers", .layers, of: [.worker], in: [.mainWorker, .pipeline],
                 "Layers to hold, first-last, e.g. 0-4; a pipeline may be cut within a layer, between its attention (7a) and its "
-                    + "feed-forward (7f): 0-7a, then 7f-15. Or auto: measure how fast this host multiplies, and hold a part "
+                    + "feed-forward (7f), or in the rows of that: 0-7f34, which does 34 %, then 7f34-15. Or auto: measure how fast this host multiplies, and hold a part "
                     + "accordingly. Default: a part with as much work as the others'."),
             Setting(
                 "speculator_workers", .boolean, default: "false", of: [.coordinator], in: [],

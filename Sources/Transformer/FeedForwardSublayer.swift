@@ -30,6 +30,7 @@ struct FeedForwardSublayer: Sendable {
     /// Adds its contribution to the rows of `hidden` (`[rows, hidden]`); with `outputs` to these rows alone, ascending.
     func forward(_ hidden: Matrix, outputs: [Int]?, workspace: Workspace, pool: ThreadPool) {
         guard let outputs else { return add(to: hidden, workspace: workspace, pool: pool) }
+        guard !outputs.isEmpty else { return }
         let wanted = hidden.gathered(rows: outputs)
         add(to: wanted, workspace: workspace, pool: pool)
         hidden.scatter(wanted, rows: outputs)

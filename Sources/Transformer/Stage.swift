@@ -4,7 +4,7 @@ public import Checkpoint
 public import Compute
 public import Layers
 
-/// Consecutive layers of a model with their weights in memory, the first and last of which may be there by half; the first
+/// Consecutive layers of a model with their weights in memory, the first and last of which may be there in part; the first
 /// stage also embeds, the last also gives logits.
 ///
 /// One thread at a time calls a stage or touches its caches; inside a call, the pool's threads share the work.
@@ -177,6 +177,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         for (number, sublayer) in zip(layers.sublayers, sublayers) {
             let layer = number / 2
             let isTrimmed = layer == configuration.layerCount - 1 && outputs != nil
+            let wanted = isTrimmed ? outputs : nil
             switch sublayer {
             case .attention(let half):
                 let isWindowed = configuration.slidingWindow(layer: layer) != nil
@@ -186,15 +187,33 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
                         firstVisible: isWindowed ? visible?[index] : nil, decodedFrom: share.0.decodedFrom)
                 }
                 half.forward(
-                    hidden, outputs: isTrimmed ? outputs : nil, segments: shares, angles: angles, attention: attention,
+                    hidden, outputs: wanted, segments: shares, angles: angles, attention: attention,
                     workspace: workspace, pool: pool
                 ) { queries in
                     observe(queries, rows: hidden.rows, outputs: outputs, arePicked: isTrimmed) { observer?(layer, $0) }
                 }
             case .feedForward(let half):
-                half.forward(hidden, outputs: isTrimmed ? outputs : nil, workspace: workspace, pool: pool)
+                half.forward(
+                    hidden, outputs: share(of: number, ranges.map(\.rows), wanted: wanted), workspace: workspace,
+                    pool: pool)
             }
             progress?()
+        }
+    }
+
+    /// The rows that pass a feed-forward here, of those that are wanted; nil: all of them.
+    private func share(of sublayer: Int, _ segments: [Range<Int>], wanted: [Int]?) -> [Int]? {
+        guard layers.fraction(of: sublayer) < 1 else { return wanted }
+        // By request, so that it does not matter who else travels in the micro-batch, or is left out of it.
+        let shares = segments.map { rows in
+            let share = layers.rows(of: sublayer, count: rows.count)
+            return rows.lowerBound + share.lowerBound..<rows.lowerBound + share.upperBound
+        }
+        guard let wanted else { return Array(shares.joined()) }
+        var left = shares[...]
+        return wanted.filter { row in
+            while let share = left.first, share.upperBound <= row { left.removeFirst() }
+            return left.first?.contains(row) ?? false
         }
     }
 

@@ -123,8 +123,8 @@ extension HostFacts.Model {
             let shape = checkpoint.configuration
             layerCount = shape.layerCount
             if checkpoint.heldLayers != shape.allLayers {
-                let sublayers = checkpoint.heldLayers.sublayers
-                held = [sublayers.lowerBound, sublayers.count]
+                let bounds = checkpoint.heldLayers.bounds
+                held = [bounds.lowerBound, bounds.count]
             }
             cacheValues = 2 * shape.kvHeadCount * shape.headDim
             outerParameters = shape.vocabularySize * shape.hiddenSize * (shape.tiedEmbeddings ? 1 : 2)

@@ -54,7 +54,8 @@ struct LaunchCommand: AsyncParsableCommand {
                   # stages:
                   #   - {layers: 0-1, threads: 1, cpus: "2", kv_tokens: 65536, listen: "tcp://127.0.0.1:*"}
                   #   - {layers: 2-3}          all stages name their layers (both ends inclusive) or none does; a cut may
-                                               lie within a layer: 0-2a (up to its attention), then 2f-3
+                                               lie within a layer: 0-2a (up to its attention), then 2f-3, or
+                                               0-2f34 (and its feed-forward for 34 % of the rows), then 2f34-3
               spares: 1                        workers that replace any stage; or {count: 1, threads: 2, ...}, or a list
               speculators: 2                   workers that score prompts instead of the coordinator; likewise
               restart:                         what ends by itself; or only the policy: `restart: never`

@@ -4,7 +4,6 @@ import Coordinator
 import Launcher
 import Layers
 import OutsideText
-import Transformer
 import Wire
 
 extension ModelCommand {
@@ -105,8 +104,8 @@ extension ModelCommand {
                     fix: "its layers are \(shape.allLayers)")
             }
             do {
-                let work = ForwardWork.prefillSublayers(shape, tokens: LayerPlan.usualTokens)
-                return try LayerPlan(work: work, stageCount: stages, wishes: wishes).slots.map(\.layers)
+                return try LayerPlan(work: LayerPlan.work(of: shape), stageCount: stages, wishes: wishes).slots
+                    .map(\.layers)
             } catch {
                 throw CheckpointError(
                     path: "\(stages) stages", place: "", problem: error.reason,

@@ -157,9 +157,9 @@ import Testing
         let part = try TemporaryDirectory(at: directory.path + "/stage-1")
         let good = try part.json("winnow-part.json")
         let changes: [(String, JSONValue?)] = [
-            ("version", .integer(3)), ("version", nil), ("first_sublayer", .integer(-1)),
-            ("first_sublayer", .integer(11)), ("sublayer_count", .integer(7)), ("sublayer_count", .string("1")),
-            ("sublayer_count", .integer(.max)), ("sublayer_count", nil), ("tensors", nil), ("tensors", .array([])),
+            ("version", .integer(3)), ("version", nil), ("layers", .integer(2)), ("layers", nil),
+            ("layers", .string("2-5")), ("layers", .string("")), ("layers", .string("3-2")),
+            ("layers", .string("9999999999999999999")), ("tensors", nil), ("tensors", .array([])),
             ("tensors", .object(["model.norm.weight": .integer(1)])),
             ("tensors", .object(["model.norm.weight": .string("BF16 16 00")])),
             ("tensors", .object(["model.norm.weight": .string("BF16\n16 " + String(repeating: "0", count: 64))])),
@@ -176,6 +176,22 @@ import Testing
         }
     }
 
+    /// Stages that share a feed-forward by rows both have its weights.
+    @Test func sharedFeedForwardsAreInBothParts() throws {
+        let spans = ["0-1f34", "1f34-4"].compactMap { LayerSpan($0, below: 5) }
+        let directory = try split(smallModel(layers: 5), zip(["a", "b"], spans).map { .init(name: $0, layers: $1) })
+        let names = try ["a", "b"].map { try tensors("\(directory.path)/\($0)") }
+        let shape = try Checkpoint(path: directory.path + "/a").configuration
+        #expect(names[0].intersection(names[1]) == Set(TensorLayout(shape).layer(1).feedForward.map(\.name)))
+        for (name, span) in zip(["a", "b"], spans) {
+            let part = try Checkpoint(path: "\(directory.path)/\(name)")
+            #expect(part.heldLayers == span)
+            // Fewer rows than it may do are none of its own accord.
+            try part.checkHeld(name == "a" ? LayerSpan(sublayers: 0..<3) : LayerSpan(2..<5))
+            #expect(error { try part.checkHeld(LayerSpan(0..<2)) }?.problem.contains("holds layers \(span)") == true)
+        }
+    }
+
     /// Parts that an earlier version wrote, of whole layers.
     @Test func theFirstVersionOfTheListIsRead() throws {
         let directory = try split(smallModel(layers: 5))
@@ -183,8 +199,7 @@ import Testing
         try part.edit(
             "winnow-part.json",
             [
-                "version": .integer(1), "first_layer": .integer(2), "layer_count": .integer(1), "first_sublayer": nil,
-                "sublayer_count": nil,
+                "version": .integer(1), "first_layer": .integer(2), "layer_count": .integer(1), "layers": nil,
             ])
         #expect(try Checkpoint(path: part.path).heldLayers == LayerSpan(2..<3))
         try part.edit("winnow-part.json", ["layer_count": .integer(4)])

@@ -144,7 +144,7 @@ struct PipelineTests {
     }
 
     /// Whole layers, and cuts within them.
-    @Test(arguments: [["3-4", nil, "0"], ["3f-4", "0-1a", nil], [nil, "4f", nil]])
+    @Test(arguments: [["3-4", nil, "0"], ["3f-4", "0-1a", nil], [nil, "4f", nil], ["0-1f50", "1f50-3f7", "3f7-4"]])
     func chosenLayersAreKept(layers: [String?]) async throws {
         let pipeline = try TestPipeline(
             model: "stories260K", stages: 3, layers: layers.map { $0.flatMap { LayerSpan($0, below: 5) } }, rows: 16)

@@ -2,6 +2,7 @@
 
 import Foundation
 import Launcher
+import Layers
 import Testing
 import Wire
 
@@ -69,7 +70,8 @@ struct CheckTests {
             case "part":
                 model(words[1]) {
                     $0.fingerprint = "main"
-                    $0.held = words.dropFirst(2).compactMap { Int($0) }
+                    // Said as first and number of layers.
+                    $0.held = words.dropFirst(2).compactMap { Int($0).map { 2 * LayerSpan.unit * $0 } }
                 }
             case "cache": facts.caches[words[1] == "default" ? "" : words[1]] = cache(words[2])
             case "closed": break

@@ -32,9 +32,13 @@ import Transformer
         #expect(difference(split, try Self.whole()) < Self.tolerance)
     }
 
-    /// Between layers and within them, and a stage of nothing but one half: bitwise what one stage gives, for all rows and
-    /// where only some are asked for, with truncated caches, rows decoded alone, and pruned positions.
-    @Test(arguments: [[1], [5], [9], [2, 3], [3, 4, 5], [6], [8, 9], [1, 2, 3, 4, 5, 6, 7, 8, 9]])
+    /// Between layers and within them, for shares of the rows, and a stage of nothing but one half: bitwise what one stage
+    /// gives, for all rows and where only some are asked for, with truncated caches, rows decoded alone, and pruned positions.
+    @Test(arguments: [
+        [100], [500], [900], [200, 300], [300, 400, 500], [600], [800, 900], (1...9).map { 100 * $0 }, [134],
+        [901, 999],
+        [150, 333, 350, 399, 700, 950],
+    ])
     func cutsWithinLayersChangeNoBit(cuts: [Int]) throws {
         func run(_ stages: [Stage]) throws -> [[Float]] {
             let positions = (0..<Int32(Self.count)).map { $0 * 3 + $0 % 5 }
@@ -56,7 +60,10 @@ import Transformer
             #expect(request.caches.allSatisfy { $0.count == Self.count })
             return all
         }
-        #expect(try run(SmallModel.stages(halfCuts: cuts)) == run(SmallModel.stages()))
+        // In bf16, where a row is the same in any company and on any number of threads; Float32's depends on OpenBLAS.
+        let whole = try run(SmallModel.stages(bounds: [], precision: .bf16))
+        #expect(try run(SmallModel.stages(bounds: cuts, precision: .bf16)) == whole)
+        #expect(try difference(run(SmallModel.stages(bounds: cuts)), run(SmallModel.stages())) < Self.tolerance)
     }
 
     /// Stages hold their halves' weights and keys, and nothing else of them.

@@ -38,12 +38,15 @@ enum SmallModel {
     static func stages(cuts: [Int] = []) throws -> [Stage] { try stages(halfCuts: cuts.map { 2 * $0 }) }
 
     /// The model cut into stages before the given sub-layers.
-    static func stages(halfCuts: [Int]) throws -> [Stage] {
+    static func stages(halfCuts: [Int]) throws -> [Stage] { try stages(bounds: halfCuts.map { 100 * $0 }) }
+
+    /// The model cut into stages at the given places, as ``LayerSpan`` numbers them.
+    static func stages(bounds cuts: [Int], precision: Precision = .f32) throws -> [Stage] {
         let checkpoint = try checkpoint()
-        let bounds = [0] + halfCuts + [2 * checkpoint.configuration.layerCount]
+        let bounds = [0] + cuts + [200 * checkpoint.configuration.layerCount]
         return try zip(bounds, bounds.dropFirst()).enumerated().map { index, range in
             try Stage(
-                checkpoint: checkpoint, layers: LayerSpan(sublayers: range.0..<range.1),
+                checkpoint: checkpoint, layers: LayerSpan(bounds: range.0..<range.1), precision: precision,
                 pool: ThreadPool(threads: 1 + index % 3, name: "stage-\(index)"))
         }
     }

@@ -47,7 +47,7 @@ extension Seeded {
     private mutating func word() -> String { ["worker-1", "no", "lost", "é"][int(0...3)] + "\(int(0...999))" }
     private mutating func layers() -> LayerSpan {
         let first = int(0...100)
-        return LayerSpan(sublayers: first..<first + int(1...100))
+        return LayerSpan(bounds: 50 * first..<50 * first + 100 * int(1...100))
     }
     private mutating func endpoint() -> String {
         Bool.random(using: &self) ? "tcp://127.0.0.1:\(int(1...65535))" : "ipc:///tmp/\(int(0...99))"

@@ -80,7 +80,7 @@ public struct FleetStatus: Codable, Equatable, Sendable {
     public struct Stage: Codable, Equatable, Sendable {
         /// The worker's name.
         public var worker: String
-        /// The layers it holds, `0-3`; a half has a letter, as in `0-7a`.
+        /// The layers it holds, `0-3`; a part of one has a letter, as in `0-7a`.
         public var layers: String
         /// The first and last layer of which it holds any part.
         public var firstLayer: Int

@@ -89,7 +89,7 @@ extension Check {
             let known = layers.compactMap(\.self)
             guard known.count == layers.count, let last = known.last else { return [] }
             for (stage, (before, after)) in zip(known, known.dropFirst()).enumerated()
-            where after.sublayers.lowerBound != before.sublayers.upperBound {
+            where after.bounds.lowerBound != before.bounds.upperBound {
                 return [
                     CheckFinding(
                         .file, "\(key)[\(stage + 1)]",
@@ -97,7 +97,7 @@ extension Check {
                         fix: "Give each stage the part, or the `layers`, that follow those of the one before.")
                 ]
             }
-            let all = LayerSpan(sublayers: known[0].sublayers.lowerBound..<last.sublayers.upperBound)
+            let all = LayerSpan(bounds: known[0].bounds.lowerBound..<last.bounds.upperBound)
             guard all == LayerSpan(0..<count) else {
                 return [
                     CheckFinding(

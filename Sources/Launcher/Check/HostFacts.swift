@@ -32,7 +32,7 @@ public struct HostFacts: Codable, Equatable, Sendable {
         public var tokenizer: String?
         /// Number of its layers.
         public var layerCount = 0
-        /// First and number of the sub-layers that are there (see ``LayerSpan``); nil: all.
+        /// Lower bound and length of the ``LayerSpan`` that is there; nil: all.
         public var held: [Int]?
         /// Weights of all its layers together, and of embedding and head.
         public var layerParameters = 0
@@ -47,7 +47,7 @@ public struct HostFacts: Codable, Equatable, Sendable {
         var heldLayers: LayerSpan? {
             held.flatMap { held in
                 guard held.count == 2, held.allSatisfy({ (0...1 << 32).contains($0) }) else { return nil }
-                return LayerSpan(sublayers: held[0]..<held[0] + held[1])
+                return LayerSpan(bounds: held[0]..<held[0] + held[1])
             }
         }
     }

@@ -21,8 +21,8 @@ extension Epoch {
 extension Winnow_Wire_V3_Layers {
     fileprivate init(_ layers: LayerSpan?) {
         self.init()
-        firstSublayer = UInt32(clamping: layers?.sublayers.lowerBound ?? 0)
-        endSublayer = UInt32(clamping: layers?.sublayers.upperBound ?? 0)
+        first = UInt32(clamping: layers?.bounds.lowerBound ?? 0)
+        end = UInt32(clamping: layers?.bounds.upperBound ?? 0)
     }
 }
 
@@ -35,11 +35,12 @@ private func key(_ bytes: Data, _ field: String) throws(MessageError) -> PublicK
 
 /// - Throws: `MessageError` when they are no range.
 private func layers(_ message: Winnow_Wire_V3_Layers, _ field: String) throws(MessageError) -> LayerSpan? {
-    let (first, end) = (message.firstSublayer, message.endSublayer)
+    let (first, end) = (message.first, message.end)
     guard first <= end, end <= 1 << 20 else {
-        throw MessageError(field, "sub-layers \(first)..<\(end) are no range")
+        throw MessageError(field, "\(first)..<\(end) are no range")
     }
-    return first == end ? nil : LayerSpan(sublayers: Int(first)..<Int(end))
+    let span = LayerSpan(bounds: Int(first)..<Int(end))
+    return span.isEmpty ? nil : span
 }
 
 private func peer(_ bytes: Data, _ field: String) throws(MessageError) -> PeerID {

@@ -43,15 +43,16 @@ nonisolated struct Winnow_Wire_V3_Epoch: Sendable {
   init() {}
 }
 
-/// Half-open, in sub-layers: 2 i is the attention of layer i, 2 i + 1 its feed-forward. Both 0: none.
+/// Half-open, in hundredths of a sub-layer: sub-layer 2 i is the attention of layer i, 2 i + 1 its feed-forward, of which a
+/// stage may do a share of the rows. Both 0: none.
 nonisolated struct Winnow_Wire_V3_Layers: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var firstSublayer: UInt32 = 0
+  var first: UInt32 = 0
 
-  var endSublayer: UInt32 = 0
+  var end: UInt32 = 0
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -785,7 +786,7 @@ nonisolated extension Winnow_Wire_V3_Epoch: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Winnow_Wire_V3_Layers: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Layers"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}first_sublayer\0\u{3}end_sublayer\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}first\0\u{1}end\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -793,26 +794,26 @@ nonisolated extension Winnow_Wire_V3_Layers: SwiftProtobuf.Message, SwiftProtobu
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.firstSublayer) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.endSublayer) }()
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.first) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.end) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.firstSublayer != 0 {
-      try visitor.visitSingularUInt32Field(value: self.firstSublayer, fieldNumber: 1)
+    if self.first != 0 {
+      try visitor.visitSingularUInt32Field(value: self.first, fieldNumber: 1)
     }
-    if self.endSublayer != 0 {
-      try visitor.visitSingularUInt32Field(value: self.endSublayer, fieldNumber: 2)
+    if self.end != 0 {
+      try visitor.visitSingularUInt32Field(value: self.end, fieldNumber: 2)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Winnow_Wire_V3_Layers, rhs: Winnow_Wire_V3_Layers) -> Bool {
-    if lhs.firstSublayer != rhs.firstSublayer {return false}
-    if lhs.endSublayer != rhs.endSublayer {return false}
+    if lhs.first != rhs.first {return false}
+    if lhs.end != rhs.end {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -122,8 +122,10 @@ final class SimulatedStage: Executor, @unchecked Sendable {
                 complain("request \(segment.request) is not open")
                 continue
             }
-            for index in first..<first + segment.positions.count {
-                for (place, number) in assignment.layers.sublayers.enumerated() {
+            let count = segment.positions.count
+            for index in first..<first + count {
+                for (place, number) in assignment.layers.sublayers.enumerated()
+                where assignment.layers.rows(of: number, count: count).contains(index - first) {
                     rows[index] = Arithmetic.sublayer(number, rows[index], cache: &entry.caches[place])
                 }
             }
