@@ -92,7 +92,7 @@ make() {
     python) host=(python3 "$sources/python/host.py") ;;
     rust)
         command -v rustc >/dev/null || return 69
-        rustc -O -A dead_code -L "$place/lib" "$sources/rust/host.rs" -o "$place/bin/rust"
+        rustc --edition 2021 -O -A dead_code -L "$place/lib" "$sources/rust/host.rs" -o "$place/bin/rust"
         ;;
     go)
         command -v go >/dev/null || return 69

@@ -114,7 +114,10 @@ package final class WorkerShell: @unchecked Sendable {
     }
 
     /// Asks the coordinator to be relieved, then ends; the second call ends at once.
-    package func leave() { perform(state.leave(now: now())) }
+    package func leave() {
+        perform(state.leave(now: now()))
+        watch()
+    }
 
     /// Ends at once.
     package func stop() { perform(state.stop()) }

@@ -2,7 +2,7 @@
 //!
 //! Prints one line an event. SIGTERM or SIGINT drains. Exit status 0: the worker ended in order.
 //!
-//!     rustc -O host.rs $(pkg-config --libs-only-L winnow_worker) -o host
+//!     rustc --edition 2021 -O host.rs $(pkg-config --libs-only-L winnow_worker) -o host
 
 mod winnow_worker;
 
