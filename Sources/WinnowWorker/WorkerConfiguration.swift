@@ -131,7 +131,8 @@ public struct WorkerConfiguration: Sendable, Equatable {
         return WorkerPlan(
             modelDirectory: model, coordinator: coordinator, listen: listen,
             advertisedHost: advertisedHost.map(HostAddress.bracketed),
-            role: role == .stage ? .stage : .speculator, layers: span ?? layers.map { LayerSpan($0) }, measuresSpeed: measuresSpeed,
+            role: role == .stage ? .stage : .speculator, layers: span ?? layers.map { LayerSpan($0) },
+            measuresSpeed: measuresSpeed,
             pipeline: pipeline, threads: threads, cpus: cpus,
             precision: Compute.Precision(rawValue: precision.rawValue) ?? .automatic, kvRows: kvTokens,
             weightsCache: weightsCache, name: name, key: key)

@@ -2,6 +2,7 @@
 
 import Compute
 import Foundation
+import Layers
 import Logging
 import ServiceLifecycle
 import Testing
@@ -64,7 +65,7 @@ struct WorkerLifeTests {
         #expect(worker.snapshot.phase == .waiting && worker.snapshot.kvTokens == 640)
         let running = Task { try await worker.run() }
         #expect(await events.next() == .registered)
-        await opposite.assign(1, layers: 1..<4)
+        await opposite.assign(1, layers: LayerSpan(1..<4))
         let assigned = try await next(&events) { if case .assigned = $0 { true } else { false } }
         #expect(assigned == .assigned(WorkerAssignment(stage: 0, stageCount: 1, layers: 1..<4)))
         let loading = try await next(&events) { if case .loading = $0 { true } else { false } }
@@ -77,7 +78,7 @@ struct WorkerLifeTests {
         let snapshot = worker.snapshot
         #expect(snapshot.phase == .ready && snapshot.loadedLayers == 1..<4 && snapshot.loadedFraction == 1)
         // A place beyond the model's end is a fault of this assignment, not the worker's end.
-        await opposite.assign(2, layers: 0..<9)
+        await opposite.assign(2, layers: LayerSpan(0..<9))
         let fault = try await next(&events) { if case .fault = $0 { true } else { false } }
         guard case .fault(let reason) = fault, reason.contains("lie outside") else {
             Issue.record("\(fault)")

@@ -125,7 +125,7 @@ typedef struct winnow_event {
     /* ASSIGNED: the place in the pipeline, from 0, and how many there are. Else 0. */
     int32_t stage;
     int32_t stage_count;
-    /* ASSIGNED, LOADING: the layers, first and one past the last. Else 0. */
+    /* ASSIGNED, LOADING: the layers, first and one past the last; of both perhaps a part. Else 0. */
     int32_t first_layer;
     int32_t end_layer;
     /* LOADING: 0 to 1. Else 0. */
@@ -191,7 +191,8 @@ typedef struct winnow_worker_config {
     winnow_role role;
     /* Default WINNOW_PRECISION_AUTOMATIC. */
     winnow_precision precision;
-    /* The layers to hold, first and one past the last. Default -1, -1: the coordinator's choice. */
+    /* The layers to hold, first and one past the last. Default -1, -1: the coordinator's choice, which may begin and end
+     * within a layer. */
     int32_t first_layer;
     int32_t end_layer;
     /* Compute threads, 1 to 1024. Default 1. */
@@ -291,7 +292,7 @@ typedef struct winnow_worker_snapshot {
     /* The place in the pipeline, -1: none; and how many there are. */
     int32_t stage;
     int32_t stage_count;
-    /* The layers whose weights are held, first and one past the last; -1, -1: none. */
+    /* The layers whose weights are held, first and one past the last, of both perhaps a part; -1, -1: none. */
     int32_t first_layer;
     int32_t end_layer;
     /* Requests held. */
