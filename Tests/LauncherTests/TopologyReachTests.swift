@@ -132,7 +132,8 @@ struct TopologyReachTests {
         var said = SettingValues(process)
         said.set(setting.name, to: values)
         let line = said.document.trimmingCharacters(in: .newlines)
-        let base = ["model", "speculator"].filter { $0 != setting.name }.map { "\($0): /\($0)\n" }.joined()
+        let base = ["model", "speculator"].filter { home != .top || $0 != setting.name }.map { "\($0): /\($0)\n" }
+            .joined()
         let stages = "pipelines: [{stages: 1}]\n"
         let yaml: String
         switch home {
