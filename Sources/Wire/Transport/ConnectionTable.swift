@@ -85,7 +85,9 @@ package struct ConnectionTable: Sendable {
         case .turnedAway: refusals.add(.otherUser, "a process of another user")
         case .accepted(let descriptor, let address, let isForeign):
             open[descriptor] = Connection(address: address, opened: now)
-            if isForeign { return cut(descriptor, .otherUser, "a process of another user") }
+            if isForeign {
+                return cut(descriptor, .otherUser, "a process of another user, or of nobody that the kernel names")
+            }
             return overflow(newest: descriptor, now: now)
         case .succeeded: unplaced += 1
         case .failed(.denied): denied += 1
