@@ -76,7 +76,8 @@ let package = Package(
         .target(
             name: "Worker",
             dependencies: [
-                "Layers", "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", log,
+                "Layers", "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", "OutsideText",
+                log,
                 .product(name: "DequeModule", package: "swift-collections"),
             ], swiftSettings: swift),
         .target(
@@ -181,14 +182,16 @@ let package = Package(
             swiftSettings: swift),
         // The whole house: real processes of the built command.
         .testTarget(
-            name: "WinnowTests", dependencies: ["winnow", "Settings", "Speculation", "Gateway"], exclude: ["Fixtures"],
+            name: "WinnowTests", dependencies: ["winnow", "Settings", "Speculation", "Gateway", "Wire"],
+            exclude: ["Fixtures"],
             swiftSettings: swift),
     ]
 )
 
 // Fuzzers, for scripts/fuzz.sh only: libFuzzer brings their main function. The name is the folder's in Tests/Fuzz.
 let fuzzed: [(name: String, dependencies: [Target.Dependency])] = [
-    ("Templates", ["Jinja"]), ("Tokenizers", ["Tokenizer"]), ("Weights", ["Checkpoint"]),
+    ("Templates", ["Jinja"]), ("Tokenizers", ["Tokenizer"]), ("Weights", ["Checkpoint"]), ("Wire", ["Wire"]),
+    ("Settings", ["Launcher", "Settings"]), ("Traces", ["LoadGenerator"]), ("Kernels", ["CKernels"]),
     (
         "HTTP",
         [

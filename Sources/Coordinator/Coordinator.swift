@@ -28,6 +28,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
     private let shell: CoordinatorShell
     private let control: any Listener
     private let results: any Listener
+    private let hasKeys: Bool
     private let admission: Admission
     private let ledger = MetricsLedger()
     private let board: StatusBoard
@@ -84,6 +85,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         } catch {
             throw .transport("\(error)")
         }
+        hasKeys = configuration.keys != nil
         endpoint = control.endpoint.known(as: configuration.advertisedHost, otherwise: Endpoint.ownHost())
         let resultsEndpoint = results.endpoint.known(
             as: configuration.advertisedHost, otherwise: Endpoint.ownHost())
@@ -206,6 +208,8 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
             control.watch(on: loop) { [shell] in shell.readControl() }
             results.watch(on: loop) { [shell] in shell.readResults() }
             loop.every(CoordinatorShell.tickInterval) { [shell] in shell.tick() }
+            loop.warnOfPlainText(
+                at: [control.endpoint, results.endpoint], hasKeys: hasKeys, logger: logger)
         }
         for await _ in stopping.stream {}
         loop.submit { [shell] in shell.stop() }

@@ -69,7 +69,7 @@ extension ServiceMetrics {
             faults.sorted { $0.key < $1.key }.map { .init(.count($0.value), ["kind": $0.key]) })
         text.write(
             "winnow_refused_connections_total", .counter, "Connections of strangers that were not let in.",
-            [.init(.count(refusedConnections))])
+            refusedConnections.sorted { $0.key < $1.key }.map { .init(.count($0.value), ["reason": $0.key]) })
     }
 
     private func writeTokens(to text: inout PrometheusText) {

@@ -21,6 +21,7 @@ public final class Worker: @unchecked Sendable {
     private let shell: WorkerShell
     private let control: any Link
     private let data: any Listener
+    private let hasKeys: Bool
     private let outcome: Outcomes
     private let logger: Logger
     private let precision: Precision
@@ -107,6 +108,7 @@ public final class Worker: @unchecked Sendable {
         let state = WorkerState(
             incarnation: .random(in: 1 ... .max), role: configuration.role, profile: profile,
             profileHash: .random(in: 1 ... .max))
+        hasKeys = configuration.key != nil
         let outcome = Outcomes()
         self.outcome = outcome
         self.logger = logger
@@ -197,6 +199,7 @@ public final class Worker: @unchecked Sendable {
             control.watch(on: loop) { [shell] in shell.readControl() }
             data.watch(on: loop) { [shell] in shell.readData() }
             loop.every(WorkerShell.tickInterval) { [shell] in shell.tick() }
+            loop.warnOfPlainText(at: [data.endpoint], hasKeys: hasKeys, logger: logger)
             shell.tick()
         }
         let result = await outcome.get()
