@@ -8,7 +8,7 @@ if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
 Usage: scripts/test.sh [SWIFT-TEST-OPTION...]
 
 Sets up what is missing (Debian packages through apt-get, with sudo where not root; a Python environment with the
-`openai` package for one test), checks the format of all Swift files, builds everything in the release configuration,
+`openai` package for one test, Chromium for another), checks the format of all Swift files, builds everything in the release configuration,
 tries clients that install in under two minutes (scripts/try_clients.sh) and runs all tests; those of the kernels and
 models also at every lesser CPU level (winnow bench levels), and a simulated cluster under 10,000 schedules of faults. Options go to `swift test`, which then runs once, and no
 clients are tried: scripts/test.sh --filter LauncherTests
@@ -35,6 +35,13 @@ if ! "$python/bin/python" -c 'import openai' 2>/dev/null; then
 fi
 if "$python/bin/python" -c 'import openai' 2>/dev/null; then
     export WINNOW_OPENAI_PYTHON=$python/bin/python
+fi
+
+# One test looks at the status page in a browser.
+if [ $# = 0 ] && ! command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then
+    # In a shell of its own: without it everything else is tested all the same.
+    (install_packages chromium) ||
+        say "${red}Chromium can't be installed: the test of the status page IS SKIPPED.${plain}"
 fi
 
 headline "Format"

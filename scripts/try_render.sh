@@ -9,8 +9,11 @@ Usage: scripts/try_render.sh [--winnow FILE]
 Renders the worked examples in cluster/ and checks
 
   - units: `systemd-analyze verify` has nothing to say, `systemd-analyze security` at most 3.0 for each service;
-  - manifests: kubernetes-validate (from PyPI, in a folder of its own) with --strict passes every one;
-  - the batch script: bash reads it.
+  - manifests: kubernetes-validate (from PyPI, in a folder of its own) with --strict passes every one, and what kubectl's
+    Kustomize makes of them and of an overlay; each pod has a key, in a file that nobody else may read;
+  - the batch script: bash reads it;
+  - the PodMonitor passes its definition, if the variable WINNOW_PODMONITOR_CRD names the file (the Prometheus operator's
+    monitoring.coreos.com_podmonitors.yaml).
 
 Prints a line for each; exit status 0 when all hold. scripts/try_slurm.sh runs the batch script.
 
@@ -18,40 +21,9 @@ Prints a line for each; exit status 0 when all hold. scripts/try_slurm.sh runs t
 TEXT
 }
 
-winnow=
-while (($# > 0)); do
-    case $1 in
-    --winnow)
-        (($# > 1)) || { usage >&2 && exit 64; }
-        winnow=$(realpath "$2")
-        shift 2
-        ;;
-    -h | --help) usage && exit 0 ;;
-    *)
-        usage >&2
-        exit 64
-        ;;
-    esac
-done
-
-# shellcheck source-path=SCRIPTDIR source=lib/setup.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
-install_packages python3 python3-venv systemd
-if [ -z "$winnow" ]; then
-    prepare
-    build "swift build" --product winnow
-    winnow=$(products)/winnow
-fi
-work=$(mktemp -d)
-clean_up() { rm -rf "${work:?}"; }
-on_end clean_up
-failed=0
-verdict() { # verdict STATUS TEXT
-    if (($1 == 0)); then say "  ok   $2"; else
-        say "  FAIL $2"
-        failed=1
-    fi
-}
+# shellcheck source-path=SCRIPTDIR source=lib/try.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/try.sh"
+ready_to_try python3 python3-venv systemd
 
 headline "systemd"
 for example in one-host three-hosts numa; do
@@ -85,10 +57,44 @@ for manifest in "$work"/manifests/base/*.yaml; do
 done
 # Kustomize's own files have no schema there: every file the base names exists, and each of its manifests is named.
 status=0
-named=$(sed -n 's/^  - //p' "$work/manifests/base/kustomization.yaml" | sort)
+named=$(sed -n 's/^  - \(.*\.yaml\)$/\1/p' "$work/manifests/base/kustomization.yaml" | sort)
 there=$(cd "$work/manifests/base" && printf '%s\n' *.yaml | grep -v kustomization | sort)
 [ "$named" = "$there" ] || status=1
 verdict "$status" "kustomization.yaml names every manifest"
+
+if [ -n "${WINNOW_PODMONITOR_CRD:-}" ]; then
+    status=0
+    "$work/venv/bin/python" "$root/scripts/lib/check_crd.py" "$WINNOW_PODMONITOR_CRD" \
+        "$work/manifests/monitoring/pod-monitor.yaml" >&2 || status=$?
+    verdict "$status" "the PodMonitor, by its definition"
+else
+    say "${red}WINNOW_PODMONITOR_CRD names no definition: the PodMonitor IS NOT CHECKED.${plain}"
+fi
+open=$(find "$work" -name '*.key' ! -perm 600)
+verdict "${#open}" "$(find "$work" -name '*.key' | wc -l) keys, all of mode 600"
+if command -v kubectl >/dev/null; then
+    status=0
+    # An overlay as cluster/kubernetes/README.md has it.
+    mkdir "$work/overlay"
+    printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' 'namespace: winnow' \
+        'resources: [../manifests/base]' 'components: [../manifests/monitoring]' >"$work/overlay/kustomization.yaml"
+    kubectl kustomize "$work/overlay" >"$work/overlay.yaml" || status=$?
+    grep -q '^kind: PodMonitor' "$work/overlay.yaml" || status=1
+    kubectl kustomize "$work/manifests/base" >"$work/built.yaml" || status=$?
+    "$work/venv/bin/kubernetes-validate" --strict "$work/built.yaml" >"$work/validate" 2>&1 || status=$?
+    grep -q "WARN\|ERROR" "$work/validate" && status=1 && cat "$work/validate" >&2
+    verdict "$status" "kubectl kustomize: $(grep -c '^kind: Secret' "$work/built.yaml") Secrets among $(grep -c passed "$work/validate") resources"
+    # A StatefulSet's Secret holds the keys of its own pods.
+    status=0
+    for group in pipeline-fast pipeline-deep speculators spares; do
+        held=$(sed -n "/^  needle-$group-[0-9]*\.key:/p" "$work/built.yaml" | wc -l)
+        replicas=$(sed -n 's/^  replicas: //p' "$work/manifests/base/$group.yaml")
+        [ "$held" = "$replicas" ] || status=1
+    done
+    verdict "$status" "a key for each pod"
+else
+    say "${red}There is no kubectl: what Kustomize makes of the base IS NOT TRIED.${plain}"
+fi
 
 headline "Slurm"
 "$winnow" launch "$root/cluster/slurm/cluster.yaml" --render slurm --out "$work/slurm" >/dev/null

@@ -21,33 +21,11 @@ Needs root. Removes what it made. Prints a line for each; exit status 0 when all
 TEXT
 }
 
-winnow=
-while (($# > 0)); do
-    case $1 in
-    --winnow)
-        (($# > 1)) || { usage >&2 && exit 64; }
-        winnow=$(realpath "$2")
-        shift 2
-        ;;
-    -h | --help) usage && exit 0 ;;
-    *)
-        usage >&2
-        exit 64
-        ;;
-    esac
-done
-
-# shellcheck source-path=SCRIPTDIR source=lib/setup.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/try.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/try.sh"
 [ "$(id -u)" = 0 ] || fail 77 "munged, slurmctld and slurmd need root here"
-install_packages python3 munge slurmctld slurmd slurm-client
-if [ -z "$winnow" ]; then
-    prepare
-    build "swift build" --product winnow
-    winnow=$(products)/winnow
-fi
+ready_to_try python3 munge slurmctld slurmd slurm-client
 
-work=$(mktemp -d)
 started=()
 
 clean_up() {
@@ -57,9 +35,7 @@ clean_up() {
     for ((index = ${#started[@]} - 1; index >= 0; index--)); do kill "${started[index]}" 2>/dev/null || true; done
     for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
     for pid in $(python3 "$root/scripts/lib/running.py" "$work"); do kill -KILL "$pid" 2>/dev/null || true; done
-    rm -rf "${work:?}"
 }
-on_end clean_up
 
 headline "Starting a Slurm of three nodes"
 # free_port: a port nobody has now.

@@ -12,7 +12,8 @@ Starts systemd as process 1 of its own namespaces (processes, mounts, network, c
   1  all services become active, in their sandbox, and the cluster answers;
   2  a worker that is killed is started again;
   3  a worker that is stopped is noticed by the watchdog (3 s here) and started again;
-  4  stopping the target ends all of it.
+  4  a worker reads its own key alone, and one that is struck off the list is cut off while the spare takes its place;
+  5  stopping the target ends all of it.
 
 Needs root. Removes what it made. Prints a line for each; exit status 0 when all hold.
 
@@ -20,55 +21,16 @@ Needs root. Removes what it made. Prints a line for each; exit status 0 when all
 TEXT
 }
 
-winnow=
-while (($# > 0)); do
-    case $1 in
-    --winnow)
-        (($# > 1)) || { usage >&2 && exit 64; }
-        winnow=$(realpath "$2")
-        shift 2
-        ;;
-    -h | --help) usage && exit 0 ;;
-    *)
-        usage >&2
-        exit 64
-        ;;
-    esac
-done
-
-# shellcheck source-path=SCRIPTDIR source=lib/setup.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/try.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/try.sh"
 [ "$(id -u)" = 0 ] || fail 77 "namespaces and their systemd need root"
-install_packages python3 systemd util-linux
-if [ -z "$winnow" ]; then
-    prepare
-    build "swift build" --product winnow
-    winnow=$(products)/winnow
-fi
+ready_to_try python3 systemd util-linux
 
-work=$(mktemp -d)
 outer=
 clean_up() {
     # Its process 1 takes all others of the namespace along.
     [ -n "$outer" ] && kill -KILL "$outer" 2>/dev/null || true
     [ -n "$outer" ] && wait "$outer" 2>/dev/null || true
-    rm -rf "${work:?}"
-}
-on_end clean_up
-failed=0
-verdict() { # verdict STATUS TEXT
-    if (($1 == 0)); then say "  ok   $2"; else
-        say "  FAIL $2"
-        failed=1
-    fi
-}
-wait_for() { # wait_for SECONDS COMMAND...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        ((SECONDS < end)) || return 1
-        sleep 0.1
-    done
 }
 
 "$winnow" launch "$root/cluster/one-host/cluster.yaml" --render systemd --out "$work/units" >/dev/null
@@ -91,8 +53,11 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /usr/local/bin
 cp "$work/winnow" /usr/local/bin/
 mount -t tmpfs tmpfs /var/log
+mkdir -p /run/etc/changes /run/etc/work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc/changes,workdir=/run/etc/work /etc
 mount -t tmpfs tmpfs /etc/systemd/system
-cp "$work"/units/localhost/* /etc/systemd/system/
+cp "$work"/units/localhost/*.service "$work"/units/localhost/*.target /etc/systemd/system/
+cp -r "$work/units/localhost/winnow-needle" /etc/
 for unit in ${masked[*]}; do ln -s /dev/null "/etc/systemd/system/\$unit"; done
 for unit in /etc/systemd/system/winnow-*.service; do
     mkdir "\$unit.d"
@@ -152,6 +117,22 @@ for kind in KILL STOP; do
     verdict "$status" "SIG$kind of worker-1: it is process $(main_pid worker-1) now and was $before; answer $answer"
 done
 inside journalctl --no-pager -o cat -u winnow-needle-worker-1 | grep -q "Watchdog timeout" || verdict 1 "the watchdog saw it"
+
+credential=$(inside find /run/credentials/winnow-needle-worker-1.service -type f -printf '%f %m')
+status=0
+inside cat "/proc/$(main_pid worker-1)/cmdline" | tr '\0' ' ' | grep -q -- '--key /run/credentials/winnow-needle-worker-1.service/key' || status=1
+[ "$credential" = "key 440" ] || [ "$credential" = "key 400" ] || status=1
+verdict "$status" "worker-1's credentials: $credential"
+before=$(main_pid worker-1)
+"$winnow" keys revoke worker-1 --dir "$work/units/keys"
+inside cp "$work/units/keys/allowed" /etc/winnow-needle/allowed
+struck_off() { inside journalctl --no-pager -o cat -u winnow-needle-coordinator | grep -q "may no longer take part"; }
+status=0
+wait_for 20 struck_off || status=$?
+wait_for 30 serving || status=$?
+answer=$(ask 0.1 | cut -f 1)
+[ "$answer" = 25502 ] || status=1
+verdict "$status" "worker-1 is struck off: $(inside systemctl show -p StatusText --value winnow-needle-coordinator); answer $answer"
 
 inside systemctl stop winnow-needle.target
 nobody() { ! inside pgrep -x winnow; }

@@ -54,6 +54,12 @@ public final class Checkpoint: Sendable {
         TensorLayout(configuration).tensors(layers: heldLayers).reduce(0) { $0 + $1.shape.reduce(1, *) }
     }
 
+    /// The number of weights of the whole model, tied ones once, also where the files hold a part of it.
+    public var wholeParameterCount: Int {
+        TensorLayout(configuration).tensors(layers: configuration.allLayers)
+            .reduce(0) { $0 + $1.shape.reduce(1, *) }
+    }
+
     /// The size of all tensors in the files, in bytes.
     public var byteCount: Int { tensors.values.reduce(0) { $0 + $1.bytes.count } }
 

@@ -11,6 +11,8 @@ internal import Synchronization
 public final class ThreadPool: Sendable {
     /// The number of threads that work on a loop, the caller included.
     public let threads: Int
+    /// How long its threads have waited for a CPU; who calls ``parallelFor(_:_:)`` may take place 0.
+    package let waiting: CPUWait
     private let loop: SharedLoop
     private let workers: [PoolThread]
 
@@ -25,8 +27,11 @@ public final class ThreadPool: Sendable {
         precondition(threads >= 1, "a pool of \(threads) threads")
         let loop = SharedLoop()
         self.loop = loop
+        let waiting = CPUWait()
+        self.waiting = waiting
         workers = (1..<threads).compactMap { index in
             PoolThread(name: "\(name)-\(index)", cpu: cpus.flatMap { $0.isEmpty ? nil : $0[index % $0.count] }) {
+                waiting.enter(place: index)
                 loop.work()
             }
         }

@@ -130,14 +130,15 @@ package struct ControlPlane: Sendable {
             if lateness > .milliseconds(200) { for number in lines.keys { lines[number]?.late(by: lateness) } }
         }
         for (peer, why) in membership.lost(now: now) { lose(peer, why: why, now: now) }
-        for (number, line) in lines {
+        for number in lines.keys {
+            let reports = reports(of: number)
+            lines[number]?.look(at: reports, now: now)
+            guard let line = lines[number] else { continue }
             if line.isBlocked(now: now) {
                 fell(number, reason: "the link to worker \(line.slots[0].name) takes nothing", now: now)
-            } else if !line.isStanding, !line.isLate, line.since.duration(to: now) >= Protocol.linkLimit,
-                zip(line.slots, reports(of: number)).allSatisfy({ $1?.loaded == $0.layers })
-            {
+            } else if !line.isLate, line.isUnreached(now: now) {
                 lines[number]?.isLate = true
-                let text = line.missingText(reports(of: number), results: settings.resultsEndpoint, now: now)
+                let text = line.missingText(reports, results: settings.resultsEndpoint, now: now)
                 directives.append(.log(.warning, "a stage can't be reached", ["reason": text]))
             }
         }

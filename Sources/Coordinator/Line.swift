@@ -44,6 +44,8 @@ package struct Line: Sendable {
     /// What the last digits of its results depend on.
     package let arithmetic: String
     package let since: Instant
+    /// Since when every stage holds its layers; links are waited for from there on, however long the loading took.
+    private var loadedSince: Instant?
     /// Of what comes back from the last stage.
     package var check: SequenceCheck
     /// The coordinator's own link to the first stage has stood.
@@ -155,15 +157,27 @@ package struct Line: Sendable {
         blockedSince.map { $0.duration(to: now) >= Protocol.linkLimit } ?? false
     }
 
+    private func loadedCount(_ reports: [Report?]) -> Int {
+        zip(slots, reports).count { slot, report in report?.epoch == epoch && report?.loaded == slot.layers }
+    }
+
+    /// Notes whether every stage holds its layers.
+    package mutating func look(at reports: [Report?], now: Instant) {
+        loadedSince = loadedCount(reports) == slots.count ? loadedSince ?? now : nil
+    }
+
+    /// Every stage holds its layers, and a link takes too long to come.
+    package func isUnreached(now: Instant) -> Bool {
+        !isStanding && (loadedSince.map { $0.duration(to: now) >= Protocol.linkLimit } ?? false)
+    }
+
     /// What is missing while it does not stand, by name.
     package func missingText(_ reports: [Report?], results: String, now: Instant) -> String {
-        let loaded = zip(slots, reports).count { slot, report in
-            report?.epoch == epoch && report?.loaded == slot.layers
-        }
+        let loaded = loadedCount(reports)
         guard loaded == slots.count else {
             return "workers are loading their layers: \(loaded) of \(slots.count) are ready"
         }
-        guard since.duration(to: now) >= Protocol.linkLimit else { return "the pipeline is being linked" }
+        guard isUnreached(now: now) else { return "the pipeline is being linked" }
         for (index, slot) in slots.enumerated() where reports[index]?.isLinked != true {
             guard index + 1 < slots.count else {
                 return "worker \(slot.name) does not reach the coordinator's results endpoint \(results): "

@@ -17,6 +17,8 @@ package struct Membership: Sendable {
         package var closedSince: Instant?
         /// Since when it computes without progress.
         package var stalledSince: Instant?
+        /// How long it had waited for a CPU by then.
+        fileprivate var waitBeforeStall = Duration.zero
         /// The worst lateness it lately reported, and when.
         package var lateness = Duration.zero
         package var latenessAt: Instant
@@ -46,6 +48,8 @@ package struct Membership: Sendable {
     private static let maxMembers = 1024
     /// However late a host says it is, it is not waited for longer.
     private static let longestSilence = Duration.seconds(15)
+    /// However long a host says that it starved, a stall of this many times the limit is one.
+    private static let longestStarvation = 10
     /// Who has been gone for this long is forgotten.
     private static let forgetAfter = Duration.seconds(60)
 
@@ -97,6 +101,7 @@ package struct Membership: Sendable {
                 member.stalledSince = nil
             } else if member.stalledSince == nil {
                 member.stalledSince = now
+                member.waitBeforeStall = report.cpuWait
             }
             let origin = now - .microseconds(Int64(clamping: min(report.clock, 1 << 50)))
             // Clocks drift apart, a few microseconds a second at the worst; a report comes every quarter of one.
@@ -190,10 +195,18 @@ package struct Membership: Sendable {
         if member.lastHeard.duration(to: now) > limit {
             return "has been silent for \(limit.components.seconds) s"
         }
-        if let since = member.stalledSince, since.duration(to: now) > limits.stall {
+        if let since = member.stalledSince, hangs(member, since: since, now: now) {
             return "computes without progress for \(limits.stall.components.seconds) s"
         }
         return nil
+    }
+
+    /// A worker whose threads get no CPU makes no progress either, and does not hang: only the time in which it had one
+    /// counts, or needed none.
+    private func hangs(_ member: Member, since: Instant, now: Instant) -> Bool {
+        let time = since.duration(to: now)
+        let starved = max(.zero, member.report.cpuWait - member.waitBeforeStall)
+        return time - starved > limits.stall || time > limits.stall * Self.longestStarvation
     }
 }
 

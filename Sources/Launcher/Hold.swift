@@ -5,6 +5,7 @@ internal import Glibc
 internal import Subprocess
 internal import Synchronization
 internal import SystemPackage
+internal import Wire
 
 /// Runs one process of a launcher that is on another host.
 ///
@@ -21,8 +22,11 @@ public enum Hold {
         Thread.detachNewThread { read { report.yield($0) } }
         let signals = StopSignals()
         let relay = Task { [reasons = signals.reasons] in for await _ in reasons { report.yield(.signal) } }
+        let connection = ProcessInfo.processInfo.environment["SSH_CONNECTION"].flatMap { SSHConnection($0) }
         let ticks = Task {
-            while (try? await Task.sleep(for: .seconds(1))) != nil { report.yield(.tick) }
+            while (try? await Task.sleep(for: .seconds(1))) != nil {
+                report.yield(.tick(retransmissions: connection?.retransmissions() ?? 0))
+            }
         }
         defer {
             relay.cancel()
@@ -159,22 +163,16 @@ private final class HeldChild: Sendable {
 
 /// Files that only this user may read, in a folder of their own.
 private struct HeldSecrets {
-    private let path: String
+    private let folder: PassingFolder
     private let original: String
 
     init(_ secrets: HoldOrder.Secrets) throws {
         original = secrets.folder
-        let parent = ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"] ?? NSTemporaryDirectory()
-        var name = Array("\(parent)/winnow-keys-XXXXXX".utf8CString)
-        guard mkdtemp(&name) != nil else { throw Errno(rawValue: errno) }
-        path = String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        folder = try PassingFolder()
         do {
             for (file, text) in secrets.texts {
                 guard !file.isEmpty, !file.contains("/"), file != "..", file != "." else { throw Errno.invalidArgument }
-                let descriptor = open("\(path)/\(file)", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-                guard descriptor >= 0 else { throw Errno(rawValue: errno) }
-                defer { close(descriptor) }
-                try Descriptor.write(text.utf8, to: descriptor)
+                try PrivateFile.write(text, to: "\(folder.path)/\(file)")
             }
         } catch {
             remove()
@@ -185,11 +183,11 @@ private struct HeldSecrets {
     /// Arguments that named the folder they come from.
     func renamed(_ arguments: [String]) -> [String] {
         arguments.map { word in
-            word == original || word.hasPrefix(original + "/") ? path + word.dropFirst(original.count) : word
+            word == original || word.hasPrefix(original + "/") ? folder.path + word.dropFirst(original.count) : word
         }
     }
 
-    func remove() { try? FileManager.default.removeItem(atPath: path) }
+    func remove() { folder.remove() }
 }
 
 /// One process of a name at a time: a new connection may come before the old one's process has ended.

@@ -66,6 +66,14 @@ package enum HoldWord: String {
 
     /// How often the launcher says ``alive``.
     static let interval: Duration = .seconds(2)
-    /// Seconds without a word after which the launcher counts as gone, though the connection stands: a cable was pulled.
+    /// Seconds without a word after which the launcher counts as gone, though the kernel on its side may still answer: it
+    /// was stopped, or its host is out of memory.
     package static let patience = 30
+    /// Seconds without a word after which something is said, so that the kernels show whether the connection stands.
+    package static let suspicion = 3
+    /// Seconds without a word after which the launcher counts as gone where its kernel does not answer either: a cable was
+    /// pulled. A host that is merely busy answers.
+    package static let cutPatience = 6
+    /// Bytes that the kernel has sent again this often, which takes 3 s, are not answered.
+    package static let cutRetransmissions = 4
 }

@@ -9,8 +9,8 @@ package struct HoldSession {
         case inputEnded
         /// A signal to end has come.
         case signal
-        /// A second has passed.
-        case tick
+        /// A second has passed; how often the kernel has sent the connection's bytes again without an answer.
+        case tick(retransmissions: Int)
         /// The process has ended with this exit status.
         case ended(Int32)
     }
@@ -56,7 +56,7 @@ package struct HoldSession {
             phase = .running
             return [.start(order)]
         case (_, .waiting):
-            if event == .tick { return silent() }
+            if case .tick = event { return silent(0) }
             phase = .over
             return [.exit(0)]
         case (.line(let line), .running):
@@ -67,7 +67,7 @@ package struct HoldSession {
             // What a later launcher may say is no reason to end anything.
             case .alive, nil: return []
             }
-        case (.tick, .running): return silent()
+        case (.tick(let retransmissions), .running): return silent(retransmissions)
         case (.inputEnded, .running): return end("its launcher is gone")
         case (.signal, .running): return [.terminate]
         case (.tick, .ending(let seconds)):
@@ -78,8 +78,14 @@ package struct HoldSession {
     }
 
     /// Counted in seconds this process has lived through: one that was stopped for a while accuses nobody.
-    private mutating func silent() -> [Directive] {
+    private mutating func silent(_ retransmissions: Int) -> [Directive] {
         silence += 1
+        if phase == .running, silence >= HoldWord.cutPatience, retransmissions >= HoldWord.cutRetransmissions {
+            return end("nothing was heard of its launcher for \(silence) s, and its host does not answer")
+        }
+        if phase == .running, silence == HoldWord.suspicion {
+            return [.say("nothing was heard of the launcher for \(silence) s")]
+        }
         guard silence >= HoldWord.patience else { return [] }
         guard phase == .running else {
             phase = .over

@@ -1,6 +1,5 @@
 // The keys of a launch's processes: made for it, or those of a folder.
 
-internal import Foundation
 public import Wire
 
 /// Where a launch has its keys from.
@@ -17,7 +16,8 @@ public enum KeySource: Equatable, Sendable {
 public struct LaunchKeys: Sendable {
     /// Where they lie, mode 0700.
     public let folder: KeyFolder
-    private let isEphemeral: Bool
+    /// The folder that goes with the launch; nil: it stays.
+    private let passing: PassingFolder?
 
     /// Makes what is missing for the processes of `plan`; `nil` where it shall have none.
     ///
@@ -27,21 +27,14 @@ public struct LaunchKeys: Sendable {
         case .none: return nil
         case .folder(let path):
             folder = KeyFolder(path: path)
-            isEphemeral = false
+            passing = nil
         case .ephemeral:
-            let parent = ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"] ?? NSTemporaryDirectory()
-            var name = Array("\(parent)/winnow-keys-XXXXXX".utf8CString)
-            guard mkdtemp(&name) != nil else {
-                throw .file(parent, "no folder can be made for keys: \(String(cString: strerror(errno)))")
-            }
-            folder = KeyFolder(path: String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self))
-            isEphemeral = true
+            let made = try PassingFolder()
+            folder = KeyFolder(path: made.path)
+            passing = made
         }
         do {
-            try folder.prepare()
-            for worker in plan.workers where access(folder.keyPath(worker.name), F_OK) != 0 {
-                try folder.make(worker.name, role: worker.part == .speculator ? .speculator : .stage)
-            }
+            try folder.prepare(for: plan.keyHolders)
         } catch {
             remove()
             throw error
@@ -49,12 +42,15 @@ public struct LaunchKeys: Sendable {
     }
 
     /// Deletes keys that were made for this launch alone.
-    public func remove() {
-        if isEphemeral { try? FileManager.default.removeItem(atPath: folder.path) }
-    }
+    public func remove() { passing?.remove() }
 }
 
 extension LaunchPlan {
+    /// The workers as their keys name them.
+    var keyHolders: [(name: String, role: WorkerRole)] {
+        workers.map { ($0.name, $0.part == .speculator ? .speculator : .stage) }
+    }
+
     /// The same processes, each with its key of this folder.
     public func with(_ keys: KeyFolder) -> LaunchPlan {
         var plan = self

@@ -45,9 +45,11 @@ extension LaunchPlan {
     ) -> ProcessPlan {
         let address = topology.workerAddress(place, number: number.0, hasFixedPorts: number.hasFixedPorts)
         var settings = place.settings
-        // What is said at the top for all, as far as workers have it; a name there is the model's.
+        // What is said at the top for all, as far as workers have it and say nothing else; a name there is the model's.
         for setting in topology.shared.saidSettings
-        where Setting.named(setting.name, of: .worker) != nil && setting.name != "name" {
+        where Setting.named(setting.name, of: .worker) != nil && setting.name != "name"
+            && !settings.isSaid(setting.name)
+        {
             settings.set(setting.name, to: topology.shared.said(setting.name))
         }
         settings.set("name", name)

@@ -52,6 +52,11 @@ extension SettingValues {
                     name: "pipeline", problem: "there may be \(Setting.pipelineLimit), found \(names.count)",
                     fix: "Make fewer and deeper ones."))
         }
+        if isSaid("allow_list"), !isSaid("keys") {
+            conflicts.append(
+                Conflict(
+                    name: "allow_list", problem: "needs the coordinator's own key", fix: "Add `keys` DIR."))
+        }
         if boolean("speculator_workers"), !isSaid("speculator") {
             conflicts.append(
                 Conflict(

@@ -13,8 +13,9 @@ extension Setting {
                 "model", .model, of: [.coordinator, .generate], in: [.top], isRequired: true,
                 "The main model: a Hugging Face directory or a GGUF file."),
             Setting(
-                "model", .model, of: [.worker], in: [], isRequired: true,
-                "The main model, with role speculator the speculator: directory or GGUF file, the coordinator's weights."
+                "model", .model, of: [.worker], in: [.mainWorker, .pipeline], isRequired: true,
+                "The main model, or the part of it that winnow model split wrote; with role speculator the speculator: "
+                    + "directory or GGUF file, the coordinator's weights. Default in a topology: the model at its top."
             ),
             Setting(
                 "role", .choice(what: "role", ["stage", "speculator"]), default: "stage", of: [.worker], in: [],
@@ -68,6 +69,9 @@ extension Setting {
                 "keys", .file, of: [.coordinator], in: [], value: "dir",
                 "The folder with its key and the list of workers' keys (winnow keys): links are encrypted, and nobody else "
                     + "may join. Changes of the list take effect at once."),
+            Setting(
+                "allow_list", .file, of: [.coordinator], in: [],
+                "The list of workers' keys, where it does not lie in that folder. Default: allowed in keys."),
             Setting(
                 "key", .file, of: [.worker], in: [],
                 "Its key file (winnow keys new): links are encrypted, and only its coordinator and neighbours may speak."
@@ -159,7 +163,7 @@ extension Setting {
             "Pipelines a request may lose before it ends with worker_lost, suspected of taking them down."),
         Setting(
             "stall", .integer(1...86_400), .seconds, default: "60", of: [.coordinator], in: [.coordinator],
-            "How long a busy worker may stand still before it counts as lost."),
+            "How long a busy worker may stand still before it counts as lost; time without a CPU apart."),
         Setting(
             "wire_dtype", .choice(what: "number format between stages", ["f32", "bf16"]), default: "f32",
             of: [.coordinator], in: [.coordinator], value: "type",

@@ -33,6 +33,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
         load.requests = pending.load(ordering: .relaxed)
         load.isBusy = load.requests > 0
         load.loading = loading.loaded
+        load.cpuWait = loading.pool.waiting.total()
         if isLoaded.load(ordering: .relaxed) { load.loaded = loading.checkpoint.configuration.allLayers }
         return load
     }
@@ -40,6 +41,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
     private func enqueue(_ work: @escaping @Sendable () -> Void) {
         pending.add(1, ordering: .relaxed)
         queue.async { [self] in
+            loading.pool.waiting.enter(place: 0)
             work()
             pending.subtract(1, ordering: .relaxed)
         }

@@ -10,7 +10,7 @@ import Wire
 final class StageLoading: Sendable {
     let checkpoint: Checkpoint
     private let precision: Precision
-    private let pool: ThreadPool
+    let pool: ThreadPool
     private let cache: WeightsCache?
     private let logger: Logger
     private let share = Mutex<Float>(0)

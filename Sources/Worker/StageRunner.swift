@@ -41,6 +41,7 @@ final class StageRunner: Executor, @unchecked Sendable {
     private func enqueue(_ work: @escaping @Sendable () -> Void) {
         pending.add(1, ordering: .relaxed)
         queue.async { [self] in
+            loading.pool.waiting.enter(place: 0)
             work()
             pending.subtract(1, ordering: .relaxed)
         }
@@ -54,6 +55,7 @@ final class StageRunner: Executor, @unchecked Sendable {
         load.requests = requestsHeld.load(ordering: .relaxed)
         load.loaded = loadedLayers.withLock { $0 }
         load.loading = loading.loaded
+        load.cpuWait = loading.pool.waiting.total()
         return load
     }
 

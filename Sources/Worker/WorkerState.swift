@@ -54,6 +54,8 @@ package struct WorkerState: Sendable {
         package var loaded: LayerSpan?
         /// Of weights being loaded, how much is there, 0 to 1.
         package var loading: Float = 0
+        /// Time that computing threads have waited for a CPU, since the beginning.
+        package var cpuWait = Duration.zero
 
         package init() {}
     }
@@ -116,7 +118,7 @@ package struct WorkerState: Sendable {
             loaded: load.loaded, loading: load.loaded == nil ? load.loading : 1, isLinked: served?.isLinked ?? false,
             fault: served?.fault, received: served?.check.received ?? 0, computed: served?.computed ?? 0,
             sent: served?.sent ?? 0, progress: load.progress, isBusy: load.isBusy, kvRowsUsed: load.kvRowsUsed,
-            requests: load.requests, lateness: lateness, isLeaving: leavingSince != nil)
+            requests: load.requests, lateness: lateness, cpuWait: load.cpuWait, isLeaving: leavingSince != nil)
     }
 
     /// The loop's own timer fired this much after it should have.

@@ -172,7 +172,7 @@ extension CoordinatorConfiguration {
             let folder = KeyFolder(path: path)
             keys = CoordinatorConfiguration.Keys(
                 own: try KeyFile(path: folder.keyPath(KeyFolder.coordinator)),
-                allowed: try AllowListFile(path: folder.listPath))
+                allowed: try AllowListFile(path: values.text("allow_list") ?? folder.listPath))
         }
         let pipelines = values.said("pipeline").compactMap { SettingKind.pipeline($0) }
         self.pipelines =

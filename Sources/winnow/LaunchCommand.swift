@@ -28,7 +28,7 @@ struct LaunchCommand: AsyncParsableCommand {
             One Ctrl-C (or SIGTERM) ends all processes: first the coordinator, which takes no more requests and gives \
             those that run --drain-time to end, then the workers; who does not end within 5 seconds more is killed. A \
             second Ctrl-C does not wait. The processes end too when the launcher itself is killed, on other hosts too: within 10 \
-            seconds of the end of their ssh connection, or 30 seconds after the network is cut.
+            seconds of the end of their ssh connection, or of a cut of the network; 30 where the launcher hangs.
 
             A process that ends by itself is started again after a back-off (`restart` below); the coordinator where it \
             was. So SIGTERM to one worker after the other restarts them all under load. Who ends with 64 or 65, or too often, \

@@ -3,6 +3,7 @@
 public import ArgumentParser
 import Foundation
 public import Launcher
+import Wire
 
 /// How a topology is rendered, and where to.
 struct LaunchRendering: ParsableArguments {
@@ -35,12 +36,13 @@ struct LaunchRendering: ParsableArguments {
         // Paths of a unit or a job start nowhere; a pod's start from the file's folder.
         let path = render == .kubernetes ? file : URL(fileURLWithPath: file).path
         let files: [RenderedFile]
+        let keys: RenderedKeys?
         do {
             let topology = try Topology(contentsOf: path, areModelsHere: false)
-            files = try Rendering.files(
-                of: topology, for: render,
-                options: RenderOptions(
-                    executable: executable ?? RenderOptions().executable, image: image, memory: memory))
+            let options = RenderOptions(
+                executable: executable ?? RenderOptions().executable, image: image, memory: memory)
+            files = try Rendering.files(of: topology, for: render, options: options)
+            keys = try Rendering.keys(of: topology, for: render, options: options)
         } catch {
             Console.note("winnow launch: \(error)")
             throw ExitCode(65)
@@ -54,8 +56,32 @@ struct LaunchRendering: ParsableArguments {
                 try Data(file.text.utf8).write(to: url)
                 Console.say(url.path)
             }
+            if let keys { try write(keys, to: folder) }
+        } catch let error as KeyError {
+            throw Console.failure(.cannotWrite, "\(error)")
         } catch {
             throw Console.failure(.cannotWrite, "cannot write to \(out): \(error.localizedDescription)")
+        }
+    }
+
+    /// Makes what is missing of the keys, and copies each to where it belongs. No text of a secret is shown, and every file
+    /// of one is its owner's alone.
+    private func write(_ keys: RenderedKeys, to out: URL) throws {
+        let path = keys.isRelative ? out.appending(path: keys.folder).path : keys.folder
+        let folder = KeyFolder(path: path)
+        try folder.prepare(for: keys.workers.map { ($0.name, $0.role) })
+        Console.say("\(path) (secret keys)")
+        for copy in keys.copies {
+            let url = out.appending(path: copy.path)
+            try FileManager.default.createDirectory(
+                at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            let text = try String(contentsOfFile: "\(path)/\(copy.name)", encoding: .utf8)
+            try PrivateFile.write(text, to: url.path, isReplacing: true)
+            // Public keys: the coordinator's own user reads the list, whoever installed it.
+            if !copy.isSecret {
+                try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: url.path)
+            }
+            Console.say(url.path)
         }
     }
 }

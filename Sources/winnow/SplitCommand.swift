@@ -84,7 +84,8 @@ extension ModelCommand {
             guard let topology else {
                 return Self.parts([("", try Self.cut(shape, wishes: [], into: stages ?? 1))])
             }
-            let cluster = try Topology(contentsOf: topology)
+            // It may name the parts that are to be written.
+            let cluster = try Topology(contentsOf: topology, areModelsHere: false)
             var cuts: [(pipeline: String, layers: [LayerSpan])] = []
             for pipeline in cluster.pipelines {
                 let wishes = pipeline.stages.compactMap(\.layers)

@@ -209,6 +209,22 @@ struct ControlPlaneTests {
         #expect(fleet.plane.notReadyReason == nil)
     }
 
+    /// The time that loading takes is not held against the links.
+    @Test func aLongLoadIsNotAnAddressThatCanNotBeReached() {
+        var fleet = Fleet()
+        fleet.isLoading = true
+        for index in 0..<2 { fleet.add("w\(index)") }
+        fleet.pass(.seconds(60))
+        #expect(fleet.plane.notReadyReason == "workers are loading their layers: 0 of 2 are ready")
+        fleet.load()
+        fleet.pass(.seconds(2))
+        #expect(fleet.plane.notReadyReason == "the pipeline is being linked")
+        fleet.link()
+        fleet.pass(.milliseconds(500))
+        #expect(fleet.plane.notReadyReason == nil)
+        #expect(!fleet.logs.contains { $0.hasPrefix("a stage can't be reached") })
+    }
+
     @Test func aWorkerWithOtherWeightsIsRefusedByName() {
         var fleet = Fleet()
         fleet.add("w0", weights: [UInt8](repeating: 3, count: 32))

@@ -144,6 +144,20 @@ struct Fleet {
         }
     }
 
+    /// Workers that are assigned something are loading it until this ends.
+    var isLoading = false
+
+    /// All that is being loaded is there now; links come later.
+    mutating func load() {
+        isLoading = false
+        for index in members.indices { members[index].report.loaded = members[index].desired?.assignment?.layers }
+    }
+
+    /// All links stand.
+    mutating func link() {
+        for index in members.indices { members[index].report.isLinked = members[index].desired?.assignment != nil }
+    }
+
     /// A worker becomes at once what it should be.
     private mutating func obey(_ index: Int, _ desired: Desired) {
         members[index].desired = desired
@@ -156,8 +170,8 @@ struct Fleet {
         changed.insert(index)
         var report = members[index].report
         report.epoch = desired.assignment?.epoch
-        report.loaded = desired.assignment?.layers ?? report.loaded
-        report.isLinked = desired.assignment != nil
+        report.loaded = isLoading ? nil : desired.assignment?.layers ?? report.loaded
+        report.isLinked = desired.assignment != nil && !isLoading
         (report.received, report.computed, report.sent, report.fault) = (0, 0, 0, nil)
         members[index].report = report
     }

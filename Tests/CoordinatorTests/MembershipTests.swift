@@ -18,12 +18,12 @@ struct MembershipTests {
     private func report(
         _ name: String? = nil, hash: UInt64 = 1, at endpoint: String? = nil, epoch: Epoch? = nil,
         loaded: Range<Int>? = nil, progress: UInt64 = 0, computed: UInt64 = 0, isBusy: Bool = false,
-        lateness: Duration = .zero
+        lateness: Duration = .zero, cpuWait: Duration = .zero
     ) -> Report {
         Report(
             incarnation: hash, profileHash: hash, profile: name.map { profile($0, at: endpoint) }, epoch: epoch,
             loaded: loaded.map { LayerSpan($0) }, computed: computed, progress: progress, isBusy: isBusy,
-            lateness: lateness)
+            lateness: lateness, cpuWait: cpuWait)
     }
 
     @discardableResult
@@ -200,11 +200,31 @@ struct MembershipTests {
         }
     }
 
+    /// Whose threads get no CPU makes no progress and does not hang, as long as that is to be believed.
+    @Test func starvingIsNoStall() {
+        var membership = make(stall: .seconds(10))
+        let peer = PeerID.random()
+        hear(&membership, report("w", cpuWait: .seconds(500)), peer)
+        func starve(_ second: Int) {
+            hear(
+                &membership,
+                report(
+                    epoch: epoch, loaded: 0..<4, isBusy: true,
+                    cpuWait: .seconds(500) + .milliseconds(950) * max(0, second - 5)), peer, at: Double(second))
+        }
+        for second in 0...100 {
+            starve(second)
+            #expect(lost(&membership, at: Double(second)) == [], "after \(second) s")
+        }
+        starve(102)
+        #expect(lost(&membership, at: 102) == ["computes without progress for 10 s"])
+    }
+
     @Test func anyProgressEndsAStall() {
         var membership = make(stall: .seconds(10))
         let peer = PeerID.random()
         hear(&membership, report("w"), peer)
-        for second in 0..<100 {
+        for second in 0...100 {
             let step = UInt64(second / 9)
             hear(
                 &membership, second % 2 == 0 ? busy(step) : busy(step, computed: 0), peer, at: Double(second))

@@ -3,6 +3,7 @@
 import Foundation
 import Launcher
 import Testing
+import Wire
 
 @Suite("Check")
 struct CheckTests {
@@ -30,13 +31,11 @@ struct CheckTests {
     }()
 
     private static let version = "1.0"
-    private static let now: Double = 1_000_000
 
     /// A host with all that a file wants, but for what `changes` say.
     private func facts(_ question: HostQuestion, _ changes: [String], cpus: Int = 4) -> HostFacts {
         var facts = HostFacts()
         facts.version = Self.version
-        facts.clock = Self.now
         facts.cpuLevels = ["portable", "avx2", "avx512", "avx512vnni", "avx512bf16"]
         facts.cpus = Array(0..<cpus)
         facts.memory = 8 << 30
@@ -51,12 +50,29 @@ struct CheckTests {
             model.cacheValues = 128
             facts.models[path] = model
         }
+        func model(_ name: String, _ change: (inout HostFacts.Model) -> Void) {
+            for path in facts.models.keys where path.hasSuffix("/\(name)") {
+                change(&facts.models[path, default: HostFacts.Model()])
+            }
+        }
+        func cache(_ problem: String) -> HostFacts.Cache {
+            var cache = HostFacts.Cache()
+            (cache.path, cache.problem) = ("/cache", problem)
+            return cache
+        }
         for change in changes {
             let words = change.split(separator: " ").map(String.init)
             switch words[0] {
             case "busy": facts.busyEndpoints[words[1]] = "Address already in use"
-            case "missing": facts.models["t/\(words[1])"]?.problem = "no such file"
-            case "tokenizer": facts.models["t/\(words[1])"]?.tokenizer = "other"
+            case "missing": model(words[1]) { $0.problem = "t/\(words[1]): no such file" }
+            case "tokenizer": model(words[1]) { $0.tokenizer = "other" }
+            case "part":
+                model(words[1]) {
+                    $0.fingerprint = "main"
+                    $0.held = words[2]
+                }
+            case "cache": facts.caches[words[1] == "default" ? "" : words[1]] = cache(words[2])
+            case "closed": break
             case "memory": facts.memory = Int(words[1])
             case "quota": facts.cpuQuota = Double(words[1])
             case "files": facts.openFiles = Int(words[1])
@@ -75,9 +91,15 @@ struct CheckTests {
         guard faults.isEmpty, let topology else { return faults.map(CheckFinding.init) }
         let places = Places(topology, executable: "/opt/winnow", workingDirectory: "/") { _ in false }
         let check = Check(topology, plan: LaunchPlan(topology: topology, executable: "winnow", places: places))
-        var answers: [String: HostAnswer] = [:]
-        for (host, _, question) in check.questions { answers[host] = .facts(facts(question, changes, cpus: cpus)) }
-        return check.findings(answers, version: Self.version, clock: Self.now)
+        var answers = CheckAnswers()
+        for (host, _, question) in check.questions {
+            answers.hosts[host] = .facts(facts(question, changes, cpus: cpus))
+        }
+        for change in changes where change.hasPrefix("closed ") {
+            let words = change.split(separator: " ").map(String.init)
+            answers.unreached[words[1], default: [:]][words[2]] = "Connection refused"
+        }
+        return check.findings(answers, version: Self.version)
     }
 
     @Test func thereAreEnoughOfThem() { #expect(Self.cases.count >= 25) }
@@ -121,27 +143,141 @@ struct CheckTests {
         let places = Places(topology, executable: "/w", workingDirectory: "/") { _ in false }
         let check = Check(topology, plan: LaunchPlan(topology: topology, executable: "w", places: places))
         #expect(check.questions.map(\.host) == ["a"] && check.questions[0].ssh?.destination == "10.0.0.1")
-        let found = check.findings(["a": .silence("gave no answer")], version: "1.0", clock: 0)
-        #expect(found.map(\.host) == ["a"] && found[0].exitCode == 69)
+        var answers = CheckAnswers()
+        answers.hosts["a"] = .silence("gave no answer")
+        let found = check.findings(answers, version: "1.0")
+        #expect(found.map(\.host) == ["a"] && found[0].exitCode == 69 && found[0].fix.contains("--push"))
     }
 
     @Test func weightsThatDifferBetweenHostsAreFound() throws {
         let yaml = """
             model: /m
             hosts: {a: {address: 10.0.0.1}, b: {address: 10.0.0.2}}
-            coordinator: {host: a, allow_plaintext: true}
-            pipelines: [{allow_plaintext: true, stages: [{host: a}, {host: b}]}]
+            coordinator: {host: a}
+            pipelines: [{stages: [{host: a}, {host: b}]}]
             """
         let topology = try Topology(yaml: yaml, path: "t.yaml") { _ in true }
         let places = Places(topology, executable: "/w", workingDirectory: "/") { _ in false }
         let check = Check(topology, plan: LaunchPlan(topology: topology, executable: "w", places: places))
-        var answers: [String: HostAnswer] = [:]
+        var answers = CheckAnswers()
         for (host, _, question) in check.questions {
             var facts = facts(question, [])
             facts.models["/m"]?.fingerprint = host
-            answers[host] = .facts(facts)
+            answers.hosts[host] = .facts(facts)
         }
-        let found = check.findings(answers, version: Self.version, clock: Self.now)
+        let found = check.findings(answers, version: Self.version)
         #expect(found.map(\.key) == ["model"] && found[0].host == "b" && found[0].problem.contains("other weights"))
+    }
+
+    // MARK: ways between hosts
+
+    private func check(_ yaml: String) throws -> Check {
+        let topology = try Topology(yaml: yaml, path: "t.yaml") { _ in true }
+        let places = Places(topology, executable: "/w", workingDirectory: "/") { _ in false }
+        return Check(topology, plan: LaunchPlan(topology: topology, executable: "w", places: places))
+    }
+
+    /// A talk in which this process plays every host: what one listens at another finds, but for what is `closed`.
+    @Test func everyWayIsTriedFromBothEnds() async throws {
+        let check = try check(
+            """
+            model: /m
+            speculator: /s
+            hosts: {a: {address: 10.0.0.1}, b: {address: 10.0.0.2}, c: {address: 10.0.0.3}}
+            coordinator: {host: a}
+            pipelines: [{stages: [{host: a}, {host: b}]}]
+            speculators: {count: 1, host: c}
+            spares: {count: 1, host: c}
+            """)
+        let ways = check.crossings.map { "\($0.from) \($0.endpoint)" }
+        #expect(
+            Set(ways) == [
+                "b tcp://10.0.0.1:5700", "c tcp://10.0.0.1:5700", "b tcp://10.0.0.1:5701", "c tcp://10.0.0.1:5701",
+                "c tcp://10.0.0.1:5710", "a tcp://10.0.0.2:5711", "b tcp://10.0.0.1:5710", "c tcp://10.0.0.2:5711",
+                "a tcp://10.0.0.3:5712", "a tcp://10.0.0.3:5713", "b tcp://10.0.0.3:5713",
+            ])
+        var answers = CheckAnswers()
+        for (host, _, question) in check.questions { answers.hosts[host] = .facts(facts(question, [])) }
+        answers.unreached = [
+            "a": ["tcp://10.0.0.2:5711": "Connection refused"], "c": ["tcp://10.0.0.2:5711": "Connection refused"],
+        ]
+        let found = check.findings(answers, version: Self.version)
+        #expect(found.map(\.key) == ["pipelines[0].stages[1].listen"] && found[0].host == "b")
+        #expect(found[0].problem.contains("from a, c: Connection refused"))
+    }
+
+    /// Real sockets: a listener that is there, one that says another word, a port that is closed, a name that is none.
+    @Test func aListenerIsToldFromStrangers() throws {
+        func free() throws -> String {
+            let probe = PortProbe(["tcp://127.0.0.1:\(try freePort())"], word: "w")
+            return try #require(probe.endpoints.first)
+        }
+        let (open, other, closed) = (try free(), try free(), try free())
+        let listeners = [PortProbe([open], word: "mine"), PortProbe([other], word: "another's")]
+        #expect(listeners.flatMap(\.endpoints) == [open, other])
+        #expect(PortProbe.problem(ofBinding: open) == "Address already in use")
+        let unreached = PortProbe.unreached(
+            [open: "mine", other: "mine", closed: "mine", "tcp://nobody.invalid:5700": "mine"], within: .seconds(10))
+        #expect(Set(unreached.keys) == [other, closed, "tcp://nobody.invalid:5700"])
+        #expect(unreached[other] == "another host or program answers there")
+        #expect(unreached[closed] == "Connection refused")
+        #expect(unreached["tcp://nobody.invalid:5700"] == "no such host")
+        withExtendedLifetime(listeners) {}
+    }
+
+    private func freePort() throws -> UInt16 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(INADDR_LOOPBACK).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, size) == 0 ? getsockname(descriptor, $0, &size) : -1
+            }
+        }
+        try #require(status == 0)
+        return UInt16(bigEndian: address.sin_port)
+    }
+
+    // MARK: keys
+
+    /// Keys that a launch could not use, each named; what is missing is made and no fault.
+    @Test func keysThatDoNotFitAreFound() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "check-keys-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let topology = try Topology(
+            yaml: "model: /m\nspeculator: /s\nkeys: \(folder)\npipelines: [{stages: 3}]\nspeculators: 1", path: "t.yaml"
+        ) { _ in true }
+        let plan = LaunchPlan(topology: topology, executable: "w")
+        func problems() -> [String] {
+            let facts = KeyFacts(topology.keys, for: plan)
+            let found = Check(topology, plan: plan).findings(CheckAnswers(), version: "1", keys: facts)
+            return found.filter { $0.key == "keys" }.map { "\($0.problem). \($0.fix)" }
+        }
+        #expect(problems() == [])
+        let keys = KeyFolder(path: folder)
+        try keys.prepare()
+        try keys.make("worker-0", role: .stage)
+        #expect(problems() == [])
+        // Others may read it; it is on the list as something else; it is another coordinator's; it was struck off.
+        #expect(chmod(keys.keyPath("worker-0"), 0o644) == 0)
+        try keys.make("speculator-0", role: .stage)
+        let other = KeyFolder(path: folder + "/other")
+        try other.prepare(for: [("worker-1", .stage)])
+        try FileManager.default.copyItem(atPath: other.keyPath("worker-1"), toPath: keys.keyPath("worker-1"))
+        try keys.make("worker-2", role: .stage)
+        var list = try AllowList(path: keys.listPath)
+        _ = list.revoke("worker-2")
+        try list.write(to: keys.listPath)
+        let found = problems()
+        #expect(found.count == 4, "\(found)")
+        for words in ["mode 644", "as a stage's", "another coordinator", "not on the list"] {
+            #expect(found.count { $0.contains(words) } == 1, "\(words): \(found)")
+        }
+        #expect(throws: KeyError.self) { try keys.prepare(for: [("worker-1", .stage)]) }
+        #expect(chmod(folder, 0o777) == 0)
+        #expect(problems().contains { $0.contains("others may change it") })
     }
 }

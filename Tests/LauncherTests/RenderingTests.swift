@@ -3,6 +3,7 @@
 import Foundation
 import Launcher
 import Testing
+import Wire
 
 @Suite("Rendering")
 struct RenderingTests {
@@ -14,14 +15,13 @@ struct RenderingTests {
         hosts:
           a: {address: 10.0.0.1}
           b: {address: b.example, folder: /srv/50% off}
-        coordinator: {host: a, http: "0.0.0.0:9000", listen: "tcp://*:*", allow_plaintext: true, drain_time: 20}
+        coordinator: {host: a, http: "0.0.0.0:9000", listen: "tcp://*:*", drain_time: 20}
         pipelines:
           - name: Fast_1
-            allow_plaintext: true
             stages: [{host: a, layers: 0-1, threads: 2}, {host: b, layers: 2-3, cpus: 0-3, threads: 4}]
-          - {name: deep, stages: 2, host: b, allow_plaintext: true}
-        spares: {host: b, allow_plaintext: true}
-        speculators: {host: a, allow_plaintext: true, threads: 3}
+          - {name: deep, stages: 2, host: b}
+        spares: {host: b}
+        speculators: {host: a, threads: 3}
         restart: {policy: on-failure, backoff: 1.5, max_backoff: 20, give_up: 4, window: 60}
         environment: {TOKEN: "a 'b' $(c) %d", WINNOW_CPU_LEVEL: avx2}
         """
@@ -64,8 +64,8 @@ struct RenderingTests {
     @Test(arguments: RenderTarget.allCases) func noPortIsLeftToTheSystem(target: RenderTarget) throws {
         let local = """
             model: m
-            coordinator: {listen: "tcp://127.0.0.1:*", allow_plaintext: true}
-            pipelines: [{stages: 2, allow_plaintext: true}]
+            coordinator: {listen: "tcp://127.0.0.1:*"}
+            pipelines: [{stages: 2}]
             """
         for (yaml, path) in [(Self.whole, "/srv/t.yaml"), (local, "/srv/t.yaml")] {
             for file in try files(yaml, target, path: path) {
@@ -117,9 +117,10 @@ struct RenderingTests {
         #expect(deep.contains("$$(c)"))
     }
 
-    @Test func linksThatCrossANetworkMustBeAllowed() {
+    @Test func linksInPlainTextOverANetworkMustBeAllowed() throws {
         let yaml = """
             model: m
+            keys: none
             hosts: {a: {address: a}, b: {address: b}}
             coordinator: {host: a, allow_plaintext: true}
             pipelines: [{stages: 1, host: b}]
@@ -127,18 +128,75 @@ struct RenderingTests {
         for target in [RenderTarget.slurm, .kubernetes] {
             let error = #expect(throws: RenderError.self) { try files(yaml, target, path: "/t.yaml") }
             #expect(error?.description.contains("allow_plaintext: true") == true)
+            let allowed = yaml.replacing("host: b}", with: "host: b, allow_plaintext: true}")
+            for file in try files(allowed, target, path: "/t.yaml") {
+                #expect(!file.text.contains("key") && !file.text.contains("secret"), "\(file.path)")
+            }
+            let topology = try Topology(yaml: allowed, path: "/t.yaml") { _ in true }
+            #expect(try Rendering.keys(of: topology, for: target) == nil)
         }
+    }
+
+    /// Each process names its key where the engine will put it, and each host or pod gets no other's.
+    @Test func everyProcessHasItsKeyAlone() throws {
+        let topology = try Topology(yaml: Self.whole, path: "/srv/cluster/t.yaml") { _ in true }
+        let units = try files(Self.whole, .systemd, path: "/srv/cluster/t.yaml")
+        for unit in units where unit.path.hasSuffix(".service") {
+            let isCoordinator = unit.path.contains("coordinator")
+            #expect(unit.text.contains(isCoordinator ? " --keys %d " : " --key %d/key"), "\(unit.path)")
+            #expect(unit.text.matches(of: /LoadCredential=/).count == 1)
+        }
+        let worker = try text(units, "b/winnow-needle-8b-home-worker-1.service")
+        #expect(worker.contains("\nLoadCredential=key:/etc/winnow-needle-8b-home/worker-1.key\n"))
+        let coordinator = try text(units, "a/winnow-needle-8b-home-coordinator.service")
+        #expect(coordinator.contains(" --allow-list /etc/winnow-needle-8b-home/allowed "))
+        let onHosts = try #require(try Rendering.keys(of: topology, for: .systemd))
+        #expect(onHosts.folder == "keys" && onHosts.isRelative)
+        #expect(
+            onHosts.copies.filter { $0.path.hasPrefix("a/") }.map(\.name)
+                == ["coordinator.key", "allowed", "worker-0.key", "speculator-0.key"])
+        #expect(onHosts.workers.filter { $0.role == .speculator }.map(\.name) == ["speculator-0"])
+        #expect(onHosts.copies.filter { !$0.isSecret }.map(\.name) == ["allowed"])
+
+        let manifests = try files(Self.whole, .kubernetes, path: "t.yaml")
+        let fast = try text(manifests, "base/pipeline-fast-1.yaml")
+        #expect(fast.contains("secret: {secretName: needle-8b-home-pipeline-fast-1-keys, defaultMode: 0400}"))
+        #expect(fast.contains("mountPath: /etc/winnow/key, subPathExpr: $(POD_NAME).key, readOnly: true}"))
+        #expect(fast.matches(of: /--key \/etc\/winnow\/key/).count == 2)
+        let made = try text(manifests, "base/kustomization.yaml")
+        #expect(made.contains("files: [keys/coordinator.key, keys/allowed]"))
+        #expect(
+            made.contains(
+                "files: [keys/needle-8b-home-pipeline-fast-1-0.key, keys/needle-8b-home-pipeline-fast-1-1.key]"))
+        let inPods = try #require(try Rendering.keys(of: topology, for: .kubernetes))
+        #expect(inPods.folder == "base/keys" && inPods.copies.isEmpty && inPods.workers.count == 6)
+
+        let script = try text(try files(Self.whole, .slurm, path: "/srv/t.yaml"), "winnow-needle-8b-home.sbatch")
+        #expect(script.contains(#"--keys "$keys""#) && script.contains(#"--key "$keys/worker-1.key""#))
+        #expect(script.contains("worker-0 worker-1 worker-2 worker-3 speculator-0=speculator spare-0"))
+        #expect(try Rendering.keys(of: topology, for: .slurm) == nil)
+    }
+
+    /// Keys that the file says stay where it says.
+    @Test func keysOfAFolderAreCopied() throws {
+        let yaml = "model: m\nkeys: my keys\npipelines: [{stages: 1}]"
+        let topology = try Topology(yaml: yaml, path: "/srv/t.yaml") { _ in true }
+        let keys = try #require(try Rendering.keys(of: topology, for: .systemd))
+        #expect(keys.folder == "/srv/my keys" && !keys.isRelative)
+        #expect(keys.copies.map(\.path).contains("localhost/winnow-m/worker-0.key"))
+        let script = try text(try files(yaml, .slurm, path: "/srv/t.yaml"), "winnow-m.sbatch")
+        #expect(script.contains("keys='/srv/my keys'\n") && !script.contains("rm -rf"))
+        let relative = try Topology(yaml: yaml, path: "t.yaml") { _ in true }
+        #expect(try Rendering.keys(of: relative, for: .kubernetes)?.copies.first?.path == "base/keys/coordinator.key")
     }
 
     @Test func whatKubernetesCannotDoIsNamed() {
         for (yaml, says) in [
             ("model: /elsewhere/m\n", "lies outside"), ("model: ../m\n", "lies outside"),
-            ("model: m\ncoordinator: {trace: t.json, allow_plaintext: true}\n", "no place for `trace`"),
+            ("model: m\ncoordinator: {trace: t.json}\n", "no place for `trace`"),
         ] {
-            let coordinator = yaml.contains("coordinator") ? "" : "coordinator: {allow_plaintext: true}\n"
             let error = #expect(throws: RenderError.self) {
-                try files(
-                    yaml + coordinator + "pipelines: [{stages: 1, allow_plaintext: true}]", .kubernetes, path: "t.yaml")
+                try files(yaml + "pipelines: [{stages: 1}]", .kubernetes, path: "t.yaml")
             }
             #expect(error?.description.contains(says) == true, "\(yaml)")
         }

@@ -80,6 +80,50 @@ extension EndToEnd {
             }
         }
 
+        /// Files that engines read have keys beside them, in files that nobody else may read, and no text holds a secret.
+        @Test(arguments: ["systemd", "kubernetes", "slurm"]) func renderedSecretsAreTheirOwnersAlone(
+            engine: String
+        ) async throws {
+            let folder = try TemporaryFolder()
+            let file = folder.file("t.yaml")
+            try Data("name: n\nmodel: m\npipelines: [{stages: 2}]\nspares: 1\n".utf8).write(to: file)
+            let out = folder.file("out").path
+            func render() async throws -> [String] {
+                let run = try await Program.run(["launch", file.path, "--render", engine, "--out", out])
+                #expect(run.end == .exit(0), "\(run)")
+                return run.output + run.log
+            }
+            var said = try await render()
+            let manager = FileManager.default
+            func everything() throws -> [String] {
+                try #require(manager.enumerator(atPath: out)).compactMap { $0 as? String }.sorted()
+            }
+            func text(_ path: String) throws -> String { try String(contentsOfFile: "\(out)/\(path)", encoding: .utf8) }
+            let paths = try everything().filter { !$0.hasSuffix("/keys") }
+            let secrets = paths.filter { $0.hasSuffix(".key") }
+            var texts: [String: String] = [:]
+            for path in secrets {
+                let mode = try manager.attributesOfItem(atPath: "\(out)/\(path)")[.posixPermissions] as? Int
+                #expect(mode == 0o600, "\(path)")
+                texts[path] = try text(path)
+            }
+            let expected = ["systemd": 8, "kubernetes": 4, "slurm": 0]
+            #expect(secrets.count == expected[engine])
+            if let keys = try everything().first(where: { $0.hasSuffix("keys") }) {
+                let mode = try manager.attributesOfItem(atPath: "\(out)/\(keys)")[.posixPermissions] as? Int
+                #expect(mode == 0o700)
+            }
+            // Again: what is there stays, what was taken away is made anew.
+            if let first = secrets.first { try manager.removeItem(atPath: "\(out)/\(first)") }
+            said += try await render()
+            for path in secrets where path != secrets.first { #expect(try text(path) == texts[path], "\(path)") }
+            let words = try secrets.flatMap { path in
+                try text(path).split(separator: "\n").filter { $0.hasPrefix("secret = ") }.map { $0.dropFirst(9) }
+            }
+            let open = try paths.filter { !$0.hasSuffix(".key") && $0.contains(".") }.map(text) + said
+            for word in words { #expect(!open.contains { $0.contains(word) }) }
+        }
+
         @Test(
             arguments: [
                 (["keys", "new", "a/b"], 64), (["keys", "revoke", "nobody"], 65), (["keys", "add", "x", "12"], 64),

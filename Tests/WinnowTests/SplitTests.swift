@@ -16,9 +16,9 @@ extension EndToEnd {
         }
 
         /// Files with weights that a process has mapped.
-        private func mappedWeights(_ process: RunningProgram) throws -> Set<String> {
+        private func mappedWeights(_ process: Int32) throws -> Set<String> {
             // Such a file has no size, and is given out in pieces.
-            let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/\(process.pid)/maps"))
+            let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/\(process)/maps"))
             var bytes = Data()
             while let more = try file.read(upToCount: 1 << 16), !more.isEmpty { bytes += more }
             let maps = String(decoding: bytes, as: UTF8.self)
@@ -53,9 +53,9 @@ extension EndToEnd {
                 let text = try #require(try await client.complete(ask).choices?.first?.text)
                 #expect(try Story.isTold(by: Story.beginning + text))
                 for (worker, host) in zip(workers, ["b", "c", "d"]) {
-                    #expect(try mappedWeights(worker) == [hosts.file("\(host)/model.safetensors").path])
+                    #expect(try mappedWeights(worker.pid) == [hosts.file("\(host)/model.safetensors").path])
                 }
-                #expect(try mappedWeights(cluster.coordinator).isEmpty)
+                #expect(try mappedWeights(cluster.coordinator.pid).isEmpty)
             }
         }
 
@@ -103,6 +103,41 @@ extension EndToEnd {
             let again = try await split(["--stages", "2"], into: folder)
             #expect(
                 again.end == .exit(65) && again.log.contains { $0.contains("give another directory") }, "\(again.log)")
+        }
+
+        /// One file says which part each stage has, before the parts are there too: it is split by that file, and the launch's
+        /// stages open their own parts alone.
+        @Test func aTopologyNamesThePartOfEachStage() async throws {
+            let folder = try TemporaryFolder()
+            let file = folder.file("cluster.yaml")
+            let topology = """
+                name: stories
+                model: parts/coordinator
+                dtype: f32
+                pipelines: [{stages: [{model: parts/stage-0}, {model: parts/stage-1}]}]
+                """
+            try Data(topology.utf8).write(to: file)
+            let run = try await Program.run(
+                ["model", "split", Package.stories, "--topology", file.path, "--out", folder.file("parts").path])
+            try #require(run.end == .exit(0), "\(run.log)")
+            let check = try await Program.run(["check", file.path])
+            #expect(check.end == .exit(0) && !check.output.contains { $0.contains("part") }, "\(check.output)")
+            let launch = try RunningProgram(["launch", file.path, "--http", "127.0.0.1:0"])
+            defer { launch.kill(SIGKILL) }
+            let client = try await within(.seconds(30), "`ready` of the launch") {
+                let line = try await launch.output.next("`ready`") { $0.hasPrefix("ready http://") }
+                return Client(base: String(line.dropFirst("ready ".count)), model: "stories")
+            }
+            let text = try #require(
+                try await client.complete(Ask(prompt: .text(Story.beginning), maxTokens: 200)).choices?.first?.text)
+            #expect(try Story.isTold(by: Story.beginning + text))
+            for worker in children(of: launch.pid).filter({ $0.command.contains("\0worker\0") }) {
+                let part = worker.command.contains("stage-0") ? "stage-0" : "stage-1"
+                let weights = try mappedWeights(worker.pid)
+                #expect(weights.count == 1 && weights.allSatisfy { $0.hasSuffix("/parts/\(part)/model.safetensors") })
+            }
+            launch.kill(SIGINT)
+            #expect(try await within(.seconds(20), "the launch's end") { try await launch.end() } == .exit(130))
         }
 
         @Test func aTopologySaysWhichParts() async throws {

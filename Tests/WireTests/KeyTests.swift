@@ -48,6 +48,50 @@ struct KeyTests {
         }
     }
 
+    /// What the system hands to one user or group is root's, and readable for them; nobody else's may be.
+    @Test(
+        arguments: [
+            (0o400, 1000, 1000, true), (0o600, 1000, 1000, true), (0o440, 1000, 1000, false), (0o440, 0, 1000, true),
+            (0o400, 0, 1000, true), (0o460, 0, 1000, false), (0o444, 0, 1000, false), (0o440, 0, 0, false),
+            (0o440, 1001, 1000, false),
+        ] as [(mode_t, uid_t, uid_t, Bool)])
+    func aSecretIsReadByWhomItIsFor(mode: mode_t, owner: uid_t, user: uid_t, isRight: Bool) {
+        var status = stat()
+        (status.st_mode, status.st_uid) = (S_IFREG | mode, owner)
+        #expect((PrivateFile.problem(of: status, user: user) == nil) == isRight)
+    }
+
+    @Test func aFolderThatOthersMayChangeHoldsNoKeys() async throws {
+        try await withFolder { folder in
+            #expect(chmod(folder.path, 0o770) == 0)
+            let error = #expect(throws: KeyError.self) { try folder.prepare() }
+            #expect(error?.description.contains("chmod 700") == true)
+            let file = KeyFolder(path: folder.listPath)
+            #expect(throws: KeyError.self) { try file.prepare() }
+        }
+    }
+
+    /// Who is killed leaves its folder; the next one clears it away, and nothing of who lives.
+    @Test func whatAKilledProcessLeftIsRemoved() async throws {
+        try await withFolder { parent in
+            let living = try PassingFolder(in: parent.path)
+            try PrivateFile.write("secret", to: living.path + "/a.key")
+            let left = parent.path + "/winnow-keys-AbCdEf"
+            #expect(mkdir(left, 0o700) == 0)
+            try PrivateFile.write("secret", to: left + "/a.key")
+            let other = parent.path + "/winnow-keys-of-somebody"
+            #expect(mkdir(other, 0o700) == 0)
+            let next = try PassingFolder(in: parent.path)
+            #expect(access(left, F_OK) != 0 && access(other, F_OK) == 0)
+            #expect(access(living.path + "/a.key", F_OK) == 0 && next.path != living.path)
+            var status = stat()
+            #expect(stat(next.path, &status) == 0 && status.st_mode & 0o777 == 0o700)
+            next.remove()
+            #expect(access(next.path, F_OK) != 0)
+            withExtendedLifetime((living, next)) {}
+        }
+    }
+
     @Test(
         arguments: [
             "", "name = a", "secret = 12", "name = a\nsecret = zz",

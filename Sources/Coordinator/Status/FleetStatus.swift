@@ -9,13 +9,16 @@ public import Layers
 /// As JSON its names are in snake case (``json()``); times of day are seconds since 1970, shares 0...1. A field may be added
 /// within a ``version``; one that changes its meaning makes another.
 public struct FleetStatus: Codable, Equatable, Sendable {
+    /// The version of the form this program writes and reads.
     public static let currentVersion = 1
 
+    /// The form's version: ``currentVersion`` where this program wrote it.
     public var version = currentVersion
     /// Counts the snapshots of the coordinator's life: another number, another content.
     public var sequence: UInt64 = 0
     /// When it was taken.
     public var takenAt = 0.0
+    /// How long the coordinator has run, seconds.
     public var uptimeSeconds = 0.0
     /// The main model's name for clients.
     public var model = ""
@@ -23,12 +26,15 @@ public struct FleetStatus: Codable, Equatable, Sendable {
     public var release = ""
     /// Why no request can be served; `nil` when one can.
     public var notReady: String?
+    /// In the topology's order.
     public var pipelines: [Pipeline] = []
+    /// Who scores prompts: the coordinator itself, or workers.
     public var speculators: [Speculator] = []
     /// The share of the last seconds in which prompts were scored, summed over the speculators, as their number of busy ones.
     public var speculatorsBusy = 0.0
     /// Workers without a place, the first hundred.
     public var spares: [Spare] = []
+    /// How many requests are where.
     public var queue = Queue()
     /// Over the last ``RecentHistory/rateWindow``.
     public var rates = Rates()
@@ -39,17 +45,22 @@ public struct FleetStatus: Codable, Equatable, Sendable {
     /// The last fifty by their arrival, newest first.
     public var requests: [Request] = []
 
+    /// A coordinator that has done nothing yet.
     public init() {}
 
+    /// A pipeline and its stages.
     public struct Pipeline: Codable, Equatable, Sendable {
+        /// Its name in the topology.
         public var name: String
         /// Its incarnation; `nil` while nobody is assigned to it.
         public var epoch: String?
+        /// Every layer is held and every link stands.
         public var isStanding = false
         /// What is missing while it does not stand.
         public var reason: String?
         /// When its workers were assigned.
         public var since: Double?
+        /// First to last; empty while nobody is assigned.
         public var stages: [Stage] = []
         /// Requests in it; of them those that have a first token.
         public var requests = 0
@@ -61,10 +72,13 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         /// Token rows a second through all stages.
         public var rowsPerSecond = 0.0
 
+        /// A pipeline that nobody is assigned to.
         public init(name: String) { self.name = name }
     }
 
+    /// A worker in a pipeline, and the layers it holds.
     public struct Stage: Codable, Equatable, Sendable {
+        /// The worker's name.
         public var worker: String
         /// The layers it holds, `0-3`; a part of one has a letter, as in `0-7a`.
         public var layers: String
@@ -91,6 +105,7 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         /// Why it is called slow; `nil`: it is not.
         public var slow: String?
 
+        /// A stage that has loaded and computed nothing yet.
         public init(worker: String, layers: LayerSpan) {
             self.worker = worker
             self.layers = layers.description
@@ -99,14 +114,18 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         }
     }
 
+    /// Who scores prompts.
     public struct Speculator: Codable, Equatable, Sendable {
+        /// The worker's name, or the coordinator's.
         public var name: String
         /// A worker of its own, not the coordinator.
         public var isWorker: Bool
+        /// Its weights are loaded.
         public var isReady: Bool
         /// The request whose prompt it scores.
         public var scoring: String?
 
+        /// Creates it from its parts.
         public init(name: String, isWorker: Bool, isReady: Bool, scoring: String? = nil) {
             self.name = name
             self.isWorker = isWorker
@@ -115,14 +134,18 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         }
     }
 
+    /// A worker without a place.
     public struct Spare: Codable, Equatable, Sendable {
+        /// The worker's name.
         public var worker: String
         /// `stage` or `speculator`.
         public var role: String
         /// The layers it holds ready, `0-3`.
         public var layers: String?
+        /// It has asked to go.
         public var isLeaving: Bool
 
+        /// Creates it from its parts.
         public init(worker: String, role: String, layers: String?, isLeaving: Bool) {
             self.worker = worker
             self.role = role
@@ -131,13 +154,16 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         }
     }
 
+    /// How many requests wait, are scored, and run.
     public struct Queue: Codable, Equatable, Sendable {
         /// For a speculator, a pipeline, or room in one.
         public var waiting = 0
+        /// Whose prompt is being scored.
         public var scoring = 0
         /// In a pipeline.
         public var running = 0
 
+        /// Nothing waits and nothing runs.
         public init() {}
     }
 
@@ -150,6 +176,7 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         public var keptTokens = 0.0
         public var generatedTokens = 0.0
 
+        /// Nothing was done.
         public init() {}
     }
 
@@ -157,10 +184,12 @@ public struct FleetStatus: Codable, Equatable, Sendable {
     public struct Interval: Codable, Equatable, Sendable {
         /// When it began.
         public var at: Double
+        /// Requests that ended in it, by how.
         public var finished = 0
         public var failed = 0
         public var refused = 0
         public var cancelled = 0
+        /// Prompt tokens before and after pruning, and tokens of answers.
         public var promptTokens = 0
         public var keptTokens = 0
         public var generatedTokens = 0
@@ -171,20 +200,25 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         public var ttftMedianSeconds: Double?
         public var ttftP95Seconds: Double?
 
+        /// An interval in which nothing was done.
         public init(at: Double) { self.at = at }
 
         /// Kept tokens per prompt token; `nil` when no prompt was read.
         public var keptShare: Double? { promptTokens > 0 ? Double(keptTokens) / Double(promptTokens) : nil }
     }
 
+    /// Something that went wrong with a pipeline or a speculator.
     public struct Fault: Codable, Equatable, Sendable {
+        /// When it was found.
         public var at: Double
         /// The pipeline or speculator.
         public var place: String
         /// A word of ours, as in the metrics: `connection_closed`, `silence`, `left`.
         public var kind: String
+        /// In words.
         public var reason: String
 
+        /// Creates it from its parts.
         public init(at: Double, place: String, kind: String, reason: String) {
             self.at = at
             self.place = place
@@ -193,19 +227,25 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         }
     }
 
+    /// One request, from its arrival to its end.
     public struct Request: Codable, Equatable, Sendable {
+        /// How far it is.
         public enum State: String, Codable, Sendable {
             /// For a speculator, or for a pipeline.
             case waiting
+            /// Whose prompt is scored, goes through the pipeline, has its first token; and how it ended.
             case scoring, prefill, decode, finished, failed, cancelled
         }
 
         /// The id by which client and logs know it.
         public var id: String
+        /// When it arrived.
         public var at: Double
+        /// How far it is.
         public var state: State
         /// In which pipeline it is or was.
         public var pipeline: String?
+        /// Tokens of its prompt before pruning.
         public var promptTokens: Int
         /// `nil` until it is known what is kept.
         public var keptTokens: Int?
@@ -214,7 +254,9 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         public var keptMap: String?
         /// Why it went dense though pruning was asked for.
         public var fallback: String?
+        /// Tokens of its answer so far.
         public var generatedTokens = 0
+        /// Time spent scoring, and from arrival to the first token; `nil`: not yet.
         public var speculationSeconds: Double?
         public var ttftSeconds: Double?
         /// From arrival to its end.
@@ -224,6 +266,7 @@ public struct FleetStatus: Codable, Equatable, Sendable {
         /// How it ended: `stop`, `length`, or the error's code.
         public var end: String?
 
+        /// A request that has arrived.
         public init(id: String, at: Double, state: State, promptTokens: Int) {
             self.id = id
             self.at = at

@@ -1,6 +1,5 @@
 // What is wrong with a topology before anything is started: pure, facts of the hosts in, findings out.
 
-import Layers
 internal import Settings
 internal import Wire
 
@@ -11,6 +10,8 @@ public struct Check: Sendable {
         var key: String
         var host: String
         var plan: ProcessPlan
+        /// Whether the file names a model for it alone.
+        var hasOwnModel = false
         var settings: SettingValues { plan.settings ?? SettingValues(.worker) }
         var model: String? { settings.text("model") }
     }
@@ -32,7 +33,10 @@ public struct Check: Sendable {
             + topology.spares.indices.map { "spares[\($0)]" }
         processes =
             [Placed(key: "coordinator", host: host(plan.coordinator), plan: plan.coordinator)]
-            + zip(keys, plan.workers).map { Placed(key: $0, host: host($1), plan: $1) }
+            + zip(keys, zip(plan.workers, topology.workerPlaces)).map { key, worker in
+                Placed(
+                    key: key, host: host(worker.0), plan: worker.0, hasOwnModel: worker.1.settings.isSaid("model"))
+            }
     }
 
     /// What each host must be asked, by its name; `ssh` is nil for this machine.
@@ -47,7 +51,11 @@ public struct Check: Sendable {
                 for model in models.compactMap(\.self) where !question.models.contains(model) {
                     question.models.append(model)
                 }
+                if process.settings.process == .coordinator || process.plan.part == .speculator {
+                    question.tokenizers += models.compactMap(\.self).filter { !question.tokenizers.contains($0) }
+                }
                 question.endpoints += endpoints(process).map(\.text)
+                if let cache = cache(process), !question.caches.contains(cache) { question.caches.append(cache) }
             }
             let ssh: SSHHost? = own.first.flatMap { if case .ssh(let host) = $0.plan.place { host } else { nil } }
             return (name, ssh, question)
@@ -57,43 +65,55 @@ public struct Check: Sendable {
     /// Everything that is wrong, the file's own faults first.
     ///
     /// - Parameters:
-    ///   - answers: Of each host in ``questions``, by name.
+    ///   - answers: Of the hosts in ``questions``.
     ///   - version: This program's.
-    ///   - clock: Seconds since 1970 when the answers came.
-    public func findings(_ answers: [String: HostAnswer], version: String, clock: Double) -> [CheckFinding] {
+    ///   - keys: Of the folder of keys that the file names.
+    public func findings(_ answers: CheckAnswers, version: String, keys: KeyFacts? = nil) -> [CheckFinding] {
         var findings = sharedEndpoints
+        findings += (keys?.problems ?? []).map { CheckFinding(.host, "keys", $0.problem, fix: $0.fix) }
         var facts: [String: HostFacts] = [:]
-        for (host, _, _) in questions {
-            switch answers[host] {
+        for (host, ssh, _) in questions {
+            switch answers.hosts[host] {
             case .facts(let told):
                 facts[host] = told
-                findings += hostFindings(host, told, version: version, clock: clock)
+                findings += hostFindings(host, told, version: version)
             case .silence(let why):
+                let there = ssh.map { "`ssh \($0.destination) \($0.executable) --version`" } ?? "the program"
                 findings.append(
-                    CheckFinding(.host, "", host: host, why, fix: "See that `ssh` and the program work there."))
+                    CheckFinding(
+                        .host, "hosts.\(host)", why,
+                        fix: "See that \(there) works without a password and says \(version); "
+                            + "`winnow launch --push` copies the program there."))
             case nil:
-                findings.append(CheckFinding(.host, "", host: host, "was not asked", fix: "Ask it."))
+                findings.append(CheckFinding(.host, "hosts.\(host)", "was not asked", fix: "Ask it."))
             }
         }
-        return findings + modelFindings(facts)
+        return findings + modelFindings(facts) + reachFindings(answers.unreached)
     }
 
     // MARK: endpoints
 
-    private struct Listener {
+    struct Listener {
+        /// The setting that says it, and its key in the file.
+        var kind: String
         var key: String
+        /// As it is bound, and as other hosts connect to it.
         var text: String
+        var known: String
         var host: String
         var port: UInt16
     }
 
     /// Where a process listens at a port of its own choice.
-    private func endpoints(_ process: Placed) -> [Listener] {
+    func endpoints(_ process: Placed) -> [Listener] {
         func listener(_ key: String, _ text: String?) -> Listener? {
             guard let text, let endpoint = try? Endpoint(text), case .tcp(let host, let port) = endpoint.transport,
                 port != 0
             else { return nil }
-            return Listener(key: "\(process.key).\(key)", text: text, host: host, port: port)
+            let advertise = process.settings.text("advertise").map(HostAddress.bracketed)
+            return Listener(
+                kind: key, key: "\(process.key).\(key)", text: text,
+                known: advertise.map { endpoint.advertised(as: $0).description } ?? text, host: host, port: port)
         }
         let settings = process.settings
         var all = [listener("listen", settings.text("listen"))]
@@ -136,7 +156,7 @@ public struct Check: Sendable {
 
     // MARK: hosts
 
-    private func hostFindings(_ host: String, _ facts: HostFacts, version: String, clock: Double) -> [CheckFinding] {
+    private func hostFindings(_ host: String, _ facts: HostFacts, version: String) -> [CheckFinding] {
         var findings: [CheckFinding] = []
         func add(_ severity: CheckFinding.Severity, _ key: String, _ problem: String, _ fix: String) {
             findings.append(CheckFinding(severity, key, host: host, problem, fix: fix))
@@ -145,9 +165,10 @@ public struct Check: Sendable {
         if facts.version != version {
             add(.host, "", "the program there is version \(facts.version), here \(version)", "Copy it with --push.")
         }
-        if abs(facts.clock - clock) > 2 {
+        if abs(facts.clock) > 2 {
             add(
-                .warning, "", "its clock differs by \(Int(abs(facts.clock - clock).rounded())) s",
+                .warning, "",
+                "its clock is \(Int(abs(facts.clock).rounded())) s \(facts.clock > 0 ? "ahead" : "behind")",
                 "Let chrony or ntpd set it, or logs and traces of hosts do not fit together.")
         }
         for process in own {
@@ -201,127 +222,9 @@ public struct Check: Sendable {
                 "\(files) files may be open, \(connections) connections and the rest need \(connections + 128)",
                 "Raise the limit (`ulimit -n`, LimitNOFILE=), or fewer requests are answered at a time.")
         }
-        findings += memoryFindings(host, own, facts)
-        return findings
+        findings += cacheFindings(host, own, facts)
+        return findings + memoryFindings(host, own, facts)
     }
 
-    /// Weights that do not fit, and the KV rows that the rest of the memory can't hold.
-    private func memoryFindings(_ host: String, _ own: [Placed], _ facts: HostFacts) -> [CheckFinding] {
-        guard let memory = facts.memory else { return [] }
-        let isFast = facts.cpuLevels.contains { $0 != "portable" }
-        let dtype = topology.shared.text("dtype").flatMap { $0 == "auto" ? nil : $0 } ?? (isFast ? "bf16" : "f32")
-        let weight = dtype == "f32" ? 4 : dtype == "bf16" ? 2 : 1
-        var (weights, rows) = (0, 0)
-        for process in own {
-            let isScorer =
-                process.settings.process == .coordinator
-                ? topology.speculators.isEmpty : process.plan.part == .speculator
-            let path = process.settings.process == .coordinator ? speculator(process) : process.model
-            guard let path, let model = facts.models[path], model.problem == nil, model.layerCount > 0 else { continue }
-            guard process.settings.process == .worker || isScorer else { continue }
-            let layers = isScorer ? LayerSpan(0..<model.layerCount) : share(of: process, model)
-            weights += weight * (model.layerParameters * layers.sublayers.count / (2 * model.layerCount))
-            if isScorer || !layers.isEmpty {
-                weights += 2 * model.outerParameters / (isScorer ? 1 : max(1, topology.stageCount))
-            }
-            if !isScorer { rows += (dtype == "f32" ? 4 : 2) * model.cacheValues * layers.attention.count }
-        }
-        let limit = facts.memoryFile.map { " within \($0)" } ?? ""
-        func text(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
-        if weights > memory {
-            return [
-                CheckFinding(
-                    .host, "", host: host,
-                    "the weights of its processes take \(text(weights)) in \(dtype), \(text(memory)) are free\(limit)",
-                    fix: "Give it fewer layers or processes, write `dtype: int8`, or raise the limit.")
-            ]
-        }
-        let tokens = processes.first?.settings.integer("kv_tokens") ?? 0
-        guard rows > 0, weights + rows * tokens > memory else { return [] }
-        return [
-            CheckFinding(
-                .warning, "coordinator.kv_tokens", host: host,
-                "weights and \(tokens) KV rows take \(text(weights + rows * tokens)), \(text(memory)) are free\(limit): about "
-                    + "\((memory - weights) / rows) rows fit",
-                fix: "Write fewer `kv_tokens`; fewer requests then run at a time.")
-        ]
-    }
-
-    /// Layers a stage or spare will hold: its own, or an equal part.
-    private func share(of process: Placed, _ model: HostFacts.Model) -> LayerSpan {
-        if let layers = process.settings.layers { return layers }
-        let depth: Int =
-            switch process.plan.part {
-            case .stage(let name): topology.pipelines.first { $0.name == name }?.stages.count ?? 1
-            default: topology.pipelines.map(\.stages.count).min() ?? 1
-            }
-        return LayerSpan(0..<(model.layerCount + depth - 1) / max(1, depth))
-    }
-
-    private func speculator(_ process: Placed) -> String? { process.settings.text("speculator") }
-
-    // MARK: models
-
-    private func modelFindings(_ facts: [String: HostFacts]) -> [CheckFinding] {
-        var findings: [CheckFinding] = []
-        var first: [Bool: (host: String, model: HostFacts.Model)] = [:]
-        var told: Set<[String]> = []
-        for process in processes {
-            let isMain = process.plan.part != .speculator
-            var paths = [(process.model, isMain)]
-            if process.settings.process == .coordinator { paths.append((speculator(process), false)) }
-            for case (let path?, let isMain) in paths {
-                guard let model = facts[process.host]?.models[path], told.insert([process.host, path]).inserted else {
-                    continue
-                }
-                let key = isMain ? "model" : "speculator"
-                if let problem = model.problem {
-                    findings.append(
-                        CheckFinding(
-                            .host, key, host: process.host, "\(path): \(problem)",
-                            fix: "Put the model there, or say with `folder` where that host has it."))
-                    continue
-                }
-                if let (host, same) = first[isMain], same.fingerprint != model.fingerprint {
-                    findings.append(
-                        CheckFinding(
-                            .host, key, host: process.host, "\(path) has other weights than on \(host)",
-                            fix: "Copy the same files to both."))
-                } else if first[isMain] == nil {
-                    first[isMain] = (process.host, model)
-                }
-            }
-        }
-        if let main = first[true]?.model, let small = first[false]?.model, main.tokenizer != small.tokenizer {
-            findings.append(
-                CheckFinding(
-                    .file, "speculator", "has another tokenizer than the main model",
-                    fix: "Name a speculator of the same family of models; a pair must share one."))
-        }
-        if let main = first[true]?.model { findings += layerFindings(main.layerCount) }
-        return findings
-    }
-
-    /// Pipelines that are deeper than the model, or do not hold all of it.
-    private func layerFindings(_ count: Int) -> [CheckFinding] {
-        topology.pipelines.enumerated().flatMap { index, pipeline -> [CheckFinding] in
-            let key = "pipelines[\(index)].stages"
-            guard pipeline.stages.count <= count else {
-                return [
-                    CheckFinding(
-                        .file, key, "there are \(pipeline.stages.count) stages for \(count) layers",
-                        fix: "Write at most \(count).")
-                ]
-            }
-            guard let end = pipeline.stages.last?.layers?.bounds.upperBound,
-                end != LayerSpan(0..<count).bounds.upperBound
-            else { return [] }
-            return [
-                CheckFinding(
-                    .file, "\(key)[\(pipeline.stages.count - 1)].layers",
-                    "the stages hold layers \(LayerSpan(bounds: 0..<end)), the model has \(LayerSpan(0..<count))",
-                    fix: "Let the last stage end with \(count - 1).")
-            ]
-        }
-    }
+    func speculator(_ process: Placed) -> String? { process.settings.text("speculator") }
 }

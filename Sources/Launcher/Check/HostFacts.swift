@@ -1,11 +1,17 @@
-// What a host says of itself before a launch: `winnow check --facts` there, one JSON object each way.
+// What a host says of itself before a launch.
+
+internal import Layers
 
 /// What is asked of a host.
 public struct HostQuestion: Codable, Equatable, Sendable {
     /// Paths of models its processes will read.
     public var models: [String]
+    /// Those of them whose tokenizer is read too.
+    public var tokenizers: [String] = []
     /// Where its processes will listen, `tcp://HOST:PORT`.
     public var endpoints: [String]
+    /// Folders of the weights cache that its processes will use; empty text: the default one.
+    public var caches: [String] = []
 
     /// A question.
     public init(models: [String] = [], endpoints: [String] = []) {
@@ -22,10 +28,12 @@ public struct HostFacts: Codable, Equatable, Sendable {
         public var problem: String?
         /// The weights' fingerprint, hexadecimal.
         public var fingerprint = ""
-        /// The tokenizer's fingerprint; nil: it has none that can be read, and ``problem`` says why.
+        /// The tokenizer's fingerprint; nil: it was not asked for, or can't be read, and ``problem`` says why.
         public var tokenizer: String?
         /// Number of its layers.
         public var layerCount = 0
+        /// The layers that are there, as `--layers` takes them, or `none`; nil: all.
+        public var held: String?
         /// Weights of all its layers together, and of embedding and head.
         public var layerParameters = 0
         public var outerParameters = 0
@@ -34,11 +42,29 @@ public struct HostFacts: Codable, Equatable, Sendable {
 
         /// A model of which nothing is known yet.
         public init() {}
+
+        /// The layers that are there; nil: all.
+        var heldLayers: LayerSpan? {
+            held.flatMap { $0 == LayerSpan.none.description ? LayerSpan.none : LayerSpan($0, below: layerCount) }
+        }
+    }
+
+    /// A folder of the weights cache.
+    public struct Cache: Codable, Equatable, Sendable {
+        /// Where it is.
+        public var path = ""
+        /// Why nothing can be kept there; nil: it can.
+        public var problem: String?
+        /// Bytes its disk has left for this user.
+        public var free: Int?
+
+        /// A folder of which nothing is known yet.
+        public init() {}
     }
 
     /// The program's version.
     public var version = ""
-    /// Seconds since 1970 by its clock.
+    /// Seconds since 1970 by its clock; once heard, by how many its clock is ahead of the asker's.
     public var clock: Double = 0
     /// Levels of instructions its CPU has.
     public var cpuLevels: [String] = []
@@ -52,12 +78,16 @@ public struct HostFacts: Codable, Equatable, Sendable {
     public var memoryFile: String?
     /// Files a process may have open.
     public var openFiles: Int?
-    /// For each number format what multiplies slowly; nothing where nothing does.
+    /// For each number format what multiplies there.
+    public var products: [String: String] = [:]
+    /// For each number format why that is slow; nothing where it is not.
     public var slowProducts: [String: String] = [:]
     /// The models asked for, by path.
     public var models: [String: Model] = [:]
     /// Why an endpoint asked for can't be bound, by endpoint.
     public var busyEndpoints: [String: String] = [:]
+    /// The folders of the weights cache asked for.
+    public var caches: [String: Cache] = [:]
 
     /// A host of which nothing is known yet.
     public init() {}

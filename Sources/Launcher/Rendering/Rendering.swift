@@ -56,6 +56,32 @@ public enum Rendering {
         }
     }
 
+    /// The keys that these files name and somebody has to make; nil: there are none, or the job makes them itself.
+    ///
+    /// - Throws: as ``files(of:for:options:)``.
+    public static func keys(
+        of topology: Topology, for target: RenderTarget, options: RenderOptions = RenderOptions()
+    ) throws(RenderError) -> RenderedKeys? {
+        switch target {
+        case .systemd: try SystemdRendering(topology, options).keys
+        case .slurm: nil
+        case .kubernetes: try KubernetesRendering(topology, options).keys
+        }
+    }
+
+    /// Refuses links in plain text over a network, unless the file allows them.
+    ///
+    /// - Parameter ends: What is at the two ends, for the error.
+    static func checkLinks(of topology: Topology, _ ends: String) throws(RenderError) {
+        guard topology.keys == .none else { return }
+        guard topology.coordinator.allowPlaintext, topology.workerPlaces.allSatisfy(\.allowPlaintext) else {
+            throw RenderError(
+                description:
+                    "links between \(ends) cross the network, in plain text without keys: take out `keys: none`, or write "
+                    + "`allow_plaintext: true` at the coordinator and every worker, if you trust it")
+        }
+    }
+
     /// A name of letters, digits and `-` that begins and ends with a letter or digit, as DNS and unit names want
     /// it, at most 20: two of them and their words make a name that Kubernetes takes (52).
     static func plainName(_ name: String) -> String {

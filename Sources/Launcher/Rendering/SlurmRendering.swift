@@ -1,5 +1,7 @@
 // A topology as a batch script for Slurm.
 
+internal import Wire
+
 /// A script whose processes are job steps. The topology's hosts stand for nodes of the allocation, in the file's order;
 /// addresses are the nodes' own, so one script runs wherever it is given room.
 struct SlurmRendering {
@@ -13,6 +15,8 @@ struct SlurmRendering {
 
     /// Stands for a node's address until the script runs.
     private static func mark(_ index: Int) -> String { "winnow-node-\(index)-" }
+    /// Stands for the folder of the job's keys.
+    private static let keys = "/winnow-job-keys"
 
     init(_ topology: Topology, _ options: RenderOptions) throws(RenderError) {
         executable = options.executable
@@ -21,12 +25,7 @@ struct SlurmRendering {
         for place in topology.workerPlaces where !used.contains(place.host) { used.append(place.host) }
         hosts = used
         if used.count > 1 {
-            guard topology.coordinator.allowPlaintext, topology.workerPlaces.allSatisfy(\.allowPlaintext) else {
-                throw RenderError(
-                    description:
-                        "the processes run on \(used.count) nodes and their links are not encrypted yet: write "
-                        + "`allow_plaintext: true` at the coordinator and every worker, if you trust the network")
-            }
+            try Rendering.checkLinks(of: topology, "\(used.count) nodes")
         }
         places = [topology.coordinator.host] + topology.workerPlaces.map(\.host)
         // Every process binds its node's address, whatever the file says of its hosts'.
@@ -48,9 +47,10 @@ struct SlurmRendering {
                 (host, Topology.HostPlace(address: Self.mark(index) + "x", folder: topology.hosts[host]?.folder))
             })
         self.topology = there
-        plan = LaunchPlan(
+        let plan = LaunchPlan(
             topology: there, executable: executable,
             places: Places(there, executable: executable, workingDirectory: "/") { _ in false })
+        self.plan = there.keys == .none ? plan : plan.with(KeyFolder(path: Self.keys))
     }
 
     func script() throws(RenderError) -> RenderedFile {
@@ -73,11 +73,12 @@ struct SlurmRendering {
         return RenderedFile(
             path: "winnow-\(name).sbatch",
             text: head(nodes: hosts.count, perNode: perNode, threads: threads.max() ?? 1) + environment
-                + Self.body(restart) + steps.joined(separator: "\n") + "\n" + Self.tail)
+                + keyLines + Self.body(restart) + steps.joined(separator: "\n") + "\n" + Self.tail)
     }
 
     /// A word as bash reads it back, with the address of a node where a mark stands.
     private func word(_ text: String) -> String {
+        if text.hasPrefix(Self.keys) { return "\"$keys\(text.dropFirst(Self.keys.count))\"" }
         let marked = hosts.indices.first { text.contains(Self.mark($0)) }
         guard let marked else { return ShellWord.quoted(text) }
         return "\"\(text.replacing(Self.mark(marked) + "x", with: "$(address \(marked))"))\""
@@ -110,6 +111,34 @@ struct SlurmRendering {
             set -uo pipefail
 
             winnow=${WINNOW:-\(ShellWord.quoted(executable))}
+
+            """
+    }
+
+    /// The job makes its keys when it starts, so that no script holds a secret and none outlives its job.
+    private var keyLines: String {
+        let holders = plan.keyHolders.map { $0.role == .speculator ? "\($0.name)=speculator" : $0.name }
+        let (comment, folder, isPassing): (String, String, Bool)
+        switch topology.keys {
+        case .none: return ""
+        case .ephemeral:
+            comment = """
+                # The keys of this job, which nobody else may read; on a file system that its nodes share, as this log is. A job
+                # that is requeued makes new ones.
+                """
+            (folder, isPassing) = ("$PWD/winnow-\(name)-$SLURM_JOB_ID.keys", true)
+        case .folder(let path):
+            comment = "# Keys that stay, on a file system that the nodes share; what is missing there is made."
+            (folder, isPassing) = (path, false)
+        }
+        return """
+
+            \(comment)
+            keys=\(isPassing ? "\"\(folder)\"" : ShellWord.quoted(folder))
+            \(isPassing ? "rm -rf \"$keys\"\ntrap 'rm -rf \"$keys\"' EXIT\n" : "")\
+            for worker in \(Self.folded(holders.map(ShellWord.quoted))); do
+                [ -e "$keys/${worker%=*}.key" ] || "$winnow" keys new "$worker" --dir "$keys" || exit
+            done
 
             """
     }

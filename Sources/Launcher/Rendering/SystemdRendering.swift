@@ -1,6 +1,7 @@
 // A topology as systemd units, a folder for each host.
 
 internal import Settings
+internal import Wire
 
 /// Units of type `notify` with a watchdog, in a sandbox; a target starts and ends those of a host together.
 struct SystemdRendering {
@@ -28,7 +29,41 @@ struct SystemdRendering {
         name = Rendering.plainName(topology.name)
         // Nothing runs here: every host is looked at as one that is not this machine, so that folders apply.
         let places = Places(topology, executable: options.executable, workingDirectory: "/") { _ in false }
-        plan = LaunchPlan(topology: topology, executable: options.executable, places: places, hasFixedPorts: true)
+        let plan = LaunchPlan(topology: topology, executable: options.executable, places: places, hasFixedPorts: true)
+        self.plan = topology.keys == .none ? plan : Self.withCredentials(plan, name)
+    }
+
+    /// Stands for `%d`, where systemd gives a unit its credentials.
+    private static let credentials = "/winnow-credentials"
+    /// The folder of a host's keys.
+    private static func keyFolder(_ name: String) -> String { "/etc/winnow-\(name)" }
+
+    /// Secrets are credentials, copied for the unit alone when it starts. The list of who may join is none, and is read
+    /// where it lies: what changes there holds at once.
+    private static func withCredentials(_ plan: LaunchPlan, _ name: String) -> LaunchPlan {
+        var plan = plan
+        plan.coordinator.set("keys", credentials)
+        plan.coordinator.set("allow_list", "\(keyFolder(name))/allowed")
+        for index in plan.workers.indices { plan.workers[index].set("key", "\(credentials)/key") }
+        return plan
+    }
+
+    private func credentialLine(_ process: ProcessPlan) -> String {
+        guard topology.keys != .none else { return "" }
+        let file = RenderedKeys.file(of: process.name)
+        return "LoadCredential=\(process.part == .coordinator ? file : "key"):\(Self.keyFolder(name))/\(file)\n"
+    }
+
+    /// A folder `winnow-NAME` for each host, with the keys of its processes alone.
+    var keys: RenderedKeys? {
+        func copies(_ host: String, _ files: [String]) -> [RenderedKeys.Copy] {
+            files.map { RenderedKeys.Copy(name: $0, path: "\(host)/winnow-\(name)/\($0)") }
+        }
+        return RenderedKeys(
+            topology.keys, plan, usual: "keys",
+            copies: copies(topology.coordinator.host, RenderedKeys.coordinatorFiles)
+                + zip(topology.workerPlaces, plan.workers).flatMap { copies($0.host, [RenderedKeys.file(of: $1.name)]) }
+        )
     }
 
     func files() throws(RenderError) -> [RenderedFile] {
@@ -79,8 +114,8 @@ struct SystemdRendering {
             [Service]
             Type=notify
             NotifyAccess=main
-            ExecStart=\(words.map { Self.quoted($0, inCommand: true) }.joined(separator: " "))
-            \(environment)\(restart)
+            ExecStart=\(words.map(Self.word).joined(separator: " "))
+            \(credentialLine(process))\(environment)\(restart)
             # Reading a large model's weights is part of the start; the watchdog runs from then on.
             TimeoutStartSec=30min
             TimeoutStopSec=\(stop)
@@ -155,6 +190,11 @@ struct SystemdRendering {
                 + read.map { "\nBindReadOnlyPaths=\(Self.quoted($0, inCommand: false))" }.joined()
                 + [trace, cache].compactMap { $0 }
                 .map { "\nReadWritePaths=\(Self.quoted($0.isEmpty ? "/" : $0, inCommand: false))" }.joined()
+    }
+
+    private static func word(_ word: String) -> String {
+        guard word.hasPrefix(credentials) else { return quoted(word, inCommand: true) }
+        return "%d" + String(word.dropFirst(credentials.count))
     }
 
     /// A word as unit files read it back: `%` begins a specifier everywhere, `$` a variable in a command.

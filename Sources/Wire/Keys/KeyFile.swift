@@ -26,12 +26,7 @@ public struct KeyFile: Sendable {
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw .file(path, "is no file")
         }
-        guard status.st_mode & 0o077 == 0 else {
-            throw .file(
-                path,
-                "others may read it (mode \(String(status.st_mode & 0o777, radix: 8))): chmod 600 it, and make a new key "
-                    + "if somebody could have read it")
-        }
+        if let problem = PrivateFile.problem(of: status) { throw .file(path, problem) }
         guard status.st_size <= 4096, let data = try? file.read(upToCount: 4096) else {
             throw .file(path, "is no key: make one with `winnow keys new`")
         }
@@ -66,20 +61,9 @@ public struct KeyFile: Sendable {
     ///
     /// - Throws: `KeyError.file`.
     public func write(to path: String) throws(KeyError) {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .file(path, "can't be written: \(String(cString: strerror(errno)))") }
-        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         var text = "# Key of \(name). Whoever has it is \(name).\nname = \(name)\nsecret = \(pair.secretText)\n"
         if let coordinator { text += "coordinator = \(coordinator)\n" }
-        do {
-            // Whatever the umask is.
-            guard fchmod(descriptor, 0o600) == 0 else { throw CocoaError(.fileWriteNoPermission) }
-            try file.write(contentsOf: Data(text.utf8))
-            try file.synchronize()
-        } catch {
-            unlink(path)
-            throw .file(path, "can't be written: \(error)")
-        }
+        try PrivateFile.write(text, to: path)
     }
 }
 

@@ -115,6 +115,7 @@ extension Winnow_Wire_V3_Report {
         kvRowsUsed = UInt64(clamping: report.kvRowsUsed)
         requests = UInt32(clamping: report.requests)
         latenessMilliseconds = UInt32(clamping: Int64(max(.zero, report.lateness) / .milliseconds(1)))
+        cpuWaitMilliseconds = UInt64(clamping: Int64(max(.zero, report.cpuWait) / .milliseconds(1)))
         leaving = report.isLeaving
         clockMicroseconds = report.clock
     }
@@ -138,8 +139,9 @@ extension Report {
             computed: message.computed, sent: message.sent, progress: message.progress, isBusy: message.busy,
             kvRowsUsed: Int(clamping: message.kvRowsUsed), requests: Int(message.requests),
             // A host that says it is hours late is not waited for: nobody's word makes it immortal.
-            lateness: .milliseconds(min(Int(message.latenessMilliseconds), 60_000)), isLeaving: message.leaving,
-            clock: message.clockMicroseconds)
+            lateness: .milliseconds(min(Int(message.latenessMilliseconds), 60_000)),
+            cpuWait: .milliseconds(Int64(clamping: min(message.cpuWaitMilliseconds, 1 << 50))),
+            isLeaving: message.leaving, clock: message.clockMicroseconds)
     }
 }
 

@@ -75,6 +75,8 @@ package struct Report: Equatable, Sendable {
     package var requests: Int
     /// How late its own timer has been since the last report, at the worst.
     package var lateness: Duration
+    /// How long, since its beginning, its computing threads have waited for a CPU that others had.
+    package var cpuWait: Duration
     /// It wants to leave.
     package var isLeaving: Bool
     /// Its clock at this moment, microseconds since some moment of its own.
@@ -85,7 +87,7 @@ package struct Report: Equatable, Sendable {
         epoch: Epoch? = nil, loaded: LayerSpan? = nil, loading: Float = 0, isLinked: Bool = false,
         fault: String? = nil, received: UInt64 = 0, computed: UInt64 = 0, sent: UInt64 = 0, progress: UInt64 = 0,
         isBusy: Bool = false, kvRowsUsed: Int = 0, requests: Int = 0, lateness: Duration = .zero,
-        isLeaving: Bool = false, clock: UInt64 = 0
+        cpuWait: Duration = .zero, isLeaving: Bool = false, clock: UInt64 = 0
     ) {
         self.clock = clock
         self.incarnation = incarnation
@@ -105,6 +107,7 @@ package struct Report: Equatable, Sendable {
         self.kvRowsUsed = kvRowsUsed
         self.requests = requests
         self.lateness = lateness
+        self.cpuWait = cpuWait
         self.isLeaving = isLeaving
     }
 }

@@ -236,6 +236,12 @@ nonisolated struct Winnow_Wire_V3_Report: @unchecked Sendable {
     set {_uniqueStorage()._clockMicroseconds = newValue}
   }
 
+  /// How long, since the beginning, my computing threads have waited for a CPU that others had.
+  var cpuWaitMilliseconds: UInt64 {
+    get {_storage._cpuWaitMilliseconds}
+    set {_uniqueStorage()._cpuWaitMilliseconds = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum Role: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -904,7 +910,7 @@ nonisolated extension Winnow_Wire_V3_Profile: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Report"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}role\0\u{3}profile_hash\0\u{1}profile\0\u{1}epoch\0\u{1}loaded\0\u{1}loading\0\u{1}linked\0\u{1}fault\0\u{1}received\0\u{1}computed\0\u{1}sent\0\u{1}progress\0\u{1}busy\0\u{3}kv_rows_used\0\u{1}requests\0\u{3}lateness_milliseconds\0\u{1}leaving\0\u{3}clock_microseconds\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}role\0\u{3}profile_hash\0\u{1}profile\0\u{1}epoch\0\u{1}loaded\0\u{1}loading\0\u{1}linked\0\u{1}fault\0\u{1}received\0\u{1}computed\0\u{1}sent\0\u{1}progress\0\u{1}busy\0\u{3}kv_rows_used\0\u{1}requests\0\u{3}lateness_milliseconds\0\u{1}leaving\0\u{3}clock_microseconds\0\u{3}cpu_wait_milliseconds\0")
 
   fileprivate class _StorageClass {
     var _incarnation: UInt64 = 0
@@ -926,6 +932,7 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
     var _latenessMilliseconds: UInt32 = 0
     var _leaving: Bool = false
     var _clockMicroseconds: UInt64 = 0
+    var _cpuWaitMilliseconds: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -955,6 +962,7 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
       _latenessMilliseconds = source._latenessMilliseconds
       _leaving = source._leaving
       _clockMicroseconds = source._clockMicroseconds
+      _cpuWaitMilliseconds = source._cpuWaitMilliseconds
     }
   }
 
@@ -992,6 +1000,7 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
         case 17: try { try decoder.decodeSingularUInt32Field(value: &_storage._latenessMilliseconds) }()
         case 18: try { try decoder.decodeSingularBoolField(value: &_storage._leaving) }()
         case 19: try { try decoder.decodeSingularUInt64Field(value: &_storage._clockMicroseconds) }()
+        case 20: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuWaitMilliseconds) }()
         default: break
         }
       }
@@ -1061,6 +1070,9 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
       if _storage._clockMicroseconds != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._clockMicroseconds, fieldNumber: 19)
       }
+      if _storage._cpuWaitMilliseconds != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._cpuWaitMilliseconds, fieldNumber: 20)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1089,6 +1101,7 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
         if _storage._latenessMilliseconds != rhs_storage._latenessMilliseconds {return false}
         if _storage._leaving != rhs_storage._leaving {return false}
         if _storage._clockMicroseconds != rhs_storage._clockMicroseconds {return false}
+        if _storage._cpuWaitMilliseconds != rhs_storage._cpuWaitMilliseconds {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -60,6 +60,9 @@ final class RunningProgram: Sendable {
         if !hasEnded { Foundation.kill(pid, signal) }
     }
 
+    /// Writes to its standard input.
+    func write(_ text: String) throws { try input.write(contentsOf: Data(text.utf8)) }
+
     /// Closes its standard input.
     func closeInput() throws { try input.close() }
 

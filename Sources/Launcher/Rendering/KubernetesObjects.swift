@@ -1,0 +1,209 @@
+// The objects of a rendered topology: workloads, Services, budgets, policies, and what Kustomize reads.
+
+extension KubernetesRendering {
+    func kustomization(_ resources: [String], _ groups: [Group]) -> String {
+        """
+        # \(topology.name). Written by `winnow launch --render kubernetes`; changes belong in an overlay that names this base.
+        apiVersion: kustomize.config.k8s.io/v1beta1
+        kind: Kustomization
+        resources:
+        \(resources.map { "  - \($0)" }.joined(separator: "\n"))
+        \(hasKeys ? secrets(groups) : "")
+        """
+    }
+
+    /// Of the files in `keys`, each group's own.
+    private func secrets(_ groups: [Group]) -> String {
+        func secret(_ group: String, _ files: [String]) -> String {
+            """
+              - name: \(self.secret(of: group))
+                files: [\(files.map { "keys/\($0)" }.joined(separator: ", "))]
+                options:
+                  # No hash in its name: a changed list of keys starts nothing anew.
+                  disableNameSuffixHash: true
+                  labels: \(selector(group))
+
+            """
+        }
+        return "secretGenerator:\n" + secret("coordinator", RenderedKeys.coordinatorFiles)
+            + groups.map { secret($0.name, $0.processes.map { RenderedKeys.file(of: $0.name) }) }.joined()
+    }
+
+    func coordinator() -> String {
+        let port = topology.coordinator.httpPort
+        let live = get("/health/live", port: port)
+        return """
+            apiVersion: apps/v1
+            kind: Deployment
+            metadata:
+            \(metadata("coordinator", at: "  "))
+            spec:
+              replicas: 1
+              # Two at a time would share the workers.
+              strategy: {type: Recreate}
+              selector:
+                matchLabels: \(selector("coordinator"))
+              template:
+                metadata:
+                  labels: \(labels("coordinator"))
+                spec:
+            \(pod(grace: Int(plan.drainTime.components.seconds) + 15, group: "coordinator"))
+                  containers:
+                    - name: coordinator
+            \(coordinatorContainer())
+                      ports:
+                        - {name: http, containerPort: \(port)}
+                        - {name: register, containerPort: \(Topology.coordinatorPort)}
+                        - {name: results, containerPort: \(Topology.coordinatorPort + 1)}
+                      startupProbe: {\(live), periodSeconds: 5, failureThreshold: 120}
+                      livenessProbe: {\(live), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
+                      readinessProbe: {\(get("/health/ready", port: port)), periodSeconds: 2, timeoutSeconds: 5}
+            ---
+            # Clients: the coordinator while it serves.
+            apiVersion: v1
+            kind: Service
+            metadata:
+            \(metadata(nil, at: "  "))
+            spec:
+              selector: \(selector("coordinator"))
+              ipFamilyPolicy: PreferDualStack
+              ports:
+                - {name: http, port: \(port), targetPort: http}
+            ---
+            # Workers: the coordinator before it serves too, for it is they that make it serve.
+            apiVersion: v1
+            kind: Service
+            metadata:
+            \(metadata("coordinator", at: "  "))
+            spec:
+              clusterIP: None
+              publishNotReadyAddresses: true
+              selector: \(selector("coordinator"))
+              ports:
+                - {name: register, port: \(Topology.coordinatorPort), targetPort: register}
+                - {name: results, port: \(Topology.coordinatorPort + 1), targetPort: results}
+
+            """
+    }
+
+    func statefulSet(_ group: Group) -> String {
+        let probe = "tcpSocket: {port: data}"
+        return """
+            # The pods' ordinals are the stages: \(name)-\(group.name)-0 is the first.
+            apiVersion: apps/v1
+            kind: StatefulSet
+            metadata:
+            \(metadata(group.name, at: "  "))
+            spec:
+              serviceName: \(name)-\(group.name)
+              replicas: \(group.processes.count)
+              podManagementPolicy: Parallel
+              selector:
+                matchLabels: \(selector(group.name))
+              template:
+                metadata:
+                  labels: \(labels(group.name))
+                spec:
+            \(pod(grace: 30, group: group.name))
+                  containers:
+                    - name: worker
+            \(container(group))
+                      ports:
+                        - {name: data, containerPort: \(Topology.workerPort)}
+                      startupProbe: {\(probe), periodSeconds: 5, failureThreshold: 120}
+                      livenessProbe: {\(probe), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
+                      readinessProbe: {\(probe), periodSeconds: 5}
+            ---
+            apiVersion: v1
+            kind: Service
+            metadata:
+            \(metadata(group.name, at: "  "))
+            spec:
+              clusterIP: None
+              publishNotReadyAddresses: true
+              selector: \(selector(group.name))
+              ports:
+                - {name: data, port: \(Topology.workerPort), targetPort: data}
+
+            """
+    }
+
+    func disruptionBudget(_ group: String) -> String {
+        """
+        apiVersion: policy/v1
+        kind: PodDisruptionBudget
+        metadata:
+        \(metadata(group, at: "  "))
+        spec:
+          # One after the other: what a pod takes with it goes on elsewhere, or waits for its return.
+          maxUnavailable: 1
+          selector:
+            matchLabels: \(selector(group))
+
+        """
+    }
+
+    func networkPolicy() -> String {
+        let own = "{podSelector: {matchLabels: \(instance)}}"
+        return """
+            # Clients reach the HTTP port, from anywhere; narrow that in an overlay. All else is for pods of this cluster.
+            apiVersion: networking.k8s.io/v1
+            kind: NetworkPolicy
+            metadata:
+            \(metadata(nil, at: "  "))
+            spec:
+              podSelector:
+                matchLabels: \(instance)
+              policyTypes: [Ingress, Egress]
+              ingress:
+                - from: [\(own)]
+                - ports: [{port: \(topology.coordinator.httpPort), protocol: TCP}]
+              egress:
+                - to: [\(own)]
+                - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+
+            """
+    }
+
+    var monitoring: String {
+        """
+        # For clusters with the Prometheus operator: an overlay adds it with `components: [../monitoring]`.
+        apiVersion: kustomize.config.k8s.io/v1alpha1
+        kind: Component
+        resources:
+          - pod-monitor.yaml
+
+        """
+    }
+
+    func podMonitor() -> String {
+        """
+        apiVersion: monitoring.coreos.com/v1
+        kind: PodMonitor
+        metadata:
+        \(metadata("coordinator", at: "  "))
+        spec:
+          selector:
+            matchLabels: \(selector("coordinator"))
+          podMetricsEndpoints:
+            - {port: http, path: /metrics, interval: 15s}
+
+        """
+    }
+
+    var instance: String { "{app.kubernetes.io/name: winnow, app.kubernetes.io/instance: \(name)}" }
+
+    func selector(_ group: String) -> String {
+        "{app.kubernetes.io/name: winnow, app.kubernetes.io/instance: \(name), app.kubernetes.io/component: \(group)}"
+    }
+
+    func labels(_ group: String) -> String { selector(group) }
+
+    func metadata(_ group: String?, at indent: String) -> String {
+        let labels = group.map(selector) ?? instance
+        return
+            "\(indent)name: \(([name] + (group.map { [$0] } ?? [])).joined(separator: "-"))\n\(indent)labels: \(labels)"
+    }
+
+    private func get(_ path: String, port: Int) -> String { "httpGet: {path: \(path), port: http}" }
+}
