@@ -122,13 +122,13 @@ struct RenderingTests {
             model: m
             keys: none
             hosts: {a: {address: a}, b: {address: b}}
-            coordinator: {host: a, allow_plaintext: true}
+            coordinator: {host: a, insecure: true}
             pipelines: [{stages: 1, host: b}]
             """
         for target in [RenderTarget.slurm, .kubernetes] {
             let error = #expect(throws: RenderError.self) { try files(yaml, target, path: "/t.yaml") }
-            #expect(error?.description.contains("allow_plaintext: true") == true)
-            let allowed = yaml.replacing("host: b}", with: "host: b, allow_plaintext: true}")
+            #expect(error?.description.contains("insecure: true") == true)
+            let allowed = yaml.replacing("host: b}", with: "host: b, insecure: true}")
             for file in try files(allowed, target, path: "/t.yaml") {
                 #expect(!file.text.contains("key") && !file.text.contains("secret"), "\(file.path)")
             }

@@ -74,11 +74,11 @@ public enum Rendering {
     /// - Parameter ends: What is at the two ends, for the error.
     static func checkLinks(of topology: Topology, _ ends: String) throws(RenderError) {
         guard topology.keys == .none else { return }
-        guard topology.coordinator.allowPlaintext, topology.workerPlaces.allSatisfy(\.allowPlaintext) else {
+        guard topology.coordinator.isInsecure, topology.workerPlaces.allSatisfy(\.isInsecure) else {
             throw RenderError(
                 description:
                     "links between \(ends) cross the network, in plain text without keys: take out `keys: none`, or write "
-                    + "`allow_plaintext: true` at the coordinator and every worker, if you trust it")
+                    + "`insecure: true` at the coordinator and every worker, if you trust it")
         }
     }
 
