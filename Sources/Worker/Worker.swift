@@ -25,6 +25,8 @@ public final class Worker: @unchecked Sendable {
     private let outcome: Outcomes
     private let logger: Logger
     private let precision: Precision
+    /// Endpoints that other machines reach, and whose links are plain text.
+    private let openEndpoints: [Endpoint]
 
     /// Carries the one ending from the loop's thread to whoever waits in `run`.
     private final class Outcomes: Sendable {
@@ -113,6 +115,7 @@ public final class Worker: @unchecked Sendable {
         self.outcome = outcome
         self.logger = logger
         precision = configuration.precision
+        openEndpoints = configuration.openEndpoints
         shell = WorkerShell(
             state: state, control: control, data: data, transport: transport, dataPeer: dataPeer,
             executor: model.executor(configuration, pool: pool, logger: logger), maxFrameBytes: maxFrameBytes,
@@ -176,11 +179,11 @@ public final class Worker: @unchecked Sendable {
             }
             return
         }
-        for (what, endpoint) in [("listen", configuration.listen), ("coordinator", configuration.coordinator)]
-        where !endpoint.isLocal && !configuration.allowPlaintext {
+        if let endpoint = configuration.openEndpoints.first, !configuration.isInsecure {
+            let what = endpoint == configuration.listen ? "listen" : "coordinator"
             throw .badConfiguration(
                 "\(what) \(endpoint) is reachable from other hosts: give this worker a key (--key FILE, made by "
-                    + "`winnow keys new`), or accept plain text on a trusted network with --allow-plaintext")
+                    + "`winnow keys new`), or accept plain text, on a network you trust, with --insecure")
         }
     }
 
@@ -199,7 +202,7 @@ public final class Worker: @unchecked Sendable {
             control.watch(on: loop) { [shell] in shell.readControl() }
             data.watch(on: loop) { [shell] in shell.readData() }
             loop.every(WorkerShell.tickInterval) { [shell] in shell.tick() }
-            loop.warnOfPlainText(at: [data.endpoint], hasKeys: hasKeys, logger: logger)
+            PlainTextNotice.repeats(of: openEndpoints, on: loop, logger)
             shell.tick()
         }
         let result = await outcome.get()

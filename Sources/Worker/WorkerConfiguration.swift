@@ -37,14 +37,14 @@ public struct WorkerConfiguration: Sendable {
     /// `nil`: plain text.
     public var key: KeyFile?
     /// Allow plain text on links that other machines can read and write.
-    public var allowPlaintext: Bool
+    public var isInsecure: Bool
 
     public init(
         modelDirectory: String, coordinator: Endpoint, listen: Endpoint, advertisedHost: String? = nil,
         role: WorkerRole = .stage, layers: LayerSpan? = nil, measuresSpeed: Bool = false, pipeline: String? = nil,
         threads: Int = 1,
         cpus: [Int]? = nil, precision: Precision = .automatic, kvRows: Int? = nil, weightsCache: String? = nil,
-        name: String = "worker", key: KeyFile? = nil, allowPlaintext: Bool = false
+        name: String = "worker", key: KeyFile? = nil, isInsecure: Bool = false
     ) {
         self.role = role
         self.pipeline = pipeline
@@ -61,6 +61,9 @@ public struct WorkerConfiguration: Sendable {
         self.weightsCache = weightsCache
         self.name = name
         self.key = key
-        self.allowPlaintext = allowPlaintext
+        self.isInsecure = isInsecure
     }
+
+    /// Endpoints that other machines reach, and whose links are plain text.
+    var openEndpoints: [Endpoint] { key == nil ? [listen, coordinator].filter { !$0.isLocal } : [] }
 }

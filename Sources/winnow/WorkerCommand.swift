@@ -29,11 +29,12 @@ struct WorkerCommand: AsyncParsableCommand {
             With --role speculator it holds the whole speculator instead and scores prompts, any number of such workers side by \
             side; the coordinator must have been started with --speculator-workers.
 
-            By hand, on three hosts of a trusted network (links are not encrypted in this version):
+            By hand, on three hosts (`winnow keys new b c` makes the keys; without them links are plain text, for networks you \
+            trust, and --insecure says so):
               a$ winnow coordinator --model DIR --speculator DIR --stages 2 --listen "tcp://*:5700" \
-            --advertise a --http 0.0.0.0:8080 --allow-plaintext
-              b$ winnow worker --model DIR --coordinator tcp://a:5700 --allow-plaintext
-              c$ winnow worker --model DIR --coordinator tcp://a:5700 --allow-plaintext
+            --advertise a --keys keys
+              b$ winnow worker --model DIR --coordinator tcp://a:5700 --key b.key --name b
+              c$ winnow worker --model DIR --coordinator tcp://a:5700 --key c.key --name c
             """)
 
     private struct Flags: SettingOwner {
@@ -106,7 +107,7 @@ extension WorkerConfiguration {
     fileprivate init(_ values: SettingValues, _ compute: ComputeSettings) throws {
         let coordinator = try Endpoint(values.text("coordinator") ?? "")
         // A link to a far coordinator that is not allowed is refused further on, whether a route leads there or not.
-        let unasked = { values.boolean("allow_plaintext") ? nil : Endpoint(.tcp(host: "127.0.0.1", port: 0)) }
+        let unasked = { values.boolean("insecure") ? nil : Endpoint(.tcp(host: "127.0.0.1", port: 0)) }
         guard
             let listen = try values.text("listen").map({ try Endpoint($0) }) ?? Endpoint.ofWorker(towards: coordinator)
                 ?? unasked()
@@ -123,6 +124,6 @@ extension WorkerConfiguration {
             precision: compute.precision, kvRows: values.integer("kv_tokens"),
             weightsCache: values.weightsCache, name: values.text("name") ?? "worker",
             key: try values.text("key").map { path throws(KeyError) in try KeyFile(path: path) },
-            allowPlaintext: values.boolean("allow_plaintext"))
+            isInsecure: values.boolean("insecure"))
     }
 }

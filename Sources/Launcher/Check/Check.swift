@@ -118,7 +118,7 @@ public struct Check: Sendable {
         let settings = process.settings
         var all = [listener("listen", settings.text("listen"))]
         if settings.process == .coordinator {
-            all.append(listener("http", settings.text("http").map { "tcp://\($0)" }))
+            for key in ["http", "admin"] { all.append(listener(key, settings.text(key).map { "tcp://\($0)" })) }
             if let results = settings.text("results") {
                 all.append(listener("results", results))
             } else if let listen = all.first ?? nil, listen.port < .max {
