@@ -13,11 +13,25 @@ let swift: [SwiftSetting] = [
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
+/// How the worker's C library is linked: Swift's runtime inside, nothing seen from outside but its own interface, and never
+/// unloaded, which Swift's runtime does not survive.
+let standsAlone =
+    [
+        "-static-stdlib", "-use-ld=lld", "-lFoundation", "-lFoundationInternationalization", "-lFoundationEssentials",
+        "-l_FoundationICU", "-lCoreFoundation", "-l_FoundationCollections", "-l_FoundationCShims", "-ldispatch",
+        "-lBlocksRuntime",
+    ]
+    + [
+        "-soname=libwinnow_worker.so.1", "--as-needed", "--gc-sections", "-z", "nodelete", "-z", "defs",
+        "--version-script=\(Context.packageDirectory)/Sources/CWinnowWorker/winnow_worker.map",
+    ].flatMap { ["-Xlinker", $0] }
+
 let package = Package(
     name: "winnow",
     products: [
         .executable(name: "winnow", targets: ["winnow"]),
-        .library(name: "WinnowWorker", targets: ["Worker"]),
+        .library(name: "WinnowWorker", targets: ["WinnowWorker"]),
+        .library(name: "winnow_worker", type: .dynamic, targets: ["WorkerABI"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -74,12 +88,20 @@ let package = Package(
 
         // Floor 5: the two ends of a pipeline.
         .target(
-            name: "Worker",
+            name: "WinnowWorker",
             dependencies: [
                 "Layers", "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", "OutsideText",
                 log,
                 .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: swift),
+        .target(name: "CWinnowWorker", exclude: ["winnow_worker.map"], cSettings: [.treatAllWarnings(as: .error)]),
+        .target(
+            name: "WorkerABI",
+            dependencies: [
+                "WinnowWorker", "CWinnowWorker", "Compute", "OutsideText", log,
+                .product(name: "DequeModule", package: "swift-collections"),
+            ], swiftSettings: swift, linkerSettings: [.unsafeFlags(standsAlone)]),
         .target(
             name: "Coordinator",
             dependencies: [
@@ -121,8 +143,9 @@ let package = Package(
         .executableTarget(
             name: "winnow",
             dependencies: [
-                "Compute", "Checkpoint", "Tokenizer", "Transformer", "Speculation", "Wire", "Worker", "Coordinator",
-                "Gateway", "LoadGenerator", "Launcher", "Settings", "Layers", "OutsideText", arguments, log,
+                "Compute", "Checkpoint", "Tokenizer", "Transformer", "Speculation", "Wire", "WinnowWorker",
+                "Coordinator", "Gateway", "LoadGenerator", "Launcher", "Settings", "Layers", "OutsideText", arguments,
+                log,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -154,12 +177,16 @@ let package = Package(
             dependencies: ["Wire", "Layers", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             swiftSettings: swift),
         .testTarget(
-            name: "WorkerTests", dependencies: ["Worker", "Layers", "Wire", "Checkpoint", log], swiftSettings: swift),
+            name: "WorkerTests",
+            dependencies: [
+                "WinnowWorker", "Layers", "Wire", "Checkpoint", "Compute", log,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], swiftSettings: swift),
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "Worker", "Layers", "Wire", "Speculation", "Transformer", "Tokenizer", "Checkpoint",
-                "Compute", log,
+                "Coordinator", "WinnowWorker", "Layers", "Wire", "Speculation", "Transformer", "Tokenizer",
+                "Checkpoint", "Compute", log,
             ], swiftSettings: swift),
         .testTarget(
             name: "GatewayTests",

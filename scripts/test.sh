@@ -9,9 +9,10 @@ Usage: scripts/test.sh [SWIFT-TEST-OPTION...]
 
 Sets up what is missing (Debian packages through apt-get, with sudo where not root; a Python environment with the
 `openai` package for one test, Chromium for another), checks the format of all Swift files, builds everything in the release configuration,
-tries clients that install in under two minutes (scripts/try_clients.sh) and runs all tests; those of the kernels and
+tries programs that embed the worker (scripts/try_hosts.sh) and clients that install in under two minutes
+(scripts/try_clients.sh) and runs all tests; those of the kernels and
 models also at every lesser CPU level (winnow bench levels), and a simulated cluster under 10,000 schedules of faults. Options go to `swift test`, which then runs once, and no
-clients are tried: scripts/test.sh --filter LauncherTests
+hosts and clients are tried: scripts/test.sh --filter LauncherTests
 Exit status: 0 when the format is clean, the clients that could be installed pass and all tests pass, 1 otherwise.
 TEXT
     exit 0
@@ -22,7 +23,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
 cd "$root"
 
 headline "Setting up"
-prepare python3 python3-venv
+prepare python3 python3-venv g++ abigail-tools
 # The official OpenAI client talks to the gateway in one test.
 python=$root/.build/python-openai
 if ! "$python/bin/python" -c 'import openai' 2>/dev/null; then
@@ -61,6 +62,13 @@ build "swift build" --build-tests
 # The openai client has a test of its own, and guidellm brings 6 GB of PyTorch.
 client_failed=
 if [ $# = 0 ]; then
+    hosts=0
+    scripts/try_hosts.sh --built "$(products)" c cpp python rust go || hosts=$?
+    case $hosts in
+    0) ;;
+    69) say "${red}Not every compiler is installed: the run of the hosts named above IS SKIPPED.${plain}" ;;
+    *) client_failed=yes ;;
+    esac
     clients=0
     scripts/try_clients.sh --winnow "$(products)/winnow" litellm langchain-openai lm-eval || clients=$?
     case $clients in

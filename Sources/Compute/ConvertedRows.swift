@@ -6,18 +6,20 @@ internal import Glibc
 
 /// Room for converted rows, which grows and is used again.
 package final class ConvertedRows: @unchecked Sendable {  // used by one product at a time
-    private(set) var bytes: UnsafeMutableRawPointer
-    private(set) var scales: UnsafeMutablePointer<Float>
-    private var capacity = (bytes: 64, scales: 16)
+    private var room: (bytes: Matrix, scales: Matrix)
 
-    package init() {
-        bytes = .allocate(byteCount: capacity.bytes, alignment: 64)
-        scales = .allocate(capacity: capacity.scales)
-    }
+    var bytes: UnsafeMutableRawPointer { UnsafeMutableRawPointer(room.bytes.pointer(row: 0)) }
+    var scales: UnsafeMutablePointer<Float> { room.scales.pointer(row: 0) }
 
-    deinit {
-        bytes.deallocate()
-        scales.deallocate()
+    package init() { room = (Matrix(rows: 1, columns: 16), Matrix(rows: 1, columns: 16)) }
+
+    /// Makes room for rows of some columns in any format, so that converting them needs no more.
+    ///
+    /// - Throws: if the memory cannot be had.
+    package func reserve(rows: Int, columns: Int) throws(MemoryError) {
+        let rowBytes = max(columns * 2, winnow_fixed_values(columns) * 2, winnow_quantized_bytes(columns))
+        try grow(
+            scales: rows * max(1, winnow_fixed_runs(columns)), bytes: rows * rowBytes, for: "converted activations")
     }
 
     /// Quantises rows of a matrix as the packed kernels want them, a scale for each, on all threads of the pool.
@@ -66,16 +68,17 @@ package final class ConvertedRows: @unchecked Sendable {  // used by one product
     }
 
     private func grow(scales scaleCount: Int, bytes count: Int) {
-        if count > capacity.bytes {
-            bytes.deallocate()
-            capacity.bytes = count
-            bytes = .allocate(byteCount: count, alignment: 64)
+        do {
+            try grow(scales: scaleCount, bytes: count, for: "converted activations")
+        } catch {
+            preconditionFailure("\(error)")
         }
-        if scaleCount > capacity.scales {
-            scales.deallocate()
-            capacity.scales = scaleCount
-            scales = .allocate(capacity: scaleCount)
-        }
+    }
+
+    private func grow(scales scaleCount: Int, bytes count: Int, for purpose: String) throws(MemoryError) {
+        let words = (count + 3) / 4
+        if words > room.bytes.count { room.bytes = try Matrix(rows: 1, columns: words, for: purpose) }
+        if scaleCount > room.scales.count { room.scales = try Matrix(rows: 1, columns: scaleCount, for: purpose) }
     }
 
     private func forBlocks(of rows: Int, pool: ThreadPool, _ body: (Range<Int>) -> Void) {

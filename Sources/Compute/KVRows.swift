@@ -17,19 +17,23 @@ package final class KVRows: @unchecked Sendable {  // guarded by its owner, as s
     private let base: UnsafeMutableRawPointer
 
     /// Allocates rows. Their values are undefined until written.
-    package init(rows: Int, columns: Int, isHalf: Bool) {
-        precondition(rows >= 0 && columns >= 0, "\(rows) x \(columns) keys or values")
-        let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
-        precondition(!overflow && count <= Int.max / 8, "\(rows) x \(columns) keys or values cannot exist")
+    ///
+    /// - Parameter purpose: what the error calls them.
+    /// - Throws: if the memory cannot be had.
+    package init(rows: Int, columns: Int, isHalf: Bool, for purpose: String) throws(MemoryError) {
+        base = try allocated(rows, by: columns, bytesEach: isHalf ? 2 : 4, for: purpose)
         self.rows = rows
         self.columns = columns
         self.isHalf = isHalf
-        var memory: UnsafeMutableRawPointer?
-        let status = posix_memalign(&memory, 64, max(count, 1) * (isHalf ? 2 : 4))
-        guard status == 0, let memory else {
-            preconditionFailure("no memory for \(rows) x \(columns) keys or values")
+    }
+
+    /// The same for sizes that do not come from outside: memory that cannot be had ends the process.
+    package convenience init(rows: Int, columns: Int, isHalf: Bool) {
+        do {
+            try self.init(rows: rows, columns: columns, isHalf: isHalf, for: "\(rows) x \(columns) keys or values")
+        } catch {
+            preconditionFailure("\(error)")
         }
-        base = memory
     }
 
     deinit { free(base) }

@@ -30,6 +30,40 @@ package struct Linear: Sendable {
         case oneDNN
     }
 
+    /// Memory for a layer's weights, to be filled.
+    package struct Room {
+        package let outputs: Int
+        package let inputs: Int
+        fileprivate let precision: Precision
+        /// Float32 weights; else one of the two below.
+        fileprivate var plain: Matrix?
+        fileprivate var library: OneDNNWeights?
+        fileprivate var packed: PackedWeights?
+
+        /// Takes memory for weights; see ``Linear/init(outputs:inputs:precision:backend:bias:pool:rows:)``.
+        ///
+        /// - Throws: if it cannot be had.
+        package init(
+            outputs: Int, inputs: Int, precision: Precision, backend: Backend = .automatic, pool: ThreadPool
+        ) throws(MemoryError) {
+            self.outputs = outputs
+            self.inputs = inputs
+            // Sums of 8-bit products must stay in 32 bits.
+            let format = precision == .int8 && inputs > PackedWeights.mostInt8Inputs ? .bf16 : precision
+            self.precision = format
+            guard format != .f32 else {
+                plain = try Matrix(rows: outputs, columns: inputs, for: "weights of \(outputs) x \(inputs) values")
+                return
+            }
+            if backend == .oneDNN || backend == .automatic && OneDNN.serves(format) {
+                library = OneDNNWeights(outputs: outputs, inputs: inputs, precision: format, threads: pool.threads)
+            }
+            if library == nil {
+                packed = try PackedWeights(outputs: outputs, inputs: inputs, isInt8: format == .int8)
+            }
+        }
+    }
+
     /// Takes over Float32 weights `[outputs, inputs]`, which nobody may change from now on.
     package init(weights: Matrix, bias: Matrix? = nil) {
         outputs = weights.rows
@@ -46,67 +80,79 @@ package struct Linear: Sendable {
     ///   - bias: `outputs` values, or nil.
     ///   - rows: fills a buffer with the Float32 weights of some outputs, `[range.count, inputs]`; called on the threads of
     ///     the pool, several at once.
+    ///
+    /// Memory that cannot be had ends the process: weights from outside get a ``Room`` first.
     package init<E: Error>(
         outputs: Int, inputs: Int, precision: Precision, backend: Backend = .automatic, bias: Matrix? = nil,
         pool: ThreadPool, rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
     ) throws(E) {
+        let room: Room
+        do {
+            room = try Room(outputs: outputs, inputs: inputs, precision: precision, backend: backend, pool: pool)
+        } catch {
+            preconditionFailure("\(error)")
+        }
+        try self.init(room, bias: bias, pool: pool, rows: rows)
+    }
+
+    /// The same in memory that was taken before.
+    package init<E: Error>(
+        _ room: Room, bias: Matrix? = nil, pool: ThreadPool,
+        rows: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws(E) -> Void
+    ) throws(E) {
+        let outputs = room.outputs
         self.outputs = outputs
-        self.inputs = inputs
+        inputs = room.inputs
         self.bias = bias
-        switch precision {
-        case .f32:
-            let matrix = Matrix(rows: outputs, columns: inputs)
+        if let matrix = room.plain {
             let rowsPerTask = 16
             try pool.tryParallelFor((outputs + rowsPerTask - 1) / rowsPerTask) { task throws(E) in
                 let range = task * rowsPerTask..<min(outputs, (task + 1) * rowsPerTask)
                 try rows(range, matrix.buffer(rows: range))
             }
             weights = .plain(matrix)
-        case .bf16, .int8:
-            let (format, library) = Self.room(
-                outputs: outputs, inputs: inputs, precision: precision, backend: backend, pool: pool)
-            if let library, try library.pack(pool: pool, rows: rows) {
-                weights = .oneDNN(library, format)
-            } else {
-                let packed = PackedWeights(outputs: outputs, inputs: inputs, isInt8: format == .int8)
-                try packed.pack(pool: pool, rows: rows)
-                weights = .packed(packed)
+        } else if let library = room.library, try library.pack(pool: pool, rows: rows) {
+            weights = .oneDNN(library, room.precision)
+        } else {
+            let packed: PackedWeights
+            do {
+                // The library may refuse at last what it had room for.
+                if let ready = room.packed {
+                    packed = ready
+                } else {
+                    packed = try PackedWeights(
+                        outputs: room.outputs, inputs: room.inputs, isInt8: room.precision == .int8)
+                }
+            } catch {
+                preconditionFailure("\(error)")
             }
+            try packed.pack(pool: pool, rows: rows)
+            weights = .packed(packed)
         }
     }
 
     /// Weights in 16 or 8 bits that were brought into their layout before; nil in Float32, which has none, and where
-    /// `fill` says that it has no such weights.
+    /// `fill` says that it has no such weights, or the memory cannot be had.
     ///
     /// - Parameter fill: fills the memory with the bytes that ``memory`` had, and says whether it did.
     package init?(
         outputs: Int, inputs: Int, precision: Precision, backend: Backend = .automatic, bias: Matrix? = nil,
         pool: ThreadPool, fill: (WeightMemory) -> Bool
     ) {
-        guard precision != .f32 else { return nil }
-        let (format, library) = Self.room(
-            outputs: outputs, inputs: inputs, precision: precision, backend: backend, pool: pool)
-        if let library {
-            weights = .oneDNN(library, format)
+        guard precision != .f32,
+            let room = try? Room(outputs: outputs, inputs: inputs, precision: precision, backend: backend, pool: pool)
+        else { return nil }
+        if let library = room.library {
+            weights = .oneDNN(library, room.precision)
+        } else if let packed = room.packed {
+            weights = .packed(packed)
         } else {
-            weights = .packed(PackedWeights(outputs: outputs, inputs: inputs, isInt8: format == .int8))
+            return nil
         }
         self.outputs = outputs
         self.inputs = inputs
         self.bias = bias
         guard let memory, fill(memory) else { return nil }
-    }
-
-    /// The format that serves, and room in oneDNN's layout if it multiplies that.
-    private static func room(
-        outputs: Int, inputs: Int, precision: Precision, backend: Backend, pool: ThreadPool
-    ) -> (format: Precision, library: OneDNNWeights?) {
-        let format = inputs <= PackedWeights.mostInt8Inputs ? precision : .bf16
-        guard backend == .oneDNN || backend == .automatic && OneDNN.serves(format) else { return (format, nil) }
-        return (
-            format,
-            OneDNNWeights(outputs: outputs, inputs: inputs, precision: format, threads: pool.threads)
-        )
     }
 
     /// The weights as bytes; nil in Float32.

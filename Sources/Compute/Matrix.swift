@@ -15,19 +15,25 @@ public final class Matrix: @unchecked Sendable {  // guarded by its owner, as sa
     /// Allocates a matrix. Its values are undefined until written.
     ///
     /// Large matrices take real memory only as their pages are touched. Memory that cannot be had at all ends the
-    /// process, as with every Swift allocation: bound sizes that come from outside first.
-    public init(rows: Int, columns: Int) {
-        precondition(rows >= 0 && columns >= 0, "a matrix of \(rows) x \(columns)")
-        let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
-        precondition(!overflow && count <= Int.max / 8, "a matrix of \(rows) x \(columns) values cannot exist")
+    /// process, as with every Swift allocation: what grows with what comes from outside is made by
+    /// ``init(rows:columns:for:)``.
+    public convenience init(rows: Int, columns: Int) {
+        do {
+            try self.init(rows: rows, columns: columns, for: "a matrix of \(rows) x \(columns) values")
+        } catch {
+            preconditionFailure("\(error)")
+        }
+    }
+
+    /// Allocates a matrix. Its values are undefined until written.
+    ///
+    /// - Parameter purpose: what the error calls it.
+    /// - Throws: if the memory cannot be had.
+    public init(rows: Int, columns: Int, for purpose: String) throws(MemoryError) {
+        let memory = try allocated(rows, by: columns, bytesEach: MemoryLayout<Float>.stride, for: purpose)
         self.rows = rows
         self.columns = columns
-        var memory: UnsafeMutableRawPointer?
-        let status = posix_memalign(&memory, 64, max(count, 1) * MemoryLayout<Float>.stride)
-        guard status == 0, let memory else {
-            preconditionFailure("no memory for a matrix of \(rows) x \(columns) values")
-        }
-        base = memory.bindMemory(to: Float.self, capacity: max(count, 1))
+        base = memory.bindMemory(to: Float.self, capacity: max(rows * columns, 1))
     }
 
     deinit { free(base) }

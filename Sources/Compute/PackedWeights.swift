@@ -28,27 +28,32 @@ final class PackedWeights: @unchecked Sendable {  // filled by who made it, then
     static let mostInt8Inputs = 65_536
 
     /// Room for weights, to be filled before the first product.
-    init(outputs: Int, inputs: Int, isInt8: Bool) {
+    init(outputs: Int, inputs: Int, isInt8: Bool) throws(MemoryError) {
         precondition(outputs > 0 && inputs > 0)
         self.outputs = outputs
         self.inputs = inputs
         let width = Self.panelOutputs
         let panels = (outputs + width - 1) / width
         let type = isInt8 ? winnow_packed_int8 : winnow_packed_half(level)
-        let memory = Self.allocate(panels * winnow_panel_bytes(level, type, inputs))
-        scaleCount =
+        let scaleCount =
             switch type {
             case winnow_packed_int8: panels * width
             case winnow_packed_fixed: panels * winnow_fixed_runs(inputs) * width
             default: 0
             }
-        let scales =
-            scaleCount > 0
-            ? Self.allocate(scaleCount * 4).bindMemory(to: Float.self, capacity: scaleCount) : nil
-        let offsets =
-            isInt8 ? Self.allocate(panels * width * 4).bindMemory(to: Int32.self, capacity: panels * width) : nil
+        let sizes = [
+            panels * winnow_panel_bytes(level, type, inputs), scaleCount * 4, isInt8 ? panels * width * 4 : 0,
+        ]
+        let blocks = sizes.map { $0 > 0 ? winnow_memory($0) : nil }
+        guard zip(sizes, blocks).allSatisfy({ $0 <= 0 || $1 != nil }) else {
+            for (size, block) in zip(sizes, blocks) { winnow_memory_free(block, size) }
+            throw MemoryError(purpose: "weights of \(outputs) x \(inputs) values", bytes: sizes.reduce(0, +))
+        }
+        self.scaleCount = scaleCount
         packed = winnow_packed(
-            type: type, outputs: outputs, inputs: inputs, panels: memory, scales: scales, offsets: offsets)
+            type: type, outputs: outputs, inputs: inputs, panels: blocks[0],
+            scales: blocks[1]?.bindMemory(to: Float.self, capacity: scaleCount),
+            offsets: blocks[2]?.bindMemory(to: Int32.self, capacity: panels * width))
     }
 
     /// Fills the weights with the rows that `rows` gives, panel by panel, on all threads of the pool.
@@ -136,12 +141,6 @@ final class PackedWeights: @unchecked Sendable {  // filled by who made it, then
             isConverted ? UnsafePointer(converted.scales) : nil, c, ldc, adding ? 1 : 0)
     }
 
-    private static func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
-        guard let memory = winnow_memory(bytes) else {
-            preconditionFailure("no memory for \(bytes) bytes of weights")
-        }
-        return memory
-    }
 }
 
 /// Lends room for some values, whose contents are undefined.

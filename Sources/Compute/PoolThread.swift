@@ -4,11 +4,11 @@ internal import CKernels
 internal import Glibc
 
 /// A named thread that runs one function to its end.
-final class PoolThread: Sendable {
+package final class PoolThread: Sendable {
     private let handle: pthread_t
 
     /// Starts the thread, on `cpu` only if one is given and can be had; nil if the system allows no more threads.
-    init?(name: String, cpu: Int?, _ body: @escaping @Sendable () -> Void) {
+    package init?(name: String, cpu: Int?, _ body: @escaping @Sendable () -> Void) {
         let start = Unmanaged.passRetained(Start(name: name, cpu: cpu, body: body))
         var handle = pthread_t()
         let status = pthread_create(
@@ -29,7 +29,13 @@ final class PoolThread: Sendable {
     }
 
     /// Waits for the function to return. Call it once.
-    func join() { pthread_join(handle, nil) }
+    package func join() { pthread_join(handle, nil) }
+
+    /// Waits for the function to return, or where it is the function itself that asks, lets the thread go its way. Instead
+    /// of ``join()``.
+    package func joinOrLeave() {
+        if pthread_equal(handle, pthread_self()) != 0 { pthread_detach(handle) } else { pthread_join(handle, nil) }
+    }
 }
 
 /// What a new thread is given.

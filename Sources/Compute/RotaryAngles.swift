@@ -14,10 +14,11 @@ package struct RotaryAngles: Sendable {
     /// - Parameters:
     ///   - positions: one position id per row.
     ///   - frequencies: radians per position for each pair of a head, `headDim / 2` of them.
-    package init(positions: [Int32], frequencies: [Double], pool: ThreadPool) {
+    /// - Throws: if the memory cannot be had.
+    package init(positions: [Int32], frequencies: [Double], pool: ThreadPool) throws(MemoryError) {
         let (cosines, sines) = (
-            Matrix(rows: positions.count, columns: frequencies.count),
-            Matrix(rows: positions.count, columns: frequencies.count)
+            try Matrix(rows: positions.count, columns: frequencies.count, for: "rotary angles"),
+            try Matrix(rows: positions.count, columns: frequencies.count, for: "rotary angles")
         )
         let rowsPerTask = 64
         pool.parallelFor((positions.count + rowsPerTask - 1) / rowsPerTask) { task in

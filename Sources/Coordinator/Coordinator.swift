@@ -28,7 +28,6 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
     private let shell: CoordinatorShell
     private let control: any Listener
     private let results: any Listener
-    private let hasKeys: Bool
     private let admission: Admission
     private let ledger = MetricsLedger()
     private let board: StatusBoard
@@ -88,7 +87,6 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         } catch {
             throw .transport("\(error)")
         }
-        hasKeys = configuration.keys != nil
         endpoint = control.endpoint.known(as: configuration.advertisedHost, otherwise: Endpoint.ownHost())
         let resultsEndpoint = results.endpoint.known(
             as: configuration.advertisedHost, otherwise: Endpoint.ownHost())

@@ -49,7 +49,12 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
         let group = configuration.headCount / configuration.kvHeadCount
         let accumulator = ImportanceAccumulator(
             promptCount: prompt.count, pool: parameters.pool, group: group, headDim: configuration.headDim)
-        let cache = stage.makeCache(capacity: prompt.count + steps - 1)
+        let cache: KVCache
+        do throws(MemoryError) {
+            cache = try stage.reserveCache(capacity: prompt.count + steps - 1)
+        } catch {
+            throw .stage(StageError(code: .noMemory, operation: "importance", problem: "\(error)"))
+        }
 
         /// Passes `tokens` forward; `scoring` adds the queries of the last one. Returns what the last layer left.
         func forward(_ tokens: [Int32], at position: Int, scoring: Bool) throws(SpeculationError) -> Matrix {

@@ -15,7 +15,13 @@ struct Embedding: Sendable {
     /// Loads the table; bf16 unless all is Float32.
     init(checkpoint: Checkpoint, precision: Precision, pool: ThreadPool) throws(CheckpointError) {
         let tensor = TensorLayout(checkpoint.configuration).embedding
-        let rows = KVRows(rows: tensor.rows, columns: tensor.columns, isHalf: precision != .f32)
+        let rows: KVRows
+        do throws(MemoryError) {
+            rows = try KVRows(
+                rows: tensor.rows, columns: tensor.columns, isHalf: precision != .f32, for: "the embedding")
+        } catch {
+            throw CheckpointError(path: checkpoint.path, place: tensor.name, error)
+        }
         let rowsPerTask = 16
         try pool.tryParallelFor((tensor.rows + rowsPerTask - 1) / rowsPerTask) { task throws(CheckpointError) in
             let range = task * rowsPerTask..<min(tensor.rows, (task + 1) * rowsPerTask)
@@ -40,8 +46,10 @@ struct Embedding: Sendable {
     }
 
     /// The tokens' rows, `[tokens.count, hidden]`; every token is in the vocabulary.
-    func callAsFunction(_ tokens: [Int32]) -> Matrix {
-        let hidden = Matrix(rows: tokens.count, columns: width)
+    ///
+    /// - Throws: if the memory cannot be had.
+    func callAsFunction(_ tokens: [Int32]) throws(MemoryError) -> Matrix {
+        let hidden = try Matrix(rows: tokens.count, columns: width, for: "activations")
         hidden.withUnsafeMutableBufferPointer { target in
             for (row, token) in tokens.enumerated() {
                 let slot = UnsafeMutableBufferPointer(rebasing: target[row * width..<(row + 1) * width])

@@ -25,19 +25,22 @@ public final class KVCache: @unchecked Sendable {  // like its Stage, used by on
     private let keys: [KVRows]
     private let values: [KVRows]
 
-    init(configuration: ModelConfiguration, layers: Range<Int>, precision: Precision, capacity: Int) {
+    init(configuration: ModelConfiguration, layers: Range<Int>, precision: Precision, capacity: Int) throws(MemoryError)
+    {
         self.layers = layers
         self.capacity = capacity
         self.precision = precision
         kvHeadCount = configuration.kvHeadCount
         headDim = configuration.headDim
-        func make() -> KVRows {
-            KVRows(
-                rows: configuration.kvHeadCount * capacity, columns: configuration.headDim, isHalf: precision != .f32)
+        let (rows, overflow) = configuration.kvHeadCount.multipliedReportingOverflow(by: capacity)
+        func make() throws(MemoryError) -> KVRows {
+            try KVRows(
+                rows: overflow ? .max : rows, columns: configuration.headDim, isHalf: precision != .f32,
+                for: "the KV cache of a request of \(capacity) tokens")
         }
-        keys = layers.map { _ in make() }
-        values = layers.map { _ in make() }
-        positions.reserveCapacity(capacity)
+        keys = try layers.map { _ throws(MemoryError) in try make() }
+        values = try layers.map { _ throws(MemoryError) in try make() }
+        positions.reserveCapacity(min(capacity, configuration.contextLength))
     }
 
     /// Lends the keys of one KV head, ``count`` rows of headDim values, after rotation; they must not be used after

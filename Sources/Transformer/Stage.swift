@@ -35,10 +35,10 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     ///   - cache: where weights in 8 bits are kept for the next start, if there are enough of them to be worth it; what of
     ///     them lies there is not read from the model.
     ///   - pool: the threads to load and compute with; stages may share one.
-    ///   - progress: told now and then how much of the weights is loaded, 0 to 1.
+    ///   - progress: told now and then how much of the weights is loaded, 0 to 1; what it throws ends the loading.
     public init(
         checkpoint: Checkpoint, layers: LayerSpan, precision: Precision = .f32, cache: WeightsCache? = nil,
-        pool: ThreadPool, progress: (Double) -> Void = { _ in }
+        pool: ThreadPool, progress: (Double) throws(CheckpointError) -> Void = { _ in }
     ) throws(CheckpointError) {
         let configuration = checkpoint.configuration
         guard layers.isWithin(layerCount: configuration.layerCount) else {
@@ -66,7 +66,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             sublayers.append(
                 try Sublayer(checkpoint: checkpoint, index: index, precision: precision, cache: cache, pool: pool))
             done += weights(layout.sublayer(index))
-            progress(Double(done) / Double(all))
+            try progress(Double(done) / Double(all))
             // Bit by bit, so that the file is never resident beside all that was made of it.
             checkpoint.forgetPages()
         }
@@ -90,7 +90,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         }
         checkpoint.forgetPages()
         cache?.writeNotes()
-        progress(1)
+        try progress(1)
     }
 
     /// Memory of the weights as they are multiplied, embedding and head included, in bytes.
@@ -104,9 +104,21 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     /// Whether the stage gives logits.
     public var isLast: Bool { head != nil }
 
-    /// An empty cache for one request, with room for `capacity` rows.
+    /// An empty cache for one request, with room for `capacity` rows. Memory that cannot be had ends the process: see
+    /// ``reserveCache(capacity:)``.
     public func makeCache(capacity: Int) -> KVCache {
-        KVCache(
+        do {
+            return try reserveCache(capacity: capacity)
+        } catch {
+            preconditionFailure("\(error)")
+        }
+    }
+
+    /// An empty cache for one request, with room for `capacity` rows.
+    ///
+    /// - Throws: if the memory cannot be had.
+    public func reserveCache(capacity: Int) throws(MemoryError) -> KVCache {
+        try KVCache(
             configuration: configuration, layers: layers.attention, precision: precision, capacity: max(capacity, 0))
     }
 
@@ -134,7 +146,7 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
                 code: .invalidToken, operation: "embed",
                 problem: "token \(tokens[row]) in row \(row); the vocabulary has 0..<\(configuration.vocabularySize)")
         }
-        return embedding(tokens)
+        return try StageError.ofMemory("embed") { () throws(MemoryError) in try embedding(tokens) }
     }
 
     /// Passes rows through the stage's layers, in place, and appends their keys and values to the segments' caches.
@@ -152,7 +164,8 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     ///     rotated queries, `[rows, heads, headDim]`, which must not be used after it returns; if `outputs` are given,
     ///     those of these rows only.
     ///   - progress: called after each half of a layer.
-    /// - Throws: if the arguments do not fit each other or the model. Nothing has changed then.
+    /// - Throws: if the arguments do not fit each other or the model, or there is no memory for so many rows. Nothing has
+    ///   changed then.
     public func forward(
         _ hidden: Matrix, segments: [Segment], outputs: [Int]? = nil,
         observer: ((_ layer: Int, _ queries: UnsafeBufferPointer<Float>) -> Void)? = nil,
@@ -160,9 +173,13 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     ) throws(StageError) {
         try check(hidden, segments, outputs)
         guard hidden.rows > 0 else { return }
-        let workspace = workspace(rows: hidden.rows)
-        let angles = RotaryAngles(
-            positions: segments.flatMap(\.positions), frequencies: frequencies, pool: pool)
+        let (workspace, angles) = try StageError.ofMemory("forward") {
+            () throws(MemoryError) -> (Workspace, RotaryAngles) in
+            (
+                try self.workspace(rows: hidden.rows),
+                try RotaryAngles(positions: segments.flatMap(\.positions), frequencies: frequencies, pool: pool)
+            )
+        }
         var ranges: [(first: Int, rows: Range<Int>)] = []
         var row = 0
         for segment in segments {
@@ -249,13 +266,20 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
             throw StageError(
                 code: .invalidShape, operation: "logits", problem: "row \(row) of a matrix of \(hidden.rows) rows")
         }
-        let normed = hidden.gathered(rows: rows)
+        let (normed, logits, workspace) = try StageError.ofMemory("logits") {
+            () throws(MemoryError) -> (Matrix, Matrix, Workspace) in
+            (
+                try Matrix(rows: rows.count, columns: hidden.columns, for: "activations"),
+                try Matrix(rows: rows.count, columns: configuration.vocabularySize, for: "logits"),
+                try self.workspace(rows: 0)
+            )
+        }
+        hidden.gather(rows, into: normed)
         Kernels.rmsNorm(
             normed, rows: 0..<rows.count, weight: finalNorm, epsilon: configuration.normEpsilon, into: normed,
             pool: pool)
-        let logits = Matrix(rows: rows.count, columns: configuration.vocabularySize)
         head.apply(
-            normed, rows: 0..<rows.count, to: logits, from: 0, converted: workspace(rows: 0).converted, pool: pool)
+            normed, rows: 0..<rows.count, to: logits, from: 0, converted: workspace.converted, pool: pool)
         return logits
     }
 
@@ -307,9 +331,9 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
     }
 
     /// The workspace, grown to `rows` if it must be.
-    private func workspace(rows: Int) -> Workspace {
+    private func workspace(rows: Int) throws(MemoryError) -> Workspace {
         if let workspace, workspace.rows >= rows { return workspace }
-        let grown = Workspace(configuration: configuration, rows: rows)
+        let grown = try Workspace(configuration: configuration, rows: rows)
         workspace = grown
         return grown
     }

@@ -1,3 +1,5 @@
+internal import Compute
+
 /// A call on a ``Stage`` that cannot be carried out. Nothing was computed and no cache was changed.
 public struct StageError: Error, CustomStringConvertible, Sendable, Equatable {
     /// What kind of fault it is.
@@ -16,6 +18,8 @@ public struct StageError: Error, CustomStringConvertible, Sendable, Equatable {
         case wrongStage
         /// Logits that are infinite or no numbers: no token can be drawn from them.
         case notFinite
+        /// Memory that can't be had.
+        case noMemory
     }
 
     /// What kind of fault it is.
@@ -34,4 +38,15 @@ public struct StageError: Error, CustomStringConvertible, Sendable, Equatable {
 
     /// `operation: problem`.
     public var description: String { "\(operation): \(problem)" }
+}
+
+extension StageError {
+    /// What `body` gives; memory that can't be had becomes an error of the operation.
+    static func ofMemory<R>(_ operation: String, _ body: () throws(MemoryError) -> R) throws(StageError) -> R {
+        do throws(MemoryError) {
+            return try body()
+        } catch {
+            throw StageError(code: .noMemory, operation: operation, problem: "\(error)")
+        }
+    }
 }

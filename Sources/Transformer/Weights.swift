@@ -47,9 +47,13 @@ extension Checkpoint {
             return kept
         }
         willDecode(tensors)
-        let linear = try Linear(
-            outputs: outputs, inputs: inputs, precision: precision, bias: bias, pool: pool
-        ) { rows, buffer throws(CheckpointError) in
+        let room: Linear.Room
+        do throws(MemoryError) {
+            room = try Linear.Room(outputs: outputs, inputs: inputs, precision: precision, pool: pool)
+        } catch {
+            throw CheckpointError(path: path, place: tensors.first?.name ?? "", error)
+        }
+        let linear = try Linear(room, bias: bias, pool: pool) { rows, buffer throws(CheckpointError) in
             var first = 0
             for tensor in tensors {
                 let share = rows.clamped(to: first..<first + tensor.rows)
@@ -73,6 +77,12 @@ extension Matrix {
     /// Copies of some rows, one behind the other.
     func gathered(rows: [Int]) -> Matrix {
         let copy = Matrix(rows: rows.count, columns: columns)
+        gather(rows, into: copy)
+        return copy
+    }
+
+    /// Copies some rows to the beginning of another matrix of this width.
+    func gather(_ rows: [Int], into copy: Matrix) {
         withUnsafeBufferPointer { from in
             copy.withUnsafeMutableBufferPointer { to in
                 for (place, row) in rows.enumerated() {
@@ -81,7 +91,6 @@ extension Matrix {
                 }
             }
         }
-        return copy
     }
 
     /// Writes the rows of `other` over the given rows: what ``gathered(rows:)`` took, put back.

@@ -19,16 +19,20 @@ final class Workspace: Sendable {
     let activated: Matrix
     let converted = ConvertedRows()
 
-    init(configuration: ModelConfiguration, rows: Int) {
+    /// - Throws: if the memory cannot be had.
+    init(configuration: ModelConfiguration, rows: Int) throws(MemoryError) {
         let block = min(rows, Self.blockRows)
         let width = configuration.headCount * configuration.headDim
         self.rows = rows
-        normed = Matrix(rows: block, columns: configuration.hiddenSize)
-        keyValues = Matrix(rows: block, columns: 2 * configuration.kvHeadCount * configuration.headDim)
-        queries = Matrix(rows: rows, columns: width)
-        attended = Matrix(rows: rows, columns: width)
-        gateUp = Matrix(rows: block, columns: 2 * configuration.feedForwardSize)
-        activated = Matrix(rows: block, columns: configuration.feedForwardSize)
+        normed = try Matrix(rows: block, columns: configuration.hiddenSize, for: "activations")
+        keyValues = try Matrix(
+            rows: block, columns: 2 * configuration.kvHeadCount * configuration.headDim, for: "activations")
+        queries = try Matrix(rows: rows, columns: width, for: "activations")
+        attended = try Matrix(rows: rows, columns: width, for: "activations")
+        gateUp = try Matrix(rows: block, columns: 2 * configuration.feedForwardSize, for: "activations")
+        activated = try Matrix(rows: block, columns: configuration.feedForwardSize, for: "activations")
+        try converted.reserve(
+            rows: block, columns: max(configuration.hiddenSize, width, configuration.feedForwardSize))
     }
 
     /// `0..<rows` in blocks of nearly equal size.

@@ -1,14 +1,14 @@
 // `winnow worker`: settings to a worker, until a signal ends it.
 
 import ArgumentParser
+import Compute
 import Foundation
 import Launcher
 import Layers
 import Logging
 import Settings
 import Synchronization
-import Wire
-import Worker
+import WinnowWorker
 
 /// `winnow worker`: a pipeline's stage, or a speculator, on this host.
 struct WorkerCommand: AsyncParsableCommand {
@@ -49,20 +49,11 @@ struct WorkerCommand: AsyncParsableCommand {
         try compute.prepare()
         let worker: Worker
         do {
-            let configuration = try WorkerConfiguration(values, compute)
             worker = try Worker(
-                configuration: configuration, context: try ZeroMQContext(),
+                configuration: WorkerConfiguration(values, compute),
                 logger: Console.logger("worker", level: values.text("log_level")))
-        } catch let error as WorkerError {
-            throw Console.failure(error.exit, "\(error)")
-        } catch let error as KeyError {
-            throw Console.failure(.badData, "\(error)")
-        } catch let error as Endpoint.ParseError {
-            throw Console.failure(.usage, "\(error)")
-        } catch let code as ExitCode {
-            throw code
         } catch {
-            throw Console.failure(.unavailable, "\(error)")
+            throw Console.failure(error.exit, "\(error)")
         }
         let ends = EndSignals(withStandardInput: values.boolean("exit_with_stdin"))
         let asked = Mutex<StopReason?>(nil)
@@ -70,16 +61,16 @@ struct WorkerCommand: AsyncParsableCommand {
             guard let reason = await ends.next() else { return }
             asked.withLock { $0 = reason }
             ServiceNotice.stopping()
-            worker.stop()
+            worker.drain()
             guard await ends.next() != nil else { return }
             Console.flush()
             Foundation.exit(Self.code(reason).rawValue)
         }
         defer { wait.cancel() }
-        ServiceNotice.ready("listening at \(worker.dataEndpoint)")
+        ServiceNotice.ready("listening at \(worker.endpoint)")
         do {
             try await worker.run()
-        } catch {
+        } catch let error as WorkerError {
             throw Console.failure(error.exit, "\(error)")
         }
         let code = Self.code(asked.withLock { $0 })
@@ -96,34 +87,29 @@ extension WorkerError {
     fileprivate var exit: Console.Failure {
         switch self {
         case .badConfiguration: .usage
-        case .model: .badData
-        case .transport, .refused: .unavailable
+        case .model, .key: .badData
+        case .transport, .refused, .memory, .ranBefore: .unavailable
         }
     }
 }
 
 extension WorkerConfiguration {
     /// What `values` say.
-    fileprivate init(_ values: SettingValues, _ compute: ComputeSettings) throws {
-        let coordinator = try Endpoint(values.text("coordinator") ?? "")
-        // A link to a far coordinator that is not allowed is refused further on, whether a route leads there or not.
-        let unasked = { values.boolean("insecure") ? nil : Endpoint(.tcp(host: "127.0.0.1", port: 0)) }
-        guard
-            let listen = try values.text("listen").map({ try Endpoint($0) }) ?? Endpoint.ofWorker(towards: coordinator)
-                ?? unasked()
-        else {
-            throw Console.failure(
-                .unavailable, "no route leads to \(coordinator): check the name, or say where to --listen")
-        }
-        self.init(
-            modelDirectory: values.text("model") ?? "", coordinator: coordinator, listen: listen,
-            advertisedHost: values.text("advertise").map(HostAddress.bracketed),
-            role: values.text("role").flatMap { WorkerRole(rawValue: $0) } ?? .stage,
-            layers: values.layers, measuresSpeed: values.text("layers") == "auto",
-            pipeline: values.text("pipeline"), threads: compute.threads, cpus: compute.cpus,
-            precision: compute.precision, kvRows: values.integer("kv_tokens"),
-            weightsCache: values.weightsCache, name: values.text("name") ?? "worker",
-            key: try values.text("key").map { path throws(KeyError) in try KeyFile(path: path) },
-            isInsecure: values.boolean("insecure"))
+    fileprivate init(_ values: SettingValues, _ compute: ComputeSettings) {
+        self.init(model: values.text("model") ?? "", coordinator: values.text("coordinator") ?? "")
+        listen = values.text("listen")
+        advertisedHost = values.text("advertise")
+        role = values.text("role").flatMap { Role(rawValue: $0) } ?? .stage
+        span = values.layers
+        measuresSpeed = values.text("layers") == "auto"
+        pipeline = values.text("pipeline")
+        threads = compute.threads
+        cpus = compute.cpus
+        precision = Precision(rawValue: compute.precision.rawValue) ?? .automatic
+        kvTokens = values.integer("kv_tokens")
+        weightsCache = values.weightsCache
+        name = values.text("name") ?? "worker"
+        keyFile = values.text("key")
+        isInsecure = values.boolean("insecure")
     }
 }

@@ -6,8 +6,8 @@ import Speculation
 import Testing
 import Tokenizer
 import Transformer
+import WinnowWorker
 import Wire
-import Worker
 
 @Suite("Pipeline", .timeLimit(.minutes(3)))
 struct PipelineTests {
@@ -169,14 +169,13 @@ struct PipelineTests {
         let running = Task { await coordinator.run() }
         let worker = try Worker(
             configuration: WorkerConfiguration(
-                modelDirectory: TestPipeline.path("needle-main-2m"), coordinator: coordinator.endpoint,
-                listen: try Endpoint("tcp://127.0.0.1:*")),
-            context: context, logger: logger)
+                model: TestPipeline.path("needle-main-2m"), coordinator: coordinator.endpoint.description),
+            logger: logger)
         do {
             try await worker.run()
             Issue.record("served another model")
         } catch {
-            guard case .refused(let reason) = error else {
+            guard case .refused(let reason) = error as? WorkerError else {
                 Issue.record("wrong error: \(error)")
                 return
             }

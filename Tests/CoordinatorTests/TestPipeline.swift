@@ -6,8 +6,8 @@ import Logging
 import Speculation
 import Synchronization
 import Transformer
+import WinnowWorker
 import Wire
-import Worker
 
 /// A coordinator and workers in this process, over real sockets or without any.
 final class TestPipeline: Sendable {
@@ -86,7 +86,7 @@ final class TestPipeline: Sendable {
         precision: Precision = .automatic
     ) throws {
         let worker = try Worker(
-            configuration: WorkerConfiguration(
+            plan: WorkerPlan(
                 modelDirectory: Self.path(model ?? self.model), coordinator: coordinator.endpoint,
                 listen: try Self.endpoint(isPath: isPath), role: role, layers: layers, precision: precision, name: name),
             transport: transport, logger: Self.logger)
@@ -95,7 +95,7 @@ final class TestPipeline: Sendable {
     }
 
     /// A worker leaves in order.
-    func stop(_ name: String) { running.withLock { $0[name]?.worker.stop() } }
+    func stop(_ name: String) { running.withLock { $0[name]?.worker.drain() } }
 
     /// The names of the stages, once they stand.
     func up() async throws -> [String] {
@@ -105,7 +105,7 @@ final class TestPipeline: Sendable {
 
     func stop() async {
         let all = running.withLock { Array($0.values) }
-        for one in all { one.worker.stop() }
+        for one in all { one.worker.drain() }
         coordinator.stop()
         await serving.value
         for one in all { _ = await one.task.result }

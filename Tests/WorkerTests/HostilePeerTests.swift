@@ -3,8 +3,8 @@ import Foundation
 import Layers
 import Logging
 import Testing
+import WinnowWorker
 import Wire
-import Worker
 
 @Suite("A worker and hostile peers", .timeLimit(.minutes(1)))
 struct HostilePeerTests {
@@ -13,9 +13,8 @@ struct HostilePeerTests {
 
     private func make(_ opposite: Opposite) throws -> Worker {
         try Worker(
-            configuration: WorkerConfiguration(
-                modelDirectory: Self.model, coordinator: opposite.endpoint, listen: try Endpoint("tcp://127.0.0.1:*")),
-            context: opposite.context, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            configuration: WorkerConfiguration(model: Self.model, coordinator: opposite.endpoint.description),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
     private func segment(_ request: UInt64, _ tokens: [Int32], kvRows: Int? = 10) -> WireSegment {
@@ -79,7 +78,6 @@ struct HostilePeerTests {
             try await body(opposite, worker, &reports, &results)
             result = .success(())
         } catch { result = .failure(error) }
-        worker.stop()
         worker.stop()
         try await running.value
         await opposite.stop()

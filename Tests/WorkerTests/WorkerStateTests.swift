@@ -1,7 +1,7 @@
 import Layers
 import Testing
+import WinnowWorker
 import Wire
-import Worker
 
 /// What a worker does with what it is told, without a socket and without a clock.
 @Suite("Worker state")

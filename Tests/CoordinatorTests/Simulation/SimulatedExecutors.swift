@@ -1,8 +1,8 @@
 // The computing halves of simulated workers: hashes instead of matrices, a clock of the simulation's own.
 
 import Layers
+import WinnowWorker
 import Wire
-import Worker
 
 /// Runs work at a later moment of the simulated time.
 typealias Later = (Duration, @escaping () -> Void) -> Void
@@ -40,6 +40,8 @@ final class SimulatedStage: Executor, @unchecked Sendable {
     }
 
     var heldRequests: Int { held.count }
+
+    func stop() {}
 
     var load: WorkerState.Load {
         var load = WorkerState.Load()
@@ -158,6 +160,8 @@ final class SimulatedSpeculator: Executor, @unchecked Sendable {
     private var isLoaded = false
 
     init(later: @escaping Later) { self.later = later }
+
+    func stop() {}
 
     var load: WorkerState.Load {
         var load = WorkerState.Load()

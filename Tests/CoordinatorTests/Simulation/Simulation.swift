@@ -4,8 +4,8 @@ import Coordinator
 import Logging
 import Speculation
 import Transformer
+import WinnowWorker
 import Wire
-import Worker
 
 /// What may happen in a run.
 struct SimulationPlan {

@@ -1,6 +1,5 @@
 import Checkpoint
 import Compute
-import Dispatch
 import Layers
 import Speculation
 import Synchronization
@@ -9,11 +8,11 @@ import Wire
 
 /// The computing half of a speculator worker: scores one prompt after the other.
 ///
-/// `@unchecked Sendable`: `speculator` is used on `queue` alone; the rest is atomic or behind a mutex.
+/// `@unchecked Sendable`: `speculator` is used on `thread` alone; the rest is atomic or behind a mutex.
 final class SpeculatorExecutor: Executor, @unchecked Sendable {
     private let loading: StageLoading
     private let endTokens: [Int32]
-    private let queue = DispatchQueue(label: "speculator", qos: .userInitiated)
+    private let thread: WorkThread
     private var speculator: Speculator?
     /// Requests that wait or are being scored, and whether they are given up; looked at between two blocks of a prompt.
     private let jobs = Mutex<[UInt64: Bool]>([:])
@@ -21,9 +20,11 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
     private let pending = Atomic<Int>(0)
     private let progress = Atomic<UInt64>(0)
     private let isLoaded = Atomic<Bool>(false)
+    private let counts = Counts()
 
-    init(loading: StageLoading, endTokens: [Int32]) {
+    init(loading: StageLoading, endTokens: [Int32], thread: WorkThread) {
         self.loading = loading
+        self.thread = thread
         self.endTokens = endTokens
     }
 
@@ -35,12 +36,19 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
         load.loading = loading.loaded
         load.cpuWait = loading.pool.waiting.total()
         if isLoaded.load(ordering: .relaxed) { load.loaded = loading.checkpoint.configuration.allLayers }
+        counts.fill(&load)
         return load
+    }
+
+    func stop() {
+        forget()
+        loading.giveUp()
+        thread.stopAndWait()
     }
 
     private func enqueue(_ work: @escaping @Sendable () -> Void) {
         pending.add(1, ordering: .relaxed)
-        queue.async { [self] in
+        thread.submit { [self] in
             loading.pool.waiting.enter(place: 0)
             work()
             pending.subtract(1, ordering: .relaxed)
@@ -63,13 +71,9 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
 
     private func prepare() throws(WorkerError) {
         guard speculator == nil else { return }
-        do {
-            let stage = try loading.load(loading.checkpoint.configuration.allLayers)
-            speculator = Speculator(stage: stage, eosTokens: endTokens)
-            isLoaded.store(true, ordering: .relaxed)
-        } catch {
-            throw .model("\(error)")
-        }
+        let stage = try loading.load(loading.checkpoint.configuration.allLayers)
+        speculator = Speculator(stage: stage, eosTokens: endTokens)
+        isLoaded.store(true, ordering: .relaxed)
     }
 
     /// What is being scored is given up, and what waits is not begun.
@@ -97,6 +101,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
             }
             let clock = ContinuousClock()
             let start = clock.now
+            defer { counts.add(rows: score.prompt.count, since: start, clock) }
             var scored = WireScored(
                 request: score.request,
                 time: WireStageTime(received: received, started: ProcessClock.microseconds))

@@ -14,6 +14,7 @@ final class StageLoading: Sendable {
     private let cache: WeightsCache?
     private let logger: Logger
     private let share = Mutex<Float>(0)
+    private let isGivenUp = Atomic<Bool>(false)
 
     /// How often the log hears of a load that goes on.
     private static let interval = Duration.seconds(5)
@@ -30,8 +31,20 @@ final class StageLoading: Sendable {
     /// Of the weights being loaded, 0 to 1.
     var loaded: Float { share.withLock { $0 } }
 
+    /// What is being loaded is not wanted any more.
+    func giveUp() { isGivenUp.store(true, ordering: .relaxed) }
+
     /// Loads a stage on all threads of the pool.
-    func load(_ layers: LayerSpan) throws(CheckpointError) -> Stage {
+    func load(_ layers: LayerSpan) throws(WorkerError) -> Stage {
+        do throws(CheckpointError) {
+            return try loadStage(layers)
+        } catch {
+            if let memory = error.memory { throw WorkerError(memory) }
+            throw .model("\(error)")
+        }
+    }
+
+    private func loadStage(_ layers: LayerSpan) throws(CheckpointError) -> Stage {
         let clock = ContinuousClock()
         let start = clock.now
         let before = cache?.use
@@ -39,7 +52,10 @@ final class StageLoading: Sendable {
         share.withLock { $0 = 0 }
         let stage = try Stage(
             checkpoint: checkpoint, layers: layers, precision: precision, cache: cache, pool: pool
-        ) { loaded in
+        ) { loaded throws(CheckpointError) in
+            guard !isGivenUp.load(ordering: .relaxed) else {
+                throw CheckpointError(path: checkpoint.path, place: "", problem: "loading was given up")
+            }
             share.withLock { $0 = Float(loaded) }
             guard loaded < 1, said.duration(to: clock.now) >= Self.interval else { return }
             said = clock.now

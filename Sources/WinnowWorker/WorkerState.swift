@@ -56,6 +56,10 @@ package struct WorkerState: Sendable {
         package var loading: Float = 0
         /// Time that computing threads have waited for a CPU, since the beginning.
         package var cpuWait = Duration.zero
+        /// Messages, token rows and microseconds of computing, since the beginning.
+        package var messages: UInt64 = 0
+        package var rows: UInt64 = 0
+        package var busyMicroseconds: UInt64 = 0
 
         package init() {}
     }
@@ -119,6 +123,31 @@ package struct WorkerState: Sendable {
             fault: served?.fault, received: served?.check.received ?? 0, computed: served?.computed ?? 0,
             sent: served?.sent ?? 0, progress: load.progress, isBusy: load.isBusy, kvRowsUsed: load.kvRowsUsed,
             requests: load.requests, lateness: lateness, cpuWait: load.cpuWait, isLeaving: leavingSince != nil)
+    }
+
+    /// How things stand, for whoever watches.
+    func status(load: Load) -> WorkerStatus {
+        var status = WorkerStatus()
+        status.isRegistered = lastHeard != nil
+        status.isDraining = leavingSince != nil
+        var wanted = preloaded
+        if let served {
+            let assignment = served.assignment
+            let isStage = role == .stage
+            wanted = isStage ? assignment.layers : LayerSpan(0..<profile.layerCount)
+            status.epoch = "\(assignment.epoch)"
+            status.assignment = WorkerAssignment(
+                stage: isStage ? assignment.stage : 0, stageCount: isStage ? assignment.stageCount : 1,
+                layers: (wanted ?? assignment.layers).layers)
+            status.isLoaded = served.isLoaded
+            status.isReady = served.isLoaded && served.isLinked && served.fault == nil
+            status.fault = served.fault
+        }
+        if let wanted, load.loaded != wanted, status.fault == nil {
+            status.loadingLayers = wanted.layers
+            status.loadingStep = Int((min(1, max(0, load.loading)) * Float(WorkerStatus.steps)).rounded(.down))
+        }
+        return status
     }
 
     /// The loop's own timer fired this much after it should have.
@@ -317,6 +346,9 @@ package struct WorkerState: Sendable {
         leavingSince = now
         return [.log(LogLine(.info, "leaving: waiting to be relieved")), .report]
     }
+
+    /// Ends at once; the coordinator finds out.
+    package mutating func stop() -> [Action] { end(.success(())) }
 
     /// The coordinator's connection does not take a report. Whoever wants to leave has nobody to ask.
     package mutating func unreached() -> [Action] { leavingSince == nil ? [] : end(.success(())) }

@@ -14,7 +14,7 @@ struct Model {
     /// A speculator's.
     private let tokenizer: Tokenizer?
 
-    init(_ configuration: WorkerConfiguration) throws(WorkerError) {
+    init(_ configuration: WorkerPlan) throws(WorkerError) {
         do {
             checkpoint = try Checkpoint(path: configuration.modelDirectory)
             try Self.check(configuration, checkpoint)
@@ -27,7 +27,7 @@ struct Model {
     }
 
     func profile(
-        _ configuration: WorkerConfiguration, limits: ProcessLimits, pool: ThreadPool, dataEndpoint: Endpoint,
+        _ configuration: WorkerPlan, limits: ProcessLimits, pool: ThreadPool, dataEndpoint: Endpoint,
         dataPeer: PeerID
     ) -> Profile {
         let model = checkpoint.configuration
@@ -47,9 +47,21 @@ struct Model {
             speed: configuration.measuresSpeed ? MachinePeak.usualOperations(configuration.precision, pool: pool) : 0)
     }
 
+    /// What an operator should know of the model.
+    func notes(_ configuration: WorkerPlan) throws(WorkerError) -> [String] {
+        do {
+            return try Stage.notes(
+                on: checkpoint, layers: configuration.layers ?? checkpoint.heldLayers,
+                precision: configuration.precision
+            ).map { "\($0)" }
+        } catch {
+            throw .model("\(error)")
+        }
+    }
+
     /// Throws unless the files hold what the worker is for.
     private static func check(
-        _ configuration: WorkerConfiguration, _ checkpoint: Checkpoint
+        _ configuration: WorkerPlan, _ checkpoint: Checkpoint
     ) throws(CheckpointError) {
         let shape = checkpoint.configuration
         if configuration.role == .speculator || checkpoint.heldLayers.isEmpty {
@@ -60,17 +72,31 @@ struct Model {
         }
     }
 
-    func executor(_ configuration: WorkerConfiguration, pool: ThreadPool, logger: Logger) -> any Executor {
+    func executor(_ configuration: WorkerPlan, pool: ThreadPool, logger: Logger) throws(WorkerError) -> any Executor {
+        let thread = try WorkThread(name: "\(configuration.name)-0", cpu: configuration.cpus?.first)
         let loading = StageLoading(
             checkpoint: checkpoint, precision: configuration.precision, pool: pool,
             cache: configuration.weightsCache.map { WeightsCache(directory: $0) }, logger: logger)
         switch configuration.role {
         case .stage:
-            return StageRunner(loading: loading, name: configuration.name)
+            return StageRunner(loading: loading, thread: thread)
         case .speculator:
             return SpeculatorExecutor(
-                loading: loading, endTokens: tokenizer?.endTokens(of: checkpoint.configuration) ?? [])
+                loading: loading, endTokens: tokenizer?.endTokens(of: checkpoint.configuration) ?? [], thread: thread)
         }
+    }
+
+    /// Throws unless the KV cache of as many rows as were asked for could be had by a host that does nothing else.
+    func checkCache(_ configuration: WorkerPlan, limits: ProcessLimits) throws(WorkerError) {
+        guard let rows = configuration.kvRows else { return }
+        let layers = configuration.layers ?? LayerSpan(0..<1)
+        let row = Stage.cacheBytes(
+            configuration: checkpoint.configuration, layers: layers, precision: configuration.precision, capacity: 1)
+        let (bytes, overflows) = row.multipliedReportingOverflow(by: rows)
+        guard overflows || bytes > limits.memory ?? .max else { return }
+        throw .memory(
+            purpose: "the KV cache of \(rows) tokens in layers \(layers) (kvTokens)",
+            bytes: overflows ? .max : bytes)
     }
 
     /// KV rows that fit half of the memory this process may have, weights not yet loaded: for the layers asked for, or,

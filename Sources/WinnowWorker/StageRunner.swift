@@ -1,6 +1,5 @@
 import Checkpoint
 import Compute
-import Dispatch
 import Layers
 import Synchronization
 import Transformer
@@ -8,9 +7,9 @@ import Wire
 
 /// The computing half of a pipeline stage: its weights, and the KV caches of the requests it holds. Knows no socket.
 ///
-/// Work is done one item after the other on the runner's own queue, in the order it was given.
+/// Work is done one item after the other on the runner's own thread, in the order it was given.
 ///
-/// `@unchecked Sendable`: `stage`, `limits` and `held` are touched on `queue` alone; the rest is atomic or behind a mutex.
+/// `@unchecked Sendable`: `stage`, `limits` and `held` are touched on `thread` alone; the rest is atomic or behind a mutex.
 final class StageRunner: Executor, @unchecked Sendable {
     private struct Held {
         let cache: KVCache
@@ -20,7 +19,7 @@ final class StageRunner: Executor, @unchecked Sendable {
     }
 
     private let loading: StageLoading
-    private let queue: DispatchQueue
+    private let thread: WorkThread
     private var stage: Stage?
     private var limits: StageLimits?
     private var held: [UInt64: Held] = [:]
@@ -32,15 +31,16 @@ final class StageRunner: Executor, @unchecked Sendable {
     private let rowsInUse = Atomic<Int>(0)
     private let requestsHeld = Atomic<Int>(0)
     private let loadedLayers = Mutex<LayerSpan?>(nil)
+    private let counts = Counts()
 
-    init(loading: StageLoading, name: String) {
+    init(loading: StageLoading, thread: WorkThread) {
         self.loading = loading
-        queue = DispatchQueue(label: "\(name)-compute", qos: .userInitiated)
+        self.thread = thread
     }
 
     private func enqueue(_ work: @escaping @Sendable () -> Void) {
         pending.add(1, ordering: .relaxed)
-        queue.async { [self] in
+        thread.submit { [self] in
             loading.pool.waiting.enter(place: 0)
             work()
             pending.subtract(1, ordering: .relaxed)
@@ -56,13 +56,14 @@ final class StageRunner: Executor, @unchecked Sendable {
         load.loaded = loadedLayers.withLock { $0 }
         load.loading = loading.loaded
         load.cpuWait = loading.pool.waiting.total()
+        counts.fill(&load)
         return load
     }
 
     func begin(_ assignment: Assignment, completion: @escaping @Sendable (Result<Void, WorkerError>) -> Void) {
         enqueue { [self] in
             forgetAll()
-            do {
+            do throws(WorkerError) {
                 let stage = try loaded(assignment.layers)
                 limits = StageLimits(
                     maxRows: assignment.maxRows, kvRows: assignment.kvRows, isFirst: stage.isFirst,
@@ -72,7 +73,7 @@ final class StageRunner: Executor, @unchecked Sendable {
                 completion(.success(()))
             } catch {
                 limits = nil
-                completion(.failure(.model("\(error)")))
+                completion(.failure(error))
             }
         }
     }
@@ -85,7 +86,7 @@ final class StageRunner: Executor, @unchecked Sendable {
         }
     }
 
-    private func loaded(_ layers: LayerSpan) throws -> Stage {
+    private func loaded(_ layers: LayerSpan) throws(WorkerError) -> Stage {
         if let stage, stage.layers == layers { return stage }
         stage = nil  // the old weights go before the new ones come
         loadedLayers.withLock { $0 = nil }
@@ -93,6 +94,11 @@ final class StageRunner: Executor, @unchecked Sendable {
         stage = loaded
         loadedLayers.withLock { $0 = layers }
         return loaded
+    }
+
+    func stop() {
+        loading.giveUp()
+        thread.stopAndWait()
     }
 
     func forget() {
@@ -131,6 +137,9 @@ final class StageRunner: Executor, @unchecked Sendable {
                 completion(.failure(MessageError("micro_batch", "no layers are loaded")))
                 return
             }
+            let clock = ContinuousClock()
+            let start = clock.now
+            defer { counts.add(rows: microBatch.segments.reduce(0) { $0 + $1.positions.count }, since: start, clock) }
             do {
                 var work = try MicroBatchWork(microBatch, tensors: tensors, limits: limits)
                 work.begin(received: received)
@@ -154,19 +163,12 @@ final class StageRunner: Executor, @unchecked Sendable {
         }
         work.dropFailed()
         var hidden: Matrix?
-        if work.rows > 0 {
-            let rows = try input(of: work, stage: stage, limits: limits)
-            let segments = work.parts.compactMap { part in
-                held[part.segment.request].map {
-                    Segment(
-                        cache: $0.cache, positions: part.segment.positions,
-                        decodedFrom: part.rows - part.segment.decoded)
-                }
-            }
-            try stage.forward(
-                rows, segments: segments, outputs: work.outputs.map(\.row),
-                progress: { [self] in progress.add(1, ordering: .relaxed) })
-            hidden = rows
+        do {
+            hidden = try forward(work, on: stage, limits: limits)
+        } catch let error as StageError where error.code == .noMemory {
+            // Nothing has changed; whoever else is held goes on.
+            for part in work.parts { work.fail(part.segment.request, error.problem) }
+            work.dropFailed()
         }
         guard stage.isLast else {
             let frames = try hidden.map { [try Self.frame($0, as: limits.wireType)] } ?? []
@@ -176,6 +178,23 @@ final class StageRunner: Executor, @unchecked Sendable {
         if let hidden { try read(work, hidden: hidden, stage: stage, into: &outcome) }
         outcome.stageMicroseconds = work.stageMicroseconds + [microseconds(since: start, clock)]
         return (.outcome(outcome), [])
+    }
+
+    /// The rows of all that has not failed, passed through the layers; nil: there are none.
+    private func forward(_ work: MicroBatchWork, on stage: Stage, limits: StageLimits) throws -> Matrix? {
+        guard work.rows > 0 else { return nil }
+        let rows = try input(of: work, stage: stage, limits: limits)
+        let segments = work.parts.compactMap { part in
+            held[part.segment.request].map {
+                Segment(
+                    cache: $0.cache, positions: part.segment.positions,
+                    decodedFrom: part.rows - part.segment.decoded)
+            }
+        }
+        try stage.forward(
+            rows, segments: segments, outputs: work.outputs.map(\.row),
+            progress: { [self] in progress.add(1, ordering: .relaxed) })
+        return rows
     }
 
     private func microseconds(since start: ContinuousClock.Instant, _ clock: ContinuousClock) -> UInt64 {
@@ -193,8 +212,14 @@ final class StageRunner: Executor, @unchecked Sendable {
         guard reservedRows + opening.kvRows <= limits.kvRows else {
             return "its \(opening.kvRows) KV rows do not fit: \(reservedRows) of \(limits.kvRows) are taken"
         }
+        let cache: KVCache
+        do throws(MemoryError) {
+            cache = try stage.reserveCache(capacity: opening.kvRows)
+        } catch {
+            return "\(error)"
+        }
         held[request] = Held(
-            cache: stage.makeCache(capacity: opening.kvRows), sampling: sampling, topTargets: opening.topTargets,
+            cache: cache, sampling: sampling, topTargets: opening.topTargets,
             kvRows: opening.kvRows)
         reservedRows += opening.kvRows
         publishUse()
@@ -204,7 +229,12 @@ final class StageRunner: Executor, @unchecked Sendable {
     private func input(of work: MicroBatchWork, stage: Stage, limits: StageLimits) throws -> Matrix {
         guard let frame = work.hidden else { return try stage.embed(work.parts.flatMap(\.segment.tokens)) }
         let columns = stage.configuration.hiddenSize
-        let hidden = Matrix(rows: work.rows, columns: columns)
+        let hidden: Matrix
+        do throws(MemoryError) {
+            hidden = try Matrix(rows: work.rows, columns: columns, for: "activations")
+        } catch {
+            throw StageError(code: .noMemory, operation: "input", problem: "\(error)")
+        }
         hidden.withUnsafeMutableBufferPointer { target in
             frame.withBytes { source in
                 var row = 0

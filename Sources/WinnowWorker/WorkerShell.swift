@@ -19,6 +19,7 @@ package final class WorkerShell: @unchecked Sendable {
     /// Brings work back to the shell's thread.
     private let hop: @Sendable (@escaping @Sendable () -> Void) -> Void
     private let now: @Sendable () -> Instant
+    private let watching: @Sendable (WorkerState, WorkerState.Load, Instant) -> Void
     private let ending: @Sendable (Result<Void, WorkerError>) -> Void
     private var link: (any Link)?
     private var isEnded = false
@@ -27,11 +28,14 @@ package final class WorkerShell: @unchecked Sendable {
     private var lastGuard: Instant?
     private var brokenLines = LogRation()
 
-    /// - Parameter ending: told once how the worker ended.
+    /// - Parameters:
+    ///   - watching: told how things stand, after whatever may have changed that.
+    ///   - ending: told once how the worker ended.
     package init(
         state: WorkerState, control: any Link, data: any Listener, transport: any Transport, dataPeer: PeerID,
         executor: any Executor, maxFrameBytes: Int, logger: Logger, now: @escaping @Sendable () -> Instant,
         hop: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
+        watching: @escaping @Sendable (WorkerState, WorkerState.Load, Instant) -> Void = { _, _, _ in },
         ending: @escaping @Sendable (Result<Void, WorkerError>) -> Void
     ) {
         self.state = state
@@ -44,6 +48,7 @@ package final class WorkerShell: @unchecked Sendable {
         self.logger = logger
         self.now = now
         self.hop = hop
+        self.watching = watching
         self.ending = ending
     }
 
@@ -56,6 +61,7 @@ package final class WorkerShell: @unchecked Sendable {
     /// Looks after links, silence and reports.
     package func tick() {
         guard !isEnded else { return }
+        defer { watch() }
         let now = now()
         if let last = lastTick { state.late(by: last.duration(to: now) - Self.tickInterval) }
         lastTick = now
@@ -86,7 +92,12 @@ package final class WorkerShell: @unchecked Sendable {
             ])
     }
 
+    private func watch() {
+        if !isEnded { watching(state, executor.load, now()) }
+    }
+
     package func readControl() {
+        defer { watch() }
         do {
             while !isEnded, let reception = try control.receive() {
                 switch reception {
@@ -125,7 +136,13 @@ package final class WorkerShell: @unchecked Sendable {
     }
 
     /// Asks the coordinator to be relieved, then ends; the second call ends at once.
-    package func leave() { perform(state.leave(now: now())) }
+    package func leave() {
+        perform(state.leave(now: now()))
+        watch()
+    }
+
+    /// Ends at once.
+    package func stop() { perform(state.stop()) }
 
     // MARK: Actions
 

@@ -20,4 +20,6 @@ package protocol Executor: AnyObject, Sendable {
     func release(_ requests: [UInt64], completion: @escaping @Sendable () -> Void)
     /// What is held and under way at this moment.
     var load: WorkerState.Load { get }
+    /// Gives up what is under way, and returns when its thread has ended. Not from that thread.
+    func stop()
 }

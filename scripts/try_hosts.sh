@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Programs in several languages that embed the worker, each in a real cluster. `scripts/try_hosts.sh --help` says more.
+set -euo pipefail
+
+known=(c cpp python rust go swift)
+usage() {
+    cat <<TEXT
+Usage: scripts/try_hosts.sh [OPTION...] [HOST...]
+
+Builds the hosts of cluster/hosts/ and runs each as a stage and as the speculator of a cluster of the needle pair, beside a
+worker of winnow's own: it must answer right, live through a restart of the coordinator, drain on request and end with status
+0. Prints one line a host. A host whose compiler is missing is skipped, loudly.
+
+  HOST           ${known[*]} (default: all of them)
+  --built DIR    winnow and libwinnow_worker.so that are built already; nothing is built then
+  --lives N      instead: one process makes a worker, serves with it and destroys it, N times over; threads, descriptors and
+                 memory must be flat
+  --check        instead: the C host under valgrind, over a whole life in a cluster
+  --speed MODEL  instead: the C host against \`winnow worker\`, the same requests in turn, six runs each
+  -h, --help     this text
+
+Exit status: 0 when all that could be built pass, 1 when one fails, 69 when none fails but one was skipped.
+TEXT
+}
+
+hosts=() built='' lives='' speed='' check=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    -h | --help) usage && exit 0 ;;
+    --check)
+        check=yes
+        shift
+        ;;
+    --built | --lives | --speed)
+        [ $# -ge 2 ] || { usage >&2 && exit 64; }
+        case $1 in
+        --built) built=$2 ;;
+        --lives) lives=$2 ;;
+        --speed) speed=$2 ;;
+        esac
+        shift 2
+        ;;
+    *)
+        case " ${known[*]} " in
+        *" $1 "*) hosts+=("$1") ;;
+        *)
+            printf 'unknown host or option: %s\n' "$1" >&2
+            usage >&2
+            exit 64
+            ;;
+        esac
+        shift
+        ;;
+    esac
+done
+((${#hosts[@]} > 0)) || hosts=("${known[@]}")
+
+# shellcheck source-path=SCRIPTDIR source=lib/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
+if [ -z "$built" ]; then
+    prepare python3
+    build "swift build" --product winnow
+    build "swift build" --product winnow_worker
+    built=$(products)
+fi
+
+# The library as an installation lays it.
+place=$logs/place
+mkdir -p "$place/lib" "$place/include" "$place/bin"
+cp "$built/libwinnow_worker.so" "$place/lib/libwinnow_worker.so.1"
+ln -sfn libwinnow_worker.so.1 "$place/lib/libwinnow_worker.so"
+cp "$root"/Sources/CWinnowWorker/include/winnow_worker.h* "$place/include/"
+printf 'Name: winnow_worker\nDescription: worker\nVersion: 0\nLibs: -L%s -lwinnow_worker\nCflags: -I%s\n' \
+    "$place/lib" "$place/include" >"$place/winnow_worker.pc"
+export PKG_CONFIG_PATH=$place LD_LIBRARY_PATH=$place/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+
+sources=$root/cluster/hosts
+# make NAME: builds a host and names its command in `host`; status 69 where its compiler is missing.
+make() {
+    local flags
+    read -ra flags <<<"$(pkg-config --cflags --libs winnow_worker)"
+    host=("$place/bin/$1")
+    case $1 in
+    c)
+        command -v cc >/dev/null || return 69
+        cc -std=gnu11 -Wall -Wextra -Werror "$sources/c/host.c" "${flags[@]}" -o "$place/bin/c"
+        ;;
+    cpp)
+        command -v c++ >/dev/null || return 69
+        c++ -std=c++17 -Wall -Wextra -Werror "$sources/cpp/host.cpp" "${flags[@]}" -pthread -o "$place/bin/cpp"
+        ;;
+    python) host=(python3 "$sources/python/host.py") ;;
+    rust)
+        command -v rustc >/dev/null || return 69
+        rustc --edition 2021 -O -A dead_code -L "$place/lib" "$sources/rust/host.rs" -o "$place/bin/rust"
+        ;;
+    go)
+        command -v go >/dev/null || return 69
+        (cd "$sources/go" && CGO_ENABLED=1 GOFLAGS=-mod=mod GOCACHE=$logs/go-cache go build -o "$place/bin/go" .)
+        ;;
+    swift)
+        swift build --package-path "$sources/swift" --scratch-path "$root/.build/swift-host" -c "$configuration"
+        host=("$root/.build/swift-host/$configuration/Host")
+        ;;
+    esac
+}
+
+lib=$root/scripts/lib models=$root/cluster/models
+if [ -n "$lives" ]; then
+    read -ra flags <<<"$(pkg-config --cflags --libs winnow_worker)"
+    cc -std=gnu11 "$root/Tests/WinnowTests/Fixtures/hosts/lives.c" "${flags[@]}" -o "$place/bin/lives"
+    exec python3 "$lib/host_lives.py" "$built/winnow" "$place/bin/lives" "$models/stories260K" "$lives"
+elif [ -n "$speed" ]; then
+    make c
+    exec python3 "$lib/host_speed.py" "$built/winnow" "${host[0]}" "$speed" "$root/cluster/prompts/needle-2048.txt" 6
+elif [ -n "$check" ]; then
+    make c
+    # Valgrind knows no AVX-512. What is still reachable at the end is Swift's, made once.
+    WINNOW_CPU_LEVEL=avx2 exec python3 "$lib/try_host.py" "$built/winnow" "$models" "c under valgrind" \
+        valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+        "${host[0]}"
+fi
+
+failed='' skipped=''
+for name in "${hosts[@]}"; do
+    status=0
+    make "$name" >"$logs/$name.log" 2>&1 || status=$?
+    if ((status == 69)); then
+        say "${red}SKIP $name: its compiler is not installed${plain}"
+        skipped=yes
+        continue
+    elif ((status != 0)); then
+        say "${red}FAIL $name: can't be built${plain}"
+        tail -n 20 "$logs/$name.log" >&2
+        failed=yes
+        continue
+    fi
+    python3 "$root/scripts/lib/try_host.py" "$built/winnow" "$root/cluster/models" "$name" "${host[@]}" || failed=yes
+done
+[ -z "$failed" ] || exit 1
+[ -z "$skipped" ] || exit 69
