@@ -90,7 +90,8 @@ let package = Package(
         .target(
             name: "WinnowWorker",
             dependencies: [
-                "Layers", "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", log,
+                "Layers", "Tokenizer", "Transformer", "Speculation", "Wire", "Checkpoint", "Compute", "OutsideText",
+                log,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: swift),
@@ -117,6 +118,8 @@ let package = Package(
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: swift),
@@ -192,9 +195,9 @@ let package = Package(
                 .product(name: "InMemoryLogging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-            ], swiftSettings: swift),
+            ], exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
             name: "LoadGeneratorTests",
             dependencies: [
@@ -208,14 +211,16 @@ let package = Package(
             swiftSettings: swift),
         // The whole house: real processes of the built command.
         .testTarget(
-            name: "WinnowTests", dependencies: ["winnow", "Settings", "Speculation", "Gateway"], exclude: ["Fixtures"],
+            name: "WinnowTests", dependencies: ["winnow", "Settings", "Speculation", "Gateway", "Wire"],
+            exclude: ["Fixtures"],
             swiftSettings: swift),
     ]
 )
 
 // Fuzzers, for scripts/fuzz.sh only: libFuzzer brings their main function. The name is the folder's in Tests/Fuzz.
 let fuzzed: [(name: String, dependencies: [Target.Dependency])] = [
-    ("Templates", ["Jinja"]), ("Tokenizers", ["Tokenizer"]), ("Weights", ["Checkpoint"]),
+    ("Templates", ["Jinja"]), ("Tokenizers", ["Tokenizer"]), ("Weights", ["Checkpoint"]), ("Wire", ["Wire"]),
+    ("Settings", ["Launcher", "Settings"]), ("Traces", ["LoadGenerator"]), ("Kernels", ["CKernels"]),
     (
         "HTTP",
         [

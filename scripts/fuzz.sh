@@ -1,25 +1,77 @@
 #!/bin/bash
 # Feeds random inputs to what reads the outside world, and stops at the first crash, hang or hunger for memory.
-#
-#   scripts/fuzz.sh [NAME] [SECONDS]
-#
-# NAME is a folder of Tests/Fuzz: each holds a harness and a small corpus to begin with. Without one, all of them run, one
-# after the other. SECONDS is for each, 60 by default. New inputs that reach new code are kept in .build-fuzz/corpus;
-# an input that fails is written to .build-fuzz and named at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=${2:-60}
-names=${1:-$(ls Tests/Fuzz)}
+
+usage() {
+    cat <<TEXT
+Usage: scripts/fuzz.sh [--seconds N] [--build] [--address] [HARNESS...]
+
+HARNESS is a folder of Tests/Fuzz: each holds a harness and a small corpus to begin with. Without one, all of them run, one
+after the other. New inputs that reach new code are kept in .build-fuzz/corpus; an input that fails is written to
+.build-fuzz and named at the end.
+
+  --seconds N   for each harness, 60 by default
+  --build       builds them and runs none
+  --address     with the address sanitizer too, in C and Swift; three times the memory, half the speed
+
+$(printf '  %-12s%-10s%-9s%s\n' HARNESS 'ONE PIECE' PROCESS 'WHAT IT FEEDS'; table | while IFS='|' read -r name piece process what; do
+    printf '  %-12s%-10s%-9s%s\n' "$name" "$piece MiB" "$process MiB" "$what"
+done)
+
+ONE PIECE is the most memory that one allocation may take, PROCESS what all of it may; an input may take 5 seconds.
+TEXT
+}
+
+# Harness, bounds in MiB, what it reads. Inputs have at most 4 KiB; Wire's stand for up to 4 MiB, and its ids for lists.
+table() {
+    cat <<'TEXT'
+HTTP|64|1024|a connection's head and body, and the JSON of requests
+Kernels|64|512|the C kernels, of any shape at any level, with memory that ends where they do
+Settings|32|512|topology files and configuration documents
+Templates|64|512|chat templates, rendered
+Tokenizers|64|768|tokenizer.json, SentencePiece and GGUF vocabularies
+Traces|32|512|recorded arrivals, for the load generator
+Weights|64|768|safetensors and GGUF models
+Wire|64|512|messages' frames, ZAP's questions, keys and allow-lists
+TEXT
+}
+
+seconds=60 build_only='' sanitize=(--sanitize=fuzzer) scratch=.build-fuzz harnesses=()
+while (($# > 0)); do
+    case $1 in
+    --seconds)
+        [[ ${2:-} =~ ^[0-9]+$ ]] || { usage >&2 && exit 64; }
+        seconds=$2
+        shift
+        ;;
+    --build) build_only=yes ;;
+    --address) sanitize=(--sanitize=fuzzer --sanitize=address) scratch=.build-fuzz-address ;;
+    -h | --help) usage && exit 0 ;;
+    -*)
+        usage >&2
+        exit 64
+        ;;
+    *) harnesses+=("$1") ;;
+    esac
+    shift
+done
+((${#harnesses[@]} > 0)) || mapfile -t harnesses < <(table | cut -d '|' -f 1)
+
 export WINNOW_FUZZ=1
-scratch=.build-fuzz
-for name in $names; do
-    if [[ ! -d Tests/Fuzz/$name ]]; then
-        echo "scripts/fuzz.sh: no harness is called $name; there are: $(ls Tests/Fuzz | xargs)" >&2
-        exit 2
+for name in "${harnesses[@]}"; do
+    if ! bounds=$(table | grep "^$name|"); then
+        echo "scripts/fuzz.sh: no harness is called $name; there are: $(table | cut -d '|' -f 1 | xargs)" >&2
+        exit 64
     fi
-    swift build -c release --sanitize=fuzzer --scratch-path "$scratch" --product "Fuzz$name"
+    swift build -c release "${sanitize[@]}" --scratch-path "$scratch" --product "Fuzz$name"
+    [ -z "$build_only" ] || continue
+    IFS='|' read -r _ piece process _ <<<"$bounds"
+    # What the sanitizer keeps for itself is no input's fault.
+    [ "$scratch" = .build-fuzz ] || process=$((process * 3))
     mkdir -p "$scratch/corpus/$name"
-    # An input may take 5 seconds and the process 1 GiB.
-    "$scratch/release/Fuzz$name" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=4096 \
-        -print_final_stats=1 -artifact_prefix="$scratch/$name-" "$scratch/corpus/$name" "Tests/Fuzz/$name/corpus"
+    echo "== $name: $seconds s, an allocation at most $piece MiB, all at most $process MiB"
+    "$scratch/release/Fuzz$name" -max_total_time="$seconds" -timeout=5 -malloc_limit_mb="$piece" \
+        -rss_limit_mb="$process" -max_len=4096 -print_final_stats=1 -artifact_prefix="$scratch/$name-" \
+        "$scratch/corpus/$name" "Tests/Fuzz/$name/corpus"
 done

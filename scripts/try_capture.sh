@@ -21,42 +21,18 @@ all hold.
 TEXT
 }
 
-winnow=
-while (($# > 0)); do
-    case $1 in
-    --winnow)
-        (($# > 1)) || { usage >&2 && exit 64; }
-        winnow=$(realpath "$2")
-        shift 2
-        ;;
-    -h | --help) usage && exit 0 ;;
-    *)
-        usage >&2
-        exit 64
-        ;;
-    esac
-done
-
-# shellcheck source-path=SCRIPTDIR source=lib/setup.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/try.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/try.sh"
 [ "$(id -u)" = 0 ] || fail 77 "network namespaces need root"
-install_packages python3 iproute2 tshark
-if [ -z "$winnow" ]; then
-    prepare python3
-    build "swift build" --product winnow
-    winnow=$(products)/winnow
-fi
+ready_to_try python3 iproute2 tshark
 
-work=$(mktemp -d)
 mark=wc$$
 hosts=(a b c)
 
 clean_up() {
     for pid in $(python3 "$root/scripts/lib/running.py" "$work"); do kill -KILL "$pid" 2>/dev/null || true; done
     for host in "${hosts[@]}" desk; do ip netns delete "$mark-$host" 2>/dev/null || true; done
-    rm -rf "${work:?}"
 }
-on_end clean_up
 
 headline "Making three hosts"
 ip netns add "$mark-desk"

@@ -14,6 +14,21 @@ package enum Digest {
         return digest
     }
 
+    /// The 32 bytes of HMAC-SHA-256 (RFC 2104) of a text under a key of 32 bytes.
+    package static func authenticationCode(_ text: String, key: [UInt8]) -> [UInt8] {
+        precondition(key.count == Int(crypto_auth_hmacsha256_KEYBYTES), "a key of HMAC has 32 bytes")
+        var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
+        let bytes = Array(text.utf8)
+        // Never fails.
+        _ = crypto_auth_hmacsha256(&code, bytes, UInt64(bytes.count), key)
+        return code
+    }
+
+    /// Whether two byte strings of the same length are the same, in a time that says nothing of where they differ.
+    package static func areEqual(_ one: [UInt8], _ other: [UInt8]) -> Bool {
+        one.count == other.count && sodium_memcmp(one, other, one.count) == 0
+    }
+
     /// Bytes in lower-case hexadecimal.
     package static func text(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef")

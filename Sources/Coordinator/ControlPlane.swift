@@ -3,6 +3,7 @@
 import DequeModule
 import Layers
 package import Logging
+import OutsideText
 import Speculation
 import Transformer
 package import Wire
@@ -66,6 +67,9 @@ package struct ControlPlane: Sendable {
     var guests: Set<Guest> = []
     /// Whose keys may join; `nil` where links are plain text.
     var allowed: AllowList?
+    /// Whom was told what, the last few.
+    var refusedPeers: [PeerID: Membership.Refused] = [:]
+    var misheardLines = LogRation()
     var isStopped = false
     var directives: [Directive] = []
 

@@ -2,6 +2,7 @@
 
 import Layers
 import Logging
+import OutsideText
 package import Wire
 
 extension ControlPlane {
@@ -23,7 +24,7 @@ extension ControlPlane {
                 for old in replaced { lose(old, why: "came back anew", now: now) }
             }
         } catch {
-            directives.append(.log(.warning, "refused a worker", ["reason": error.reason]))
+            tellOfRefusal(error, peer)
             directives.append(
                 .tell(
                     peer,
@@ -41,9 +42,27 @@ extension ControlPlane {
         directives.append(.tell(peer, desired(peer)))
     }
 
+    /// Once for each peer and reason, however often it asks.
+    private mutating func tellOfRefusal(_ refused: Membership.Refused, _ peer: PeerID) {
+        guard refusedPeers[peer] != refused else { return }
+        if refusedPeers.count >= 256 { refusedPeers = [:] }
+        refusedPeers[peer] = refused
+        directives.append(.log(.warning, "refused a worker", ["reason": refused.reason]))
+        guard refused.refusal == .notAllowed else { return }
+        directives.append(
+            .record { metrics in
+                var refusals = Refusals()
+                refusals.add(.misplaced, refused.reason)
+                metrics.refused(refusals)
+            })
+    }
+
     /// A control message that can't be read.
-    package mutating func misheard(_ error: MessageError, from peer: PeerID?) {
-        directives.append(.log(.warning, "dropped a control message", ["error": "\(error)"]))
+    package mutating func misheard(_ error: MessageError, from peer: PeerID?, now: Instant) {
+        if let count = misheardLines.admit(now: now) {
+            directives.append(
+                .log(.warning, "dropped a control message", ["error": "\(error)", "count": "\(count)"]))
+        }
         guard let peer else { return }
         directives.append(
             .tell(

@@ -34,6 +34,8 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
     private let logger: Logger
     private let precision: Precision
     private let trace: TraceWriter?
+    /// Endpoints that other machines reach, and whose links are plain text.
+    private let openEndpoints: [Endpoint]
     private let stopping = AsyncStream<Void>.makeStream()
 
     /// Opens the models and binds the endpoints; workers are awaited by `run`.
@@ -62,6 +64,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
     ) throws(CoordinatorError) {
         self.logger = logger
         precision = configuration.precision
+        openEndpoints = configuration.openEndpoints
         let models = try CoordinatorModels(configuration)
         for note in models.notes { logger.notice("\(note.text)", metadata: ["model": "\(note.model)"]) }
         try Self.check(configuration, models: models)
@@ -154,11 +157,10 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
         } catch {
             throw .badConfiguration("\(error)")
         }
-        for endpoint in [configuration.listen, configuration.results].compactMap({ $0 })
-        where !endpoint.isLocal && configuration.keys == nil && !configuration.allowPlaintext {
+        if let endpoint = configuration.openEndpoints.first, !configuration.isInsecure {
             throw .badConfiguration(
                 "\(endpoint) is reachable from other hosts: give the cluster keys (--keys DIR, made by "
-                    + "`winnow keys new`), or accept plain text on a trusted network with --allow-plaintext")
+                    + "`winnow keys new`), or accept plain text, on a network you trust, with --insecure")
         }
     }
 
@@ -206,6 +208,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
             control.watch(on: loop) { [shell] in shell.readControl() }
             results.watch(on: loop) { [shell] in shell.readResults() }
             loop.every(CoordinatorShell.tickInterval) { [shell] in shell.tick() }
+            PlainTextNotice.repeats(of: openEndpoints, on: loop, logger)
         }
         for await _ in stopping.stream {}
         loop.submit { [shell] in shell.stop() }

@@ -52,8 +52,8 @@ public struct CoordinatorConfiguration: Sendable {
     public var wireType: WireType
     /// Where to write a trace of every request and stage; `nil`: nowhere.
     public var traceFile: String?
-    /// Allow links that other machines can read and write.
-    public var allowPlaintext: Bool
+    /// Allow plain text on links that other machines can read and write.
+    public var isInsecure: Bool
     /// Its own key, and whose may join: links are encrypted, and nobody else may speak. `nil`: plain text.
     public var keys: Keys?
 
@@ -77,7 +77,7 @@ public struct CoordinatorConfiguration: Sendable {
         microBatchRows: Int = 512, kvRows: Int = 131_072, maxRequests: Int = 256, maxQueuedTokens: Int = 1 << 20,
         requestTimeout: Duration = .seconds(600), speculation: SpeculationParameters = .init(),
         replayWait: Duration = .seconds(30), maxReplays: Int = 5, stallLimit: Duration = .seconds(60),
-        wireType: WireType = .f32, traceFile: String? = nil, allowPlaintext: Bool = false, keys: Keys? = nil
+        wireType: WireType = .f32, traceFile: String? = nil, isInsecure: Bool = false, keys: Keys? = nil
     ) {
         self.modelDirectory = modelDirectory
         self.speculatorDirectory = speculatorDirectory
@@ -102,8 +102,13 @@ public struct CoordinatorConfiguration: Sendable {
         self.maxQueuedTokens = maxQueuedTokens
         self.requestTimeout = requestTimeout
         self.speculation = speculation
-        self.allowPlaintext = allowPlaintext
+        self.isInsecure = isInsecure
         self.keys = keys
+    }
+
+    /// Endpoints that other machines reach, and whose links are plain text.
+    var openEndpoints: [Endpoint] {
+        keys == nil ? [listen, results].compactMap(\.self).filter { !$0.isLocal } : []
     }
 }
 

@@ -1,5 +1,6 @@
 import Foundation
 package import Logging
+import OutsideText
 import Speculation
 package import Wire
 
@@ -41,6 +42,7 @@ package final class CoordinatorShell: @unchecked Sendable {
     private var lastTick: Instant?
     private var lastLook: Instant?
     private var lastGuard: Instant?
+    private var brokenLines = LogRation()
 
     package convenience init(
         plane: ControlPlane, control: any Listener, results: any Listener, transport: any Transport,
@@ -123,11 +125,15 @@ package final class CoordinatorShell: @unchecked Sendable {
         case nil: break
         }
         for (edge, listener) in [("control", control), ("results", results)] {
-            guard let refusals = listener.takeRefusals() else { continue }
-            ledger.record { $0.refusedConnections(refusals.count) }
+            let refusals = listener.takeRefusals()
+            guard !refusals.isEmpty else { continue }
+            ledger.record { $0.refused(refusals) }
             logger.warning(
                 "refused connections",
-                metadata: ["edge": "\(edge)", "count": "\(refusals.count)", "last": "\(refusals.last)"])
+                metadata: [
+                    "edge": "\(edge)", "count": "\(refusals.count)", "reasons": "\(refusals.summary)",
+                    "last": "\(refusals.last)",
+                ])
         }
     }
 
@@ -182,9 +188,9 @@ package final class CoordinatorShell: @unchecked Sendable {
                     if case .report(let report) = packet.message {
                         plane.hear(report, from: peer, key: key, now: now())
                     } else {
-                        plane.misheard(MessageError("header.kind", "not a message of a worker"), from: peer)
+                        plane.misheard(MessageError("header.kind", "not a message of a worker"), from: peer, now: now())
                     }
-                case .broken(let error, let peer): plane.misheard(error, from: peer)
+                case .broken(let error, let peer): plane.misheard(error, from: peer, now: now())
                 case .unwanted: break
                 }
                 perform()
@@ -202,7 +208,9 @@ package final class CoordinatorShell: @unchecked Sendable {
                     plane.receive(packet, from: peer, now: now())
                     perform()
                 case .broken(let error, _):
-                    logger.warning("dropped a message on the results edge", metadata: ["error": "\(error)"])
+                    guard let count = brokenLines.admit(now: now()) else { continue }
+                    logger.warning(
+                        "dropped a message on the results edge", metadata: ["error": "\(error)", "count": "\(count)"])
                 case .unwanted: break
                 }
             }

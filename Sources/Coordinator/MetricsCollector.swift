@@ -1,5 +1,6 @@
 package import Layers
 import Synchronization
+package import Wire
 
 /// Turns events of requests and pipelines into metrics. A pure value: events and their times in, sums out.
 package struct MetricsCollector {
@@ -148,7 +149,9 @@ package struct MetricsCollector {
     }
 
     /// So many connections of strangers were not let in.
-    package mutating func refusedConnections(_ count: Int) { sums.refusedConnections += count }
+    package mutating func refused(_ refusals: Refusals) {
+        for (reason, count) in refusals.counts { sums.refusedConnections[reason.rawValue, default: 0] += count }
+    }
 
     /// A pipeline can serve, made of these stages. `kvRows`: the budget each of them keeps to.
     package mutating func stood(pipeline: Int, stages: [Placed], kvRows: Int) {

@@ -1,4 +1,5 @@
 public import Layers
+import Wire
 
 /// What a coordinator has done since it started, and what it holds now: sums that only grow, and levels.
 public struct ServiceMetrics: Sendable, Equatable {
@@ -94,8 +95,9 @@ public struct ServiceMetrics: Sendable, Equatable {
     public var replays = 0
     /// Faults of workers, links and pipelines, by kind.
     public var faults: [String: Int] = [:]
-    /// Connections of strangers that were not let in.
-    public var refusedConnections = 0
+    /// Connections of strangers that were not let in, by reason.
+    public var refusedConnections = Dictionary(
+        uniqueKeysWithValues: Refusals.Reason.allCases.map { ($0.rawValue, 0) })
     /// Seconds from acceptance to the first token.
     public var timeToFirstToken = Histogram.seconds
     /// Seconds of a token after the first, the mean of each request that had two.

@@ -16,6 +16,8 @@ struct APIError: Error, Sendable, Equatable {
     var message: String
     /// When it is worth trying again.
     var retryAfter: Duration?
+    /// How a client may show who it is, each a `WWW-Authenticate` field.
+    var challenges: [String] = []
 
     /// A request that can never succeed as it stands.
     static func invalid(_ parameter: String?, _ message: String, code: String = "invalid_value") -> APIError {

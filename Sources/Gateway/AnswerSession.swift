@@ -153,6 +153,7 @@ struct AnswerSession: Sendable {
         log.note(.promptTokens, usage.promptTokens)
         if choices.contains(where: { $0.report != nil }) { log.note(.keptTokens, usage.promptDetails.keptTokens) }
         log.note(.tokens, usage.completionTokens)
+        log.tokens = usage.promptTokens + usage.completionTokens
     }
 
     /// Over all choices, so far. A prompt counts once, however many answers it gets.

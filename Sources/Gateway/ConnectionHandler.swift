@@ -21,9 +21,13 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// The longest silence of a client whose last bytes are thrown away.
     private static let lingerTime = Duration.seconds(5)
     private static let longestProbeTime = Duration.seconds(30)
+    /// The longest body that is read to keep the connection of a refused request; with a longer one it ends.
+    private static let longestRefusedBody = 64 << 10
 
     private let limits: GatewayLimits
     private let connections: Connections
+    private let access: Access
+    private let surface: AccessPolicy.Surface
     private let logger: Logger
     private var state = ConnectionState()
     private var id: Int?
@@ -37,9 +41,13 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var sawBytes = false
     private var context: ChannelHandlerContext?
 
-    init(limits: GatewayLimits, connections: Connections, logger: Logger) {
+    init(
+        limits: GatewayLimits, connections: Connections, access: Access, surface: AccessPolicy.Surface, logger: Logger
+    ) {
         self.limits = limits
         self.connections = connections
+        self.access = access
+        self.surface = surface
         self.logger = logger
     }
 
@@ -73,7 +81,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         sawBytes = true
         if state.bytesArrived(), let context {
             schedule(context, in: limits.headTime) { handler, context in
-                handler.refuse(context, .headTooSlow(limits: handler.limits), isOld: false)
+                handler.refuse(context, .headTooSlow(limits: handler.limits), .slowHead, isOld: false)
             }
         }
         return state.phase != .lingering
@@ -95,10 +103,13 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         case .head(let head):
             if state.phase != .lingering { begin(context, head) }
         case .body:
-            if state.exchange != nil { context.fireChannelRead(wrapInboundOut(part)) }
+            if let exchange = state.exchange, exchange.refusal == nil { context.fireChannelRead(wrapInboundOut(part)) }
         case .end:
-            guard state.exchange != nil else { return }
+            guard let exchange = state.exchange else { return }
             state.requestEnded()
+            if let refusal = exchange.refusal {
+                return answer(context, refusal, isOld: exchange.isOld, isHeadOnly: exchange.isHeadOnly)
+            }
             context.fireChannelRead(wrapInboundOut(part))
             if state.inputEnded { probe(context, in: limits.halfCloseTime) }
         }
@@ -111,10 +122,17 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         do throws(APIError) {
             checked = try HeadRules.check(head)
         } catch {
-            return refuse(context, error, isOld: isOld, route: head.uri)
+            return refuse(context, error, .badHTTP, isOld: isOld, route: head.uri)
+        }
+        do throws(Access.Refusal) {
+            _ = try access.entry(
+                method: HTTPRequest.Method(head.method.rawValue), path: String(checked.uri.prefix { $0 != "?" }),
+                authorization: head.headers.first(name: "authorization"), at: surface)
+        } catch {
+            return turnAway(context, checked, error, isOld: isOld)
         }
         guard let id, connections.begin(id, isProbe: Route.isProbe(head.method, checked.uri)) else {
-            return refuse(context, .tooManyConnections, isOld: isOld, route: checked.uri)
+            return refuse(context, .tooManyConnections, .connections, isOld: isOld, route: checked.uri)
         }
         let staysOpen = head.isKeepAlive
         state.begin(ConnectionState.Exchange(isOld: isOld, staysOpen: staysOpen))
@@ -125,6 +143,28 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelRead(wrapInboundOut(.head(checked)))
     }
 
+    /// Refuses a request before it costs anything. Its connection stays open where its body is short, so that a client
+    /// that keeps asking need not connect each time.
+    private func turnAway(
+        _ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ refusal: Access.Refusal, isOld: Bool
+    ) {
+        if let reason = refusal.reason {
+            access.refusals.note(reason, from: Connections.address(context.channel.remoteAddress))
+        }
+        let lengths = head.headers["content-length"]
+        let isShort =
+            lengths.isEmpty || lengths.count == 1 && (Int(lengths[0]).map { $0 <= Self.longestRefusedBody } ?? false)
+        guard isShort, !head.headers.contains(name: "transfer-encoding"), !head.headers.contains(name: "expect") else {
+            return refuse(context, refusal.error, nil, isOld: isOld, route: head.uri)
+        }
+        state.begin(
+            ConnectionState.Exchange(
+                isOld: isOld, staysOpen: head.isKeepAlive, refusal: refusal.error, isHeadOnly: head.method == .HEAD))
+        schedule(context, in: limits.headTime) { handler, context in
+            handler.refuse(context, refusal.error, .slowBody, isOld: isOld, route: head.uri)
+        }
+    }
+
     /// Goes on with what came while a request was being answered.
     private func proceed(_ context: ChannelHandlerContext) {
         while let part = held.first, state.exchange?.isRead != true, state.phase != .lingering {
@@ -133,7 +173,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         }
         context.fireChannelReadComplete()
         guard held.isEmpty, state.phase != .lingering else { return }
-        if let fault, state.exchange == nil { return refuse(context, fault, isOld: false) }
+        if let fault, state.exchange == nil { return refuse(context, fault, .badHTTP, isOld: false) }
         if isReadHeld {
             isReadHeld = false
             context.read()
@@ -153,10 +193,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         guard let refusal = HeadRules.refusal(error) else { return context.fireErrorCaught(error) }
         switch state.phase {
         case .lingering: break
-        case .idle where held.isEmpty: refuse(context, refusal, isOld: false)
+        case .idle where held.isEmpty: refuse(context, refusal, .badHTTP, isOld: false)
         case .exchange(let exchange) where !exchange.isRead && held.isEmpty:
             guard !exchange.isAnswering else { return context.close(promise: nil) }
-            refuse(context, refusal, isOld: exchange.isOld)
+            refuse(context, refusal, .badHTTP, isOld: exchange.isOld)
             // Whoever waits for the rest of the body waits in vain.
             context.fireErrorCaught(error)
         default: fault = refusal
@@ -214,28 +254,50 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.eventLoop.assumeIsolated().execute { [self] in proceed(context) }
     }
 
-    /// Answers by itself, for a connection that serves nothing more.
-    private func refuse(_ context: ChannelHandlerContext, _ error: APIError, isOld: Bool, route: String = "-") {
-        var log = RequestLog(route: route, logger: logger)
-        let request = RequestIdentity.own()
-        log.note(.requestID, request)
-        log.end(error.status, error: error)
+    /// Answers by itself, for a connection that serves nothing more. `reason`: what it counts as; nil: it is counted.
+    private func refuse(
+        _ context: ChannelHandlerContext, _ error: APIError, _ reason: Refusals.Reason?, isOld: Bool,
+        route: String = "-"
+    ) {
+        let id = RequestIdentity.own()
+        // One line says it for many: whoever sends bad requests by the thousand fills no log with them.
+        if let reason,
+            access.refusals.count(reason, from: Connections.address(context.channel.remoteAddress)) != nil
+        {
+            var log = RequestLog(route: route, logger: logger)
+            log.note(.requestID, id)
+            log.end(error.status, error: error)
+        }
         state.linger()
         held = []
-        if let id { connections.end(id) }
-        var headers: HTTPHeaders = [
-            "content-type": "application/json", "connection": "close", "server": "winnow", "x-request-id": request,
-            "date": HTTPDate.now(),
-        ]
-        if let wait = error.retryAfterSeconds { headers.add(name: "retry-after", value: "\(wait)") }
-        let body = (try? encoded(ErrorBody(error))) ?? ByteBuffer()
-        headers.add(name: "content-length", value: "\(body.readableBytes)")
-        let status = HTTPResponseStatus(statusCode: error.status.code, reasonPhrase: error.status.reasonPhrase)
-        let head = HTTPResponseHead(version: isOld ? .http1_0 : .http1_1, status: status, headers: headers)
+        if let id = self.id { connections.end(id) }
+        var (head, body) = Self.response(error, id: id, isOld: isOld)
+        head.headers.add(name: "connection", value: "close")
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         linger(context)
+    }
+
+    /// Answers a request that was turned away, on a connection that may serve others.
+    private func answer(_ context: ChannelHandlerContext, _ error: APIError, isOld: Bool, isHeadOnly: Bool) {
+        let (head, body) = Self.response(error, id: RequestIdentity.own(), isOld: isOld)
+        write(context: context, data: wrapOutboundOut(.head(head)), promise: nil)
+        if !isHeadOnly { write(context: context, data: wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
+        write(context: context, data: wrapOutboundOut(.end(nil)), promise: nil)
+        context.flush()
+    }
+
+    private static func response(_ error: APIError, id: String, isOld: Bool) -> (HTTPResponseHead, ByteBuffer) {
+        var headers: HTTPHeaders = [
+            "content-type": "application/json", "server": "winnow", "x-request-id": id, "date": HTTPDate.now(),
+        ]
+        if let wait = error.retryAfterSeconds { headers.add(name: "retry-after", value: "\(wait)") }
+        for challenge in error.challenges { headers.add(name: "www-authenticate", value: challenge) }
+        let body = (try? encoded(ErrorBody(error))) ?? ByteBuffer()
+        headers.add(name: "content-length", value: "\(body.readableBytes)")
+        let status = HTTPResponseStatus(statusCode: error.status.code, reasonPhrase: error.status.reasonPhrase)
+        return (HTTPResponseHead(version: isOld ? .http1_0 : .http1_1, status: status, headers: headers), body)
     }
 
     // MARK: Ends

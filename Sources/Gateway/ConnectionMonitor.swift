@@ -10,12 +10,16 @@ final class ConnectionMonitor: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
 
     private let writeTime: TimeAmount
+    private let refusals: Refusals
     private var isClosed = false
     private var watch: (owner: UInt64, onClose: @Sendable () -> Void)?
     private var stall: Scheduled<Void>?
 
     /// `writeTime`: how long the client may leave written bytes unread.
-    init(writeTime: Duration) { self.writeTime = TimeAmount(writeTime) }
+    init(writeTime: Duration, refusals: Refusals) {
+        self.writeTime = TimeAmount(writeTime)
+        self.refusals = refusals
+    }
 
     /// Has `action` called once when the client leaves, at once if it is gone already.
     /// A connection serves one request at a time, so there is one watch at a time; `owner` tells whose.
@@ -54,7 +58,10 @@ final class ConnectionMonitor: ChannelInboundHandler, RemovableChannelHandler {
         endStall()
         if !context.channel.isWritable {
             let channel = context.channel
-            stall = context.eventLoop.scheduleTask(in: writeTime) { channel.close(promise: nil) }
+            stall = context.eventLoop.scheduleTask(in: writeTime) { [refusals] in
+                refusals.note(.slowReader, from: Connections.address(channel.remoteAddress))
+                channel.close(promise: nil)
+            }
         }
         context.fireChannelWritabilityChanged()
     }

@@ -13,6 +13,10 @@ struct ConnectionState {
         var isAnswering = false
         /// The answer is a stream of events, between two of which a comment may stand.
         var isEventStream = false
+        /// Why it is refused once its body has come and is thrown away; nil: it is let through.
+        var refusal: APIError?
+        /// Its answer has no body.
+        var isHeadOnly = false
     }
 
     enum Phase: Equatable {

@@ -10,12 +10,15 @@ struct EnvelopeResponder: HTTPResponder {
     let cors: CORSPolicy
     /// Whether the gateway listens where only this machine's programs reach it, web browsers among them.
     let isLocal: Bool
+    /// What its address serves.
+    let surface: AccessPolicy.Surface
 
     func respond(to request: Request, context: GatewayContext) async throws -> Response {
         let identity = RequestIdentity(
             request.headers, for: Route.endpoint(method: request.method, path: request.uri.path))
         var context = context
         context.identity = identity
+        context.surface = surface
         var response: Response
         if let fields = cors.preflight(request.method, request.headers) {
             response = Response(status: .noContent, headers: fields)

@@ -10,10 +10,19 @@ struct GatewayChannel: ServerChildChannel {
     let http: HTTP1Channel
     let limits: GatewayLimits
     let connections: Connections
+    let access: Access
+    let surface: AccessPolicy.Surface
+    /// nil: plain text.
+    let tls: TLSIdentity?
 
-    init(responder: @escaping HTTPChannelHandler.Responder, limits: GatewayLimits, connections: Connections) {
+    init(
+        responder: @escaping HTTPChannelHandler.Responder, limits: GatewayLimits, connections: Connections,
+        access: Access, surface: AccessPolicy.Surface, tls: TLSIdentity?
+    ) {
         let configuration = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [ConnectionMonitor(writeTime: limits.writeTime)],
+            additionalChannelHandlers: [
+                ConnectionMonitor(writeTime: limits.writeTime, refusals: access.refusals)
+            ],
             idleTimeout: TimeAmount(limits.idleTime),
             httpDecoderConfiguration: .init(
                 maxHeaderFieldSize: GatewayLimits.headBytes, maxHeaderListSize: GatewayLimits.headBytes,
@@ -21,12 +30,20 @@ struct GatewayChannel: ServerChildChannel {
         http = HTTP1Channel(responder: responder, configuration: configuration)
         self.limits = limits
         self.connections = connections
+        self.access = access
+        self.surface = surface
+        self.tls = tls
     }
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
-        http.setup(channel: channel, logger: logger).flatMapThrowing { value in
+        channel.eventLoop.makeCompletedFuture {
+            guard let tls else { return }
+            try channel.pipeline.syncOperations.addHandler(
+                HandshakeHandler(tls, time: limits.headTime, refusals: access.refusals))
+        }.flatMap { http.setup(channel: channel, logger: logger) }.flatMapThrowing { value in
             try ConnectionRules.add(
-                to: channel.pipeline.syncOperations, limits: limits, connections: connections, logger: logger)
+                to: channel.pipeline.syncOperations, limits: limits, connections: connections, access: access,
+                surface: surface, logger: logger)
             return value
         }
     }
@@ -39,11 +56,12 @@ package enum ConnectionRules {
     /// Puts them around the parser of a pipeline. Call it on the channel's event loop.
     package static func add(
         to pipeline: ChannelPipeline.SynchronousOperations, limits: GatewayLimits, connections: Connections,
-        logger: Logger
+        access: Access, surface: AccessPolicy.Surface = .everything, logger: Logger
     ) throws {
         let parser = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
-        let connection = ConnectionHandler(limits: limits, connections: connections, logger: logger)
+        let connection = ConnectionHandler(
+            limits: limits, connections: connections, access: access, surface: surface, logger: logger)
         try pipeline.addHandler(connection, position: .after(parser))
-        try pipeline.addHandler(IntakeHandler(connection), position: .first)
+        try pipeline.addHandler(IntakeHandler(connection), position: .before(parser))
     }
 }

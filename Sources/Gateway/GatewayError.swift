@@ -21,7 +21,7 @@ public struct GatewayError: Error, Sendable, Equatable, CustomStringConvertible 
     }
 
     /// `cannot listen at HOST:PORT: problem; fix`.
-    public var description: String { "cannot listen at http://\(address): \(problem); \(fix)" }
+    public var description: String { "cannot listen at \(address): \(problem); \(fix)" }
 
     /// What an error of the bind means to an operator.
     init(_ error: any Error, host: String, port: Int) {

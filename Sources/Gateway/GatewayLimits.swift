@@ -36,6 +36,13 @@ public struct GatewayLimits: Sendable, Equatable {
     static let headBytes = 32 << 10
     static let headFields = 100
 
+    /// For an address at which nothing is computed and few look on.
+    var ofOperators: GatewayLimits {
+        var limits = self
+        (limits.connections, limits.connectionsPerAddress, limits.reservedConnections) = (48, 32, 16)
+        return limits
+    }
+
     /// Limits that suit prompts of up to a million tokens of text on a local network.
     public init(
         bodyBytes: Int = 16 << 20, bodyBudget: Int = 64 << 20, connections: Int = 1024,

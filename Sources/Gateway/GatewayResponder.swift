@@ -13,6 +13,10 @@ struct GatewayContext: InitializableFromSource, Sendable {
     let channel: any Channel
     /// By which id client and log know the request.
     var identity = RequestIdentity([:], for: nil)
+    /// Whose key it brought, where there are keys.
+    var caller: Caller?
+    /// What its address serves.
+    var surface = AccessPolicy.Surface.everything
 
     init(source: ApplicationRequestContextSource) { channel = source.channel }
 }
@@ -27,11 +31,30 @@ struct GatewayResponder: HTTPResponder {
     let work: PromptWork
     let open: OpenGenerations
     let status: StatusFeed
+    let access: Access
     let logger: Logger
     /// Seconds since 1970 at which this gateway came up: the model's time of creation as far as clients care.
     let created = Int(Date().timeIntervalSince1970)
 
     func respond(to request: Request, context: GatewayContext) async throws -> Response {
+        var context = context
+        do throws(Access.Refusal) {
+            let entry = try access.entry(
+                method: request.method, path: request.uri.path, authorization: request.headers[.authorization],
+                at: context.surface)
+            if let entry, Route.find(request.uri.path)?.route.isAPI == true {
+                context.caller = try access.begin(entry)
+            }
+        } catch {
+            if let reason = error.reason {
+                access.refusals.note(reason, from: Connections.address(context.channel.remoteAddress))
+            }
+            return try refusal(error.error, request, context)
+        }
+        return try await answer(request, context)
+    }
+
+    private func answer(_ request: Request, _ context: GatewayContext) async throws -> Response {
         switch Route.match(method: request.method, path: request.uri.path) {
         case .route(.answer(let endpoint)):
             return try await read(request, context, endpoint.promptField) { body, log in
@@ -53,11 +76,16 @@ struct GatewayResponder: HTTPResponder {
             guard case .notReady(let reason) = service.readiness() else {
                 return try .json(HealthBody(status: "ready"), headOnly: request.method == .head)
             }
+            // Names of workers are for those who may see the status.
+            let isTold =
+                context.surface == .operators
+                || context.surface == .everything && access.isOperator(authorization: request.headers[.authorization])
             return try .json(
-                HealthBody(status: "not ready", reason: reason), status: .serviceUnavailable,
+                HealthBody(status: "not ready", reason: isTold ? reason : nil), status: .serviceUnavailable,
                 headers: [.retryAfter: "1"], headOnly: request.method == .head)
         case .route(.metrics):
-            return .metrics(service.metrics().prometheusText(version: version), headOnly: request.method == .head)
+            let text = service.metrics().prometheusText(version: version) + access.prometheusText
+            return .metrics(text, headOnly: request.method == .head)
         case .route(.page(let file)): return file.response(headOnly: request.method == .head)
         case .route(.status(isStream: false)): return try status.response(headOnly: request.method == .head)
         case .route(.status(isStream: true)):
@@ -90,7 +118,8 @@ struct GatewayResponder: HTTPResponder {
 
     /// Refuses a request whose body, if it has one, is left unread.
     func refusal(_ error: APIError, _ request: Request, _ context: GatewayContext) throws -> Response {
-        RequestLog(route: request.uri.path, identity: context.identity, logger: logger).end(error.status, error: error)
+        RequestLog(route: request.uri.path, identity: context.identity, caller: context.caller, logger: logger)
+            .end(error.status, error: error)
         let hasBody = request.headers[.contentLength].map { $0 != "0" } ?? request.headers.contains(.transferEncoding)
         return hasBody ? try .lastRefusal(error) : try .refusal(error)
     }
@@ -101,13 +130,17 @@ struct GatewayResponder: HTTPResponder {
         _ request: Request, _ context: GatewayContext, _ field: String,
         _ answer: (consuming RequestBytes, inout RequestLog) async throws -> Response
     ) async throws -> Response {
-        var log = RequestLog(route: request.uri.path, identity: context.identity, logger: logger)
+        var log = RequestLog(
+            route: request.uri.path, identity: context.identity, caller: context.caller, logger: logger)
         let body: RequestBytes
         do {
             let reader = reader
             try reader.check(request.headers, field, contextLength: service.contextLength)
             body = try await reader.read(request, from: Connections.address(context.channel.remoteAddress))
         } catch let error as APIError {
+            if error.status == .requestTimeout {
+                access.refusals.note(.slowBody, from: Connections.address(context.channel.remoteAddress))
+            }
             log.end(error.status, error: error)
             return try .lastRefusal(error)
         } catch {

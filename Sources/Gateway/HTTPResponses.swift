@@ -32,6 +32,7 @@ extension Response {
     static func refusal(_ error: APIError, headers: HTTPFields = [:]) throws -> Response {
         var headers = headers
         if let wait = error.retryAfterSeconds { headers[.retryAfter] = "\(wait)" }
+        for challenge in error.challenges { headers.append(HTTPField(name: .wwwAuthenticate, value: challenge)) }
         return try json(ErrorBody(error), status: error.status, headers: headers)
     }
 

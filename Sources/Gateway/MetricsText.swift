@@ -69,7 +69,7 @@ extension ServiceMetrics {
             faults.sorted { $0.key < $1.key }.map { .init(.count($0.value), ["kind": $0.key]) })
         text.write(
             "winnow_refused_connections_total", .counter, "Connections of strangers that were not let in.",
-            [.init(.count(refusedConnections))])
+            refusedConnections.sorted { $0.key < $1.key }.map { .init(.count($0.value), ["reason": $0.key]) })
     }
 
     private func writeTokens(to text: inout PrometheusText) {
@@ -147,6 +147,26 @@ extension ServiceMetrics {
                         "layers": "\(layers)",
                     ])
             })
+    }
+}
+
+extension Access {
+    /// Who was turned away, and what keys have used; metrics of the gateway's own.
+    var prometheusText: String {
+        var text = PrometheusText()
+        text.write(
+            "winnow_http_refused_total", .counter, "HTTP clients that were turned away unheard.",
+            refusals.totals.map { .init(.count($0.count), ["reason": $0.reason.rawValue]) })
+        guard keys != nil else { return text.text }
+        let totals = totals
+        func samples(_ value: (KeyUse.Total) -> Int) -> [PrometheusText.Sample] {
+            totals.map { .init(.count(value($0)), ["key": $0.name, "key_id": $0.id]) }
+        }
+        text.write("winnow_key_requests_total", .counter, "Requests of each API key.", samples(\.requests))
+        text.write("winnow_key_requests_running", .gauge, "Of them, those being answered.", samples(\.running))
+        text.write(
+            "winnow_key_tokens_total", .counter, "Tokens of their prompts and answers.", samples(\.tokens))
+        return text.text
     }
 }
 

@@ -13,6 +13,8 @@ enum LogKey: String {
     case keptTokens = "kept_tokens"
     case tokens
     case finish
+    case key
+    case keyID = "key_id"
     case timeToFirstToken = "ttft_ms"
     case duration = "duration_ms"
 }
@@ -23,13 +25,21 @@ struct RequestLog: Sendable {
     static let clientClosed = HTTPResponse.Status(code: 499, reasonPhrase: "Client Closed Request")
 
     private var metadata: Logger.Metadata
+    private let caller: Caller?
+    /// Tokens of its prompt and answer, for the limits of its key.
+    var tokens = 0
     private let logger: Logger
     private let start = ContinuousClock.now
 
-    init(route: String, identity: RequestIdentity? = nil, logger: Logger) {
+    init(route: String, identity: RequestIdentity? = nil, caller: Caller? = nil, logger: Logger) {
         self.logger = logger
+        self.caller = caller
         metadata = [LogKey.route.rawValue: "\(route.shown)"]
         if let identity { note(.requestID, identity.known) }
+        if let entry = caller?.entry {
+            note(.key, entry.name)
+            note(.keyID, entry.id)
+        }
     }
 
     mutating func note(_ key: LogKey, _ value: some CustomStringConvertible & Sendable) {
@@ -40,6 +50,7 @@ struct RequestLog: Sendable {
 
     /// Writes the line.
     func end(_ status: HTTPResponse.Status, error: APIError? = nil) {
+        if tokens > 0 { caller?.spend(tokens) }
         var line = self
         line.note(.status, status.code)
         line.note(.duration, elapsed)

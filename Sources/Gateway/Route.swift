@@ -18,6 +18,14 @@ enum Route: Equatable, Sendable {
     /// The status, once or as a stream.
     case status(isStream: Bool)
 
+    /// Whether it is OpenAI's API, or tells what a text is to the model: what API keys are for.
+    var isAPI: Bool {
+        switch self {
+        case .answer, .tokenize, .models, .model: true
+        case .live, .ready, .metrics, .page, .status: false
+        }
+    }
+
     /// What a request's first line asks for.
     enum Match: Equatable, Sendable {
         case route(Route)
@@ -55,7 +63,8 @@ enum Route: Equatable, Sendable {
         }
     }
 
-    private static func find(_ path: String) -> (route: Route, isPost: Bool)? {
+    /// The endpoint of a path, and whether it is asked by POST.
+    static func find(_ path: String) -> (route: Route, isPost: Bool)? {
         var words = path.split(separator: "/", omittingEmptySubsequences: true)
         switch words {
         case ["tokenize"]: return (.tokenize, true)

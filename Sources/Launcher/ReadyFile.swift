@@ -87,7 +87,8 @@ public final class ReadyFile: Sendable {
         guard fstat(file, &facts) == 0 else { throw problem(path, "can't be read") }
         var bytes = [UInt8](repeating: 0, count: sizeLimit)
         let count = facts.st_mode & S_IFMT == S_IFREG ? read(file, &bytes, bytes.count) : -1
-        let isOurs = count == 0 || count > 0 && bytes.starts(with: Array("http://".utf8)) && count < sizeLimit
+        let isURL = ["http://", "https://"].contains { bytes.starts(with: $0.utf8) }
+        let isOurs = count == 0 || count > 0 && isURL && count < sizeLimit
         guard isOurs else {
             throw Problem(
                 description: "\(path.shown(upTo: 1000)) is there and is no ready file: "

@@ -10,11 +10,14 @@ public final class StopSignals {
     private let sources: [any DispatchSourceSignal]
 
     /// Takes the three signals over from their default action, for the whole process. None that comes later is lost.
-    public init() {
+    ///
+    /// - Parameter onHangUp: called for SIGHUP; whether that was all, and nothing stops.
+    public init(onHangUp: @escaping @Sendable () -> Bool = { false }) {
         let (stream, continuation) = AsyncStream.makeStream(of: StopReason.self, bufferingPolicy: .bufferingNewest(8))
         reasons = stream
         let queue = DispatchQueue(label: "stop-signals")
         sources = listen(to: [SIGINT, SIGTERM, SIGHUP], on: queue) { number in
+            if number == SIGHUP, onHangUp() { return }
             continuation.yield(number == SIGINT ? .interrupt : .terminate)
         }
     }

@@ -122,5 +122,5 @@ extension PlacedSettings {
         set { settings.set("advertise", newValue) }
     }
     /// Whether links may be plain text where other machines could read and change them.
-    public var allowPlaintext: Bool { settings.boolean("allow_plaintext") }
+    public var isInsecure: Bool { settings.boolean("insecure") }
 }

@@ -85,6 +85,12 @@ extension Topology {
         folder = (root.path as NSString).deletingLastPathComponent
         let hosts = hosts
         coordinator = CoordinatorPlace(top["coordinator"], hosts: hosts)
+        for conflict in coordinator.settings.conflicts {
+            guard
+                let node = faults.attempt({ () throws(TopologyError) in try top["coordinator"]?.entry(conflict.name) })
+            else { continue }
+            if let node { faults.add(node.error(conflict.problem, fix: conflict.fix)) }
+        }
         pipelines =
             faults.attempt { () throws(TopologyError) in
                 try Pipeline.list(top["pipelines"], of: root, hosts: hosts)

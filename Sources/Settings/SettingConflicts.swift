@@ -62,6 +62,14 @@ extension SettingValues {
                 Conflict(
                     name: "speculator_workers", problem: "needs the model they have", fix: "Add `speculator` PATH."))
         }
+        for (name, other, what) in [
+            ("tls_certificate", "tls_key", "the certificate's private key"),
+            ("tls_key", "tls_certificate", "the certificate it is of"),
+            ("tls_client_ca", "tls_certificate", "the server's own certificate"),
+        ] where isSaid(name) && !isSaid(other) {
+            conflicts.append(
+                Conflict(name: name, problem: "needs `\(other)`, \(what)", fix: "Add `\(other)` FILE."))
+        }
         return conflicts
     }
 

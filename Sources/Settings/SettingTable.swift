@@ -77,9 +77,10 @@ extension Setting {
                 "Its key file (winnow keys new): links are encrypted, and only its coordinator and neighbours may speak."
             ),
             Setting(
-                "allow_plaintext", .boolean, default: "false", of: [.coordinator, .worker],
+                "insecure", .boolean, default: "false", of: [.coordinator, .worker],
                 in: [.coordinator, .worker, .pipeline],
-                "Allow plain text on links that other machines could read and change."),
+                "Allow links without keys that other machines could join, read and change; the log says so each minute."
+            ),
             Setting(
                 "log_level",
                 .choice(what: "log level", ["trace", "debug", "info", "notice", "warning", "error", "critical"]),
@@ -140,6 +141,23 @@ extension Setting {
         Setting(
             "request_timeout", .integer(1...86_400), .seconds, default: "600", of: [.coordinator],
             in: [.coordinator], "The longest a request may take."),
+        Setting(
+            "api_keys", .folder, of: [.coordinator], in: [.coordinator], value: "file|none",
+            "The keys clients must show (winnow keys api). Changes take effect at once. none: a proxy in front asks for them."
+        ),
+        Setting(
+            "tls_certificate", .file, of: [.coordinator], in: [.coordinator],
+            "Serve HTTPS, TLS 1.2 or newer, with this certificate and its chain (PEM), read again when it changes."),
+        Setting(
+            "tls_key", .file, of: [.coordinator], in: [.coordinator],
+            "Its private key (PEM), which others may not read."),
+        Setting(
+            "tls_client_ca", .file, of: [.coordinator], in: [.coordinator],
+            "Serve only clients with a certificate of these authorities (PEM)."),
+        Setting(
+            "admin", .address, of: [.coordinator], in: [.coordinator],
+            "Serve metrics, status, page and health here, in plain text and without keys, and of these only health at http."
+        ),
         Setting(
             "cors_origin", .list(.origin, most: 256), of: [.coordinator], in: [.coordinator],
             "Web pages that may use the API from a browser; * allows every page."),

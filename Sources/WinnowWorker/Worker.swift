@@ -29,6 +29,8 @@ public final class Worker: Service, @unchecked Sendable {
     private let outcome: Outcome
     private let logger: Logger
     private let precision: Precision
+    /// Those that other machines reach, and whose links are plain text.
+    private let openEndpoints: [Endpoint]
     private let hasBegun = Mutex(false)
     private let hasLoop = Mutex(false)
     /// Seconds in which the loop's thread must have come to life: whoever starts a thread that the system refuses is not told.
@@ -93,6 +95,7 @@ public final class Worker: Service, @unchecked Sendable {
         self.board = board
         self.logger = logger
         precision = plan.precision
+        openEndpoints = plan.openEndpoints
         executor = try model.executor(plan, pool: pool, logger: logger)
         shell = WorkerShell(
             state: state, control: control, data: data, transport: transport, dataPeer: dataPeer,
@@ -174,6 +177,7 @@ public final class Worker: Service, @unchecked Sendable {
             control.watch(on: loop) { [shell] in shell.readControl() }
             data.watch(on: loop) { [shell] in shell.readData() }
             loop.every(WorkerShell.tickInterval) { [shell] in shell.tick() }
+            PlainTextNotice.repeats(of: openEndpoints, on: loop, logger)
             shell.tick()
         }
         guard lives.wait(timeout: .now() + Self.loopLimit) == .success else {

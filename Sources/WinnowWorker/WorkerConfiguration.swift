@@ -72,7 +72,7 @@ public struct WorkerConfiguration: Sendable, Equatable {
     /// it names may speak. Default nil: plain text.
     public var keyFile: String?
     /// Whether plain text is allowed on links that other machines can read and write. Default false.
-    public var allowPlaintext = false
+    public var isInsecure = false
 
     /// Far more than any model has.
     private static let mostLayers = 1 << 20
@@ -116,11 +116,11 @@ public struct WorkerConfiguration: Sendable, Equatable {
                 "keyFile", "the key of \(key.name) does not name its coordinator: it is a coordinator's own")
         }
         func checkReach(_ what: String, _ endpoint: Endpoint) throws(WorkerError) {
-            guard key == nil, !allowPlaintext, !endpoint.isLocal else { return }
+            guard key == nil, !isInsecure, !endpoint.isLocal else { return }
             throw .badConfiguration(
                 what,
                 "\(endpoint) is reachable from other hosts: give this worker a key (--key FILE, made by "
-                    + "`winnow keys new`), or accept plain text on a trusted network with --allow-plaintext")
+                    + "`winnow keys new`), or accept plain text, on a network you trust, with --insecure")
         }
         try checkReach("coordinator", coordinator)
         let given = try listen.map { text throws(WorkerError) in try Self.endpoint(text, "listen") }

@@ -39,6 +39,9 @@ package struct WorkerPlan: Sendable {
     /// `nil`: plain text.
     package var key: KeyFile?
 
+    /// Endpoints that other machines reach, and whose links are plain text.
+    var openEndpoints: [Endpoint] { key == nil ? [listen, coordinator].filter { !$0.isLocal } : [] }
+
     package init(
         modelDirectory: String, coordinator: Endpoint, listen: Endpoint, advertisedHost: String? = nil,
         role: WorkerRole = .stage, layers: LayerSpan? = nil, measuresSpeed: Bool = false, pipeline: String? = nil,

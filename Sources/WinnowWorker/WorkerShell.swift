@@ -1,4 +1,5 @@
 package import Logging
+import OutsideText
 package import Wire
 
 /// Carries between a worker's sockets, its clock, its computing half and the state that decides.
@@ -24,6 +25,8 @@ package final class WorkerShell: @unchecked Sendable {
     private var isEnded = false
     private var lastTick: Instant?
     private var lastReport: Instant?
+    private var lastGuard: Instant?
+    private var brokenLines = LogRation()
 
     /// - Parameters:
     ///   - watching: told how things stand, after whatever may have changed that.
@@ -70,6 +73,23 @@ package final class WorkerShell: @unchecked Sendable {
         flush()
         perform(state.tick(now: now))
         if lastReport.map({ $0.duration(to: now) >= Protocol.reportInterval }) ?? true { report() }
+        tellOfStrangers(now: now)
+    }
+
+    private static let guardInterval = Duration.seconds(1)
+
+    /// Once a second, however many there are.
+    private func tellOfStrangers(now: Instant) {
+        guard lastGuard.map({ $0.duration(to: now) >= Self.guardInterval }) ?? true else { return }
+        lastGuard = now
+        let refusals = data.takeRefusals()
+        guard !refusals.isEmpty else { return }
+        logger.warning(
+            "refused connections",
+            metadata: [
+                "edge": "data", "count": "\(refusals.count)", "reasons": "\(refusals.summary)",
+                "last": "\(refusals.last)",
+            ])
     }
 
     private func watch() {
@@ -104,7 +124,9 @@ package final class WorkerShell: @unchecked Sendable {
             while !isEnded, let reception = try data.receive(isWanted: { $0 == state.epoch }) {
                 switch reception {
                 case .packet(let packet, let peer, _): perform(state.receive(packet, from: peer))
-                case .broken(let error, _): logger.warning("dropped a data message", metadata: ["error": "\(error)"])
+                case .broken(let error, _):
+                    guard let count = brokenLines.admit(now: now()) else { continue }
+                    logger.warning("dropped a data message", metadata: ["error": "\(error)", "count": "\(count)"])
                 case .unwanted: break
                 }
             }

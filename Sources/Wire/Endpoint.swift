@@ -31,6 +31,9 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
             guard !path.isEmpty, path.utf8.count < 108, !path.utf8.contains(0) else {
                 throw ParseError(text: text, problem: "the path must have 1 to 107 bytes, none of them zero")
             }
+            guard !path.hasPrefix("@") else {
+                throw ParseError(text: text, problem: "a name that is no file has no owner; give a path")
+            }
             transport = .ipc(path: path)
             return
         }

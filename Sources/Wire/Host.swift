@@ -43,14 +43,18 @@ package enum Host: Sendable, Hashable {
     /// resolvers must not look up (RFC 6761). Every other name can lead anywhere.
     package var isLoopback: Bool {
         switch self {
-        case .ipv4(let bytes): bytes[0] == 127
-        case .ipv6(let bytes):
-            bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1
-                // An IPv4 address in IPv6's clothes, ::ffff:127.0.0.1.
-                || bytes.starts(with: Self.mappedPrefix) && bytes[12] == 127
+        case .ipv4(let bytes), .ipv6(let bytes): Self.isLoopback(bytes)
         case .name(let name): name.lowercased() == "localhost"
         case .any: false
         }
+    }
+
+    /// The same of an address of four or sixteen bytes.
+    static func isLoopback(_ bytes: [UInt8]) -> Bool {
+        guard bytes.count == 16 else { return bytes.first == 127 }
+        return bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1
+            // An IPv4 address in IPv6's clothes, ::ffff:127.0.0.1.
+            || bytes.starts(with: mappedPrefix) && bytes[12] == 127
     }
 
     /// Whether it stands for every interface, so that nobody can connect to it.

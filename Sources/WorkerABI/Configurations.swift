@@ -90,7 +90,7 @@ extension winnow_worker_config {
         }
         guard kv_tokens >= 0 else { throw .argument("kv_tokens", "is \(kv_tokens), must not be negative") }
         configuration.kvTokens = kv_tokens == 0 ? nil : Int(kv_tokens)
-        configuration.allowPlaintext = insecure != 0
+        configuration.isInsecure = insecure != 0
         return configuration
     }
 

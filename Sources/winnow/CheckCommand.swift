@@ -14,15 +14,20 @@ struct CheckCommand: AsyncParsableCommand {
             Reads the file to its end, asks every host it names (over ssh, as winnow launch would), and prints all problems \
             at once, each with its line or key, its host, and its fix:
 
-              the file   unknown keys, wrong values, settings that do not go together, layers that are not covered
-              models     missing, unreadable, other weights than elsewhere, a pair with two tokenizers, a part without the \
-            stage's layers
+              the file   unknown keys, wrong values, settings that do not go together,
+                         layers that are not covered
+              models     missing, unreadable, other weights than elsewhere, a pair with
+                         two tokenizers, a part without the stage's layers
               hosts      no answer, another version, clocks that differ
-              CPUs       a level the CPU lacks, what multiplies slowly, threads over the CPUs or the cgroup's quota
-              memory     weights and KV rows over what the host or its cgroup leaves; open files; the weights cache's folder
-              ports      used twice, taken, or closed on the way: each host listens for a moment where its processes \
-            will, and those that must reach it connect
-              keys       of `keys: DIR`: files that others may read, of another coordinator, or not on the list
+              CPUs       a level the CPU lacks, what multiplies slowly, threads over the
+                         CPUs or the cgroup's quota
+              memory     weights and KV rows over what the host or its cgroup leaves;
+                         open files; the weights cache's folder
+              ports      used twice, taken, or closed on the way: each host listens for
+                         a moment where its processes will, and those that must reach
+                         it connect
+              keys       of `keys: DIR`: files that others may read, of another
+                         coordinator, or not on the list
 
             Then a line for each host says what it has. Nothing is started and no weight is loaded.
 

@@ -21,7 +21,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
             There may be several pipelines, of different depth, and workers that only score prompts. Prints `listening ENDPOINT` once workers can say hello, and `ready http://HOST:PORT` once every layer of a pipeline is held.
 
             SIGTERM or Ctrl-C: no new requests are taken, running ones have --drain-time to end, workers are told goodbye. \
-            A second signal ends the running requests at once.
+            A second signal ends the running requests at once. SIGHUP reads --api-keys and --tls-certificate again (a change \
+            of them is seen by itself within a second); where there are none it ends as SIGTERM does.
 
             When a worker is lost, its requests go on with another pipeline, or with this one once it stands again (a worker \
             more than needed is a spare), at most --replay-wait later; their streams continue where they stopped.
@@ -74,6 +75,12 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let access = GatewaySettings(values)
         let cors: CORSPolicy
         do { cors = try access.cors() } catch { throw ValidationError("--cors-origin: \(error)") }
+        let security: GatewaySecurity
+        do {
+            security = try access.security()
+        } catch {
+            throw Console.failure(.badData, "\(error)")
+        }
         let drainTime = values.integer("drain_time") ?? 0
         let ready = ReadyLine()
         let coordinator: Coordinator
@@ -97,14 +104,16 @@ struct CoordinatorCommand: AsyncParsableCommand {
         }
         Console.announce("listening \(coordinator.endpoint)")
 
-        let (host, port) = Self.split(values.text("http") ?? "")
+        let address = access.address
+        let name =
+            (values.text("http") ?? "").prefix { $0 != "*" }.isEmpty ? "localhost" : HostAddress.bracketed(address.host)
         let gateway = Gateway(
-            service: coordinator, host: Self.bindable(host), port: port, version: WinnowVersion.text,
+            service: coordinator, host: address.host, port: address.port, version: WinnowVersion.text,
             limits: access.limits(drainTime: .seconds(drainTime)),
-            cors: cors, logger: logger
+            cors: cors, security: security, admin: access.admin, isMeantOpen: access.isMeantOpen, logger: logger
         ) { bound in
             // Every interface has no name that a client could use.
-            ready.bound("http://\(host == "*" ? "localhost" : host):\(bound)")
+            ready.bound("\(security.scheme)://\(name):\(bound)")
             ServiceNotice.ready("waiting for workers at \(coordinator.endpoint)")
         }
         // The gateway ends first, so that it can still tell its clients how their requests ended.
@@ -113,7 +122,11 @@ struct CoordinatorCommand: AsyncParsableCommand {
                 services: [
                     .init(service: CoordinatorService(coordinator: coordinator)), .init(service: gateway),
                 ], logger: Logger(label: "services") { _ in SwiftLogNoOpLogHandler() }))
-        let ends = EndSignals(withStandardInput: values.boolean("exit_with_stdin"))
+        let ends = EndSignals(withStandardInput: values.boolean("exit_with_stdin")) {
+            guard security.hasFiles else { return false }
+            security.reload(isAsked: true, logger)
+            return true
+        }
         let asked = Mutex<StopReason?>(nil)
         let wait = Task {
             guard let reason = await ends.next() else { return }
@@ -136,17 +149,6 @@ struct CoordinatorCommand: AsyncParsableCommand {
         if asked.withLock({ $0 }) == .interrupt { throw ExitCode(Console.Failure.interrupted.rawValue) }
     }
 
-    /// A host as the system binds it: an IPv6 address without brackets; every interface, of IPv4 and IPv6, as `::`.
-    private static func bindable(_ host: String) -> String {
-        if host == "*" { return HostAddress.hasIPv6 ? "::" : "0.0.0.0" }
-        return host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
-    }
-
-    /// Host and port of a checked text.
-    private static func split(_ address: String) -> (host: String, port: Int) {
-        guard let colon = address.lastIndex(of: ":") else { return (address, 0) }
-        return (String(address[..<colon]), Int(address[address.index(after: colon)...]) ?? 0)
-    }
 }
 
 extension CoordinatorError {
@@ -201,6 +203,6 @@ extension CoordinatorConfiguration {
         speculation = SpeculationParameters(values)
         wireType = values.text("wire_dtype").flatMap { WireType(rawValue: $0) } ?? .f32
         traceFile = values.text("trace")
-        allowPlaintext = values.boolean("allow_plaintext")
+        isInsecure = values.boolean("insecure")
     }
 }

@@ -5,13 +5,17 @@ import Launcher
 ///
 /// A launcher holds the write end of its children's standard input, so they end with it however it ends.
 final class EndSignals {
-    private let signals = StopSignals()
+    private let signals: StopSignals
     private let stream: AsyncStream<StopReason>
     private let relay: Task<Void, Never>
     /// Seconds that running requests have once standard input has ended.
     private static let patience: UInt32 = 5
 
-    init(withStandardInput: Bool) {
+    /// - Parameter onHangUp: called for SIGHUP of others than a terminal that is closed; whether that was all.
+    init(withStandardInput: Bool, onHangUp: @escaping @Sendable () -> Bool = { false }) {
+        // Who began at a terminal ends with it.
+        let hasTerminal = isatty(STDIN_FILENO) == 1
+        signals = StopSignals { (!hasTerminal || isatty(STDIN_FILENO) == 1) && onHangUp() }
         let (stream, continuation) = AsyncStream.makeStream(of: StopReason.self, bufferingPolicy: .bufferingNewest(8))
         self.stream = stream
         let reasons = signals.reasons

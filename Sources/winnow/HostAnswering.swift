@@ -4,7 +4,6 @@ import Checkpoint
 import Compute
 import Foundation
 import Launcher
-import Layers
 import Synchronization
 import Tokenizer
 import Wire
@@ -122,10 +121,7 @@ extension HostFacts.Model {
             .joined()
             let shape = checkpoint.configuration
             layerCount = shape.layerCount
-            if checkpoint.heldLayers != shape.allLayers {
-                let bounds = checkpoint.heldLayers.bounds
-                held = [bounds.lowerBound, bounds.count]
-            }
+            if checkpoint.heldLayers != shape.allLayers { held = checkpoint.heldLayers.description }
             cacheValues = 2 * shape.kvHeadCount * shape.headDim
             outerParameters = shape.vocabularySize * shape.hiddenSize * (shape.tiedEmbeddings ? 1 : 2)
             layerParameters = max(0, checkpoint.wholeParameterCount - outerParameters)

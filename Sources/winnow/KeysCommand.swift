@@ -8,7 +8,7 @@ public import Wire
 struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys",
-        abstract: "Make, list, add and revoke the keys by which a cluster's processes know each other.",
+        abstract: "Make, list, add and revoke the keys of a cluster's processes, and of its API clients.",
         discussion: """
             Every process has a key. The coordinator's folder holds its own (coordinator.key), those made here for workers \
             (NAME.key), and the list of whose keys may join (allowed). Links are then encrypted and authenticated both \
@@ -23,8 +23,10 @@ struct KeysCommand: ParsableCommand {
             A coordinator that runs follows its list: what is added may join, what is revoked is cut off, without a restart. \
             Files with secrets have mode 0600 and are refused where others may read them. winnow launch makes keys of its \
             own for each launch, unless its file names a folder.
+
+            Keys of API clients are another matter: see `winnow keys api`.
             """,
-        subcommands: [New.self, List.self, Add.self, Revoke.self])
+        subcommands: [New.self, List.self, Add.self, Revoke.self, KeysAPICommand.self])
 
     /// The folder all of them work in.
     struct Folder: ParsableArguments {

@@ -49,7 +49,7 @@ struct LaunchCommand: AsyncParsableCommand {
               pipelines:                       one entry each, of any depth
                 - name: main                   default: main, then pipeline-1, pipeline-2, ...
                   threads: 1                   default of its stages; likewise host, kv_tokens, log_level,
-                                               advertise, allow_plaintext
+                                               advertise, insecure
                   stages: 3                    three equal stages, or a list:
                   # stages:
                   #   - {layers: 0-1, threads: 1, cpus: "2", kv_tokens: 65536, listen: "tcp://127.0.0.1:*"}

@@ -29,11 +29,12 @@ struct WorkerCommand: AsyncParsableCommand {
             With --role speculator it holds the whole speculator instead and scores prompts, any number of such workers side by \
             side; the coordinator must have been started with --speculator-workers.
 
-            By hand, on three hosts of a trusted network (links are not encrypted in this version):
+            By hand, on three hosts (`winnow keys new b c` makes the keys; without them links are plain text, for networks you \
+            trust, and --insecure says so):
               a$ winnow coordinator --model DIR --speculator DIR --stages 2 --listen "tcp://*:5700" \
-            --advertise a --http 0.0.0.0:8080 --allow-plaintext
-              b$ winnow worker --model DIR --coordinator tcp://a:5700 --allow-plaintext
-              c$ winnow worker --model DIR --coordinator tcp://a:5700 --allow-plaintext
+            --advertise a --keys keys
+              b$ winnow worker --model DIR --coordinator tcp://a:5700 --key b.key --name b
+              c$ winnow worker --model DIR --coordinator tcp://a:5700 --key c.key --name c
             """)
 
     private struct Flags: SettingOwner {
@@ -109,6 +110,6 @@ extension WorkerConfiguration {
         weightsCache = values.weightsCache
         name = values.text("name") ?? "worker"
         keyFile = values.text("key")
-        allowPlaintext = values.boolean("allow_plaintext")
+        isInsecure = values.boolean("insecure")
     }
 }

@@ -143,12 +143,20 @@ struct LineTests {
 
     @Test func whatIsMissingIsNamed() {
         var line = make()
+        // Looked at from the beginning, and once more.
         func text(_ reports: [Report?], at seconds: Double = 5) -> String {
-            line.missingText(reports, results: "tcp://far:1", now: start + .seconds(seconds))
+            for second in [0, seconds] { line.look(at: reports, now: start + .seconds(second)) }
+            return line.missingText(reports, results: "tcp://far:1", now: start + .seconds(seconds))
         }
         var reports: [Report?] = (0..<3).map { report(loaded: $0..<$0 + 1) }
         #expect(text([nil, reports[1], report()]) == "workers are loading their layers: 1 of 3 are ready")
         #expect(text(reports, at: 1) == "the pipeline is being linked")
+        // Links are waited for from the end of the loading on.
+        _ = text([nil, nil, nil], at: 60)
+        line.look(at: reports, now: start + .seconds(60))
+        #expect(line.missingText(reports, results: "", now: start + .seconds(62)) == "the pipeline is being linked")
+        #expect(line.isUnreached(now: start + .seconds(63)))
+        _ = text([nil, nil, nil])
         #expect(text(reports).hasPrefix("the coordinator does not reach worker w0 at tcp://127.0.0.1:1: is it an"))
         reports[2]?.isLinked = false
         #expect(text(reports).contains("worker w2 does not reach the coordinator's results endpoint tcp://far:1"))

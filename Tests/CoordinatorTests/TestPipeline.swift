@@ -68,9 +68,17 @@ final class TestPipeline: Sendable {
 
     private static func endpoint(isPath: Bool) throws -> Endpoint {
         isPath
-            ? try Endpoint("ipc://\(FileManager.default.temporaryDirectory.path)/winnow-\(UUID().uuidString)")
+            ? try Endpoint("ipc://\(folder)/\(UUID().uuidString)")
             : try Endpoint("tcp://127.0.0.1:*")
     }
+
+    /// For the life of the process. A path's folder must be closed to others.
+    private static let folder: String = {
+        let path = "\(FileManager.default.temporaryDirectory.path)/winnow-tests-\(getpid())"
+        mkdir(path, 0o700)
+        atexit { rmdir("\(FileManager.default.temporaryDirectory.path)/winnow-tests-\(getpid())") }
+        return path
+    }()
 
     /// A worker comes; under a name that another had, in its place.
     func start(

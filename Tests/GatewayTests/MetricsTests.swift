@@ -21,20 +21,28 @@ struct MetricsTests {
         #expect(reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8")
         #expect(reply.text.hasSuffix("\n") && !reply.text.contains("\n\n"))
         let lines = reply.text.split(separator: "\n").map(String.init)
-        let expected = [
-            #"winnow_build_info{version="unknown"} 1"#, #"winnow_requests_total{outcome="finished"} 0"#,
-            #"winnow_requests_total{outcome="failed"} 0"#, #"winnow_requests_total{outcome="cancelled"} 0"#,
-            #"winnow_requests_total{outcome="refused"} 0"#, "winnow_requests_waiting 0",
-            "winnow_requests_speculating 0", "winnow_requests_running 0",
-            #"winnow_phase_seconds_total{phase="queue"} 0.0"#, #"winnow_phase_seconds_total{phase="speculate"} 0.0"#,
-            #"winnow_phase_seconds_total{phase="prefill"} 0.0"#, #"winnow_phase_seconds_total{phase="decode"} 0.0"#,
-            #"winnow_phase_requests_total{phase="queue"} 0"#, #"winnow_phase_requests_total{phase="speculate"} 0"#,
-            #"winnow_phase_requests_total{phase="prefill"} 0"#, #"winnow_phase_requests_total{phase="decode"} 0"#,
-            "winnow_prompt_tokens_total 0", "winnow_kept_tokens_total 0", "winnow_generated_tokens_total 0",
-            "winnow_speculator_busy_seconds_total 0.0", "winnow_speculator_prompts_total 0", "winnow_replays_total 0",
-            "winnow_refused_connections_total 0",
-            "winnow_kv_cache_usage_ratio 1.0",
-        ]
+        let expected =
+            [
+                #"winnow_build_info{version="unknown"} 1"#, #"winnow_requests_total{outcome="finished"} 0"#,
+                #"winnow_requests_total{outcome="failed"} 0"#, #"winnow_requests_total{outcome="cancelled"} 0"#,
+                #"winnow_requests_total{outcome="refused"} 0"#, "winnow_requests_waiting 0",
+                "winnow_requests_speculating 0", "winnow_requests_running 0",
+                #"winnow_phase_seconds_total{phase="queue"} 0.0"#,
+                #"winnow_phase_seconds_total{phase="speculate"} 0.0"#,
+                #"winnow_phase_seconds_total{phase="prefill"} 0.0"#, #"winnow_phase_seconds_total{phase="decode"} 0.0"#,
+                #"winnow_phase_requests_total{phase="queue"} 0"#, #"winnow_phase_requests_total{phase="speculate"} 0"#,
+                #"winnow_phase_requests_total{phase="prefill"} 0"#, #"winnow_phase_requests_total{phase="decode"} 0"#,
+                "winnow_prompt_tokens_total 0", "winnow_kept_tokens_total 0", "winnow_generated_tokens_total 0",
+                "winnow_speculator_busy_seconds_total 0.0", "winnow_speculator_prompts_total 0",
+                "winnow_replays_total 0",
+            ]
+            + [
+                "flood", "forged", "left", "malformed", "misplaced", "no_key", "other_user", "revoked", "slow",
+                "unknown_key",
+                "unknown_name",
+            ].map { "winnow_refused_connections_total{reason=\"\($0)\"} 0" } + [
+                "winnow_kv_cache_usage_ratio 1.0"
+            ]
         let samples = lines.filter { !$0.hasPrefix("#") }
         #expect(
             samples.filter { !$0.contains("_bucket{") && !$0.hasSuffix("_sum 0.0") && !$0.hasSuffix("_count 0") }

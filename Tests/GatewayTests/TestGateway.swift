@@ -8,6 +8,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import ServiceLifecycle
+import Synchronization
 
 /// What came back.
 struct Reply: Sendable {
@@ -37,6 +38,8 @@ struct Reply: Sendable {
 struct TestGateway: Sendable {
     let service: ScriptedService
     let port: Int
+    /// Of the operators' address, where there is one.
+    var adminPort: Int?
     /// Tells the gateway to end gracefully.
     let shutDown: @Sendable () async -> Void
     /// Comes back when the gateway has ended.
@@ -45,13 +48,15 @@ struct TestGateway: Sendable {
     /// Runs a gateway in front of `service` for as long as `body` takes.
     static func with(
         _ service: ScriptedService, limits: GatewayLimits = .init(), cors: CORSPolicy = .none,
-        logger: Logger = .silent,
+        security: GatewaySecurity = .open, hasAdmin: Bool = false, logger: Logger = .silent,
         _ body: (TestGateway) async throws -> Void
     ) async throws {
         let (bound, continuation) = AsyncStream<Int>.makeStream()
-        let gateway = Gateway(service: service, port: 0, limits: limits, cors: cors, logger: logger) { port in
-            continuation.yield(port)
-        }
+        let adminPort = Mutex<Int?>(nil)
+        let gateway = Gateway(
+            service: service, port: 0, limits: limits, cors: cors, security: security,
+            admin: hasAdmin ? Gateway.Address(host: "127.0.0.1", port: 0) : nil, logger: logger,
+            onBound: { continuation.yield($0) }, onAdminBound: { port in adminPort.withLock { $0 = port } })
         let group = ServiceGroup(configuration: .init(services: [gateway], logger: .silent))
         let running = Task {
             defer { continuation.finish() }
@@ -59,7 +64,8 @@ struct TestGateway: Sendable {
         }
         guard let port = await bound.first() else { return try await running.value }
         let test = TestGateway(
-            service: service, port: port, shutDown: { await group.triggerGracefulShutdown() },
+            service: service, port: port, adminPort: adminPort.withLock { $0 },
+            shutDown: { await group.triggerGracefulShutdown() },
             ended: { try await running.value })
         do {
             try await body(test)
@@ -82,9 +88,10 @@ struct TestGateway: Sendable {
         return try await reply(to: request)
     }
 
-    func get(_ path: String, head: Bool = false) async throws -> Reply {
-        var request = HTTPClientRequest(url: "http://127.0.0.1:\(port)\(path)")
+    func get(_ path: String, head: Bool = false, key: String? = nil, port: Int? = nil) async throws -> Reply {
+        var request = HTTPClientRequest(url: "http://127.0.0.1:\(port ?? self.port)\(path)")
         request.method = head ? .HEAD : .GET
+        if let key { request.headers.add(name: "authorization", value: "Bearer \(key)") }
         return try await reply(to: request)
     }
 

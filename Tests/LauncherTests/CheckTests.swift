@@ -70,8 +70,7 @@ struct CheckTests {
             case "part":
                 model(words[1]) {
                     $0.fingerprint = "main"
-                    // Said as first and number of layers.
-                    $0.held = words.dropFirst(2).compactMap { Int($0).map { 2 * LayerSpan.unit * $0 } }
+                    $0.held = words[2]
                 }
             case "cache": facts.caches[words[1] == "default" ? "" : words[1]] = cache(words[2])
             case "closed": break

@@ -142,23 +142,25 @@ struct LaunchPlanTests {
                 coordinator:
                   {cors_origin: "*", max_body_bytes: 2048, max_connections: 7, max_connections_per_address: 8,
                    max_requests: 3, max_queued_tokens: 4, request_timeout: 5, drain_time: 6, advertise: a,
-                   allow_plaintext: true, log_level: debug, replay_wait: 9, max_replays: 10, stall: 11,
-                   wire_dtype: bf16, trace: out.json}
+                   insecure: true, log_level: debug, replay_wait: 9, max_replays: 10, stall: 11,
+                   wire_dtype: bf16, trace: out.json, api_keys: none, tls_certificate: c.pem, tls_key: c.key,
+                   tls_client_ca: ca.pem, admin: "a:9090"}
                 speculation: {chunk: 64, stride: 16, pool: 5}
-                pipelines: [{stages: 1, advertise: b, allow_plaintext: true, log_level: error}]
+                pipelines: [{stages: 1, advertise: b, insecure: true, log_level: error}]
                 """), executable: "x")
         func has(_ process: ProcessPlan, _ words: String) -> Bool {
             process.arguments.joined(separator: " ").contains(words)
         }
         for words in [
             "--max-requests 3", "--max-queued-tokens 4", "--request-timeout 5", "--drain-time 6", "--advertise a",
-            "--allow-plaintext", "--log-level debug", "--cors-origin * --max-body-bytes 2048",
+            "--insecure", "--log-level debug", "--cors-origin * --max-body-bytes 2048",
             "--max-connections 7", "--max-connections-per-address 8", "--cpu-level avx2", "--chunk 64", "--stride 16",
             "--pool 5", "--replay-wait 9", "--max-replays 10", "--stall 11", "--wire-dtype bf16", "--trace out.json",
+            "--api-keys none --tls-certificate c.pem --tls-key c.key --tls-client-ca ca.pem --admin a:9090",
         ] {
             #expect(has(plan.coordinator, words), "\(words)")
         }
-        for words in ["--cpu-level avx2", "--advertise b", "--allow-plaintext", "--log-level error"] {
+        for words in ["--cpu-level avx2", "--advertise b", "--insecure", "--log-level error"] {
             #expect(has(plan.workers[0], words), "\(words)")
         }
         #expect(plan.drainTime == .seconds(6))
@@ -167,7 +169,7 @@ struct LaunchPlanTests {
     @Test func whatIsNotSaidIsNoFlag() throws {
         let plan = LaunchPlan(topology: try topology("model: m\npipelines: [{stages: 1}]"), executable: "x")
         for flag in [
-            "--pipeline", "--stall", "--wire-dtype", "--drain-time", "--allow-plaintext", "--log-level",
+            "--pipeline", "--stall", "--wire-dtype", "--drain-time", "--insecure", "--log-level",
             "--max-requests", "--chunk",
         ] {
             #expect(!(plan.coordinator.arguments + plan.workers[0].arguments).contains(flag))

@@ -11,9 +11,9 @@ struct PlaceTests {
           a: {address: 10.0.0.1}
           b: {address: b.example, ssh: me@b, folder: /srv/w, executable: bin/winnow}
           c: {address: "fd00::3"}
-        coordinator: {host: a, allow_plaintext: true, trace: t.json}
+        coordinator: {host: a, insecure: true, trace: t.json}
         pipelines:
-          - {allow_plaintext: true, stages: [{host: a}, {host: b}]}
+          - {insecure: true, stages: [{host: a}, {host: b}]}
         spares: {host: c, count: 2}
         """
 

@@ -117,22 +117,54 @@ struct RenderingTests {
         #expect(deep.contains("$$(c)"))
     }
 
+    /// Probes and metrics go where they are answered.
+    @Test func aPodIsAskedWhereItAnswersWithoutAKey() throws {
+        func render(_ coordinator: String) throws -> (pod: String, monitor: String, policy: String) {
+            let files = try files(
+                "model: m\ncoordinator: {\(coordinator)}\npipelines: [{stages: 1}]", .kubernetes, path: "/t/t.yaml")
+            return (
+                try text(files, "base/coordinator.yaml"), try text(files, "monitoring/pod-monitor.yaml"),
+                try text(files, "base/network-policy.yaml")
+            )
+        }
+        let tls = "tls_certificate: /etc/http/tls.crt, tls_key: /etc/http/tls.key"
+        let plain = try render("api_keys: none")
+        #expect(plain.pod.contains("httpGet: {path: /health/ready, port: http}") && !plain.pod.contains("name: admin"))
+        #expect(plain.monitor.contains("{port: http, path: /metrics, interval: 15s}"))
+        let secure = try render(tls)
+        #expect(secure.pod.contains("httpGet: {path: /health/live, port: http, scheme: HTTPS}"))
+        #expect(secure.monitor.contains("interval: 15s, scheme: https}"))
+        let apart = try render(tls + ", tls_client_ca: /etc/http/ca.crt, admin: \"127.0.0.1:9100\"")
+        #expect(apart.pod.contains("httpGet: {path: /health/live, port: admin}"))
+        #expect(apart.pod.contains("            - {name: admin, containerPort: 9100}\n"))
+        #expect(apart.pod.contains("\"--admin\"") && apart.pod.contains("\"*:9100\""))
+        #expect(apart.monitor.contains("{port: admin, path: /metrics, interval: 15s}"))
+        #expect(apart.policy.contains("monitoring}}}], ports: [{port: 9100, protocol: TCP}]}\n  egress:"))
+        #expect(!plain.policy.contains("namespaceSelector"))
+        for (coordinator, says) in [
+            ("api_keys: keys", "a pod has no /t/keys"), (tls + ", tls_client_ca: /ca", "add `coordinator.admin`"),
+        ] {
+            let error = #expect(throws: RenderError.self) { try render(coordinator) }
+            #expect(error?.description.contains(says) == true, "\(String(describing: error))")
+        }
+    }
+
     @Test func linksInPlainTextOverANetworkMustBeAllowed() throws {
         let yaml = """
             model: m
             keys: none
             hosts: {a: {address: a}, b: {address: b}}
-            coordinator: {host: a, allow_plaintext: true}
+            coordinator: {host: a, insecure: true}
             pipelines: [{stages: 1, host: b}]
             """
-        for target in [RenderTarget.slurm, .kubernetes] {
-            let error = #expect(throws: RenderError.self) { try files(yaml, target, path: "/t.yaml") }
-            #expect(error?.description.contains("allow_plaintext: true") == true)
-            let allowed = yaml.replacing("host: b}", with: "host: b, allow_plaintext: true}")
-            for file in try files(allowed, target, path: "/t.yaml") {
+        for (target, path) in [(RenderTarget.slurm, "/t.yaml"), (.kubernetes, "t.yaml")] {
+            let error = #expect(throws: RenderError.self) { try files(yaml, target, path: path) }
+            #expect(error?.description.contains("insecure: true") == true)
+            let allowed = yaml.replacing("host: b}", with: "host: b, insecure: true}")
+            for file in try files(allowed, target, path: path) {
                 #expect(!file.text.contains("key") && !file.text.contains("secret"), "\(file.path)")
             }
-            let topology = try Topology(yaml: allowed, path: "/t.yaml") { _ in true }
+            let topology = try Topology(yaml: allowed, path: path) { _ in true }
             #expect(try Rendering.keys(of: topology, for: target) == nil)
         }
     }
@@ -149,7 +181,7 @@ struct RenderingTests {
         let worker = try text(units, "b/winnow-needle-8b-home-worker-1.service")
         #expect(worker.contains("\nLoadCredential=key:/etc/winnow-needle-8b-home/worker-1.key\n"))
         let coordinator = try text(units, "a/winnow-needle-8b-home-coordinator.service")
-        #expect(coordinator.contains(" --allow-list /etc/winnow-needle-8b-home/allowed "))
+        #expect(coordinator.contains(" --allow-list /etc/winnow-needle-8b-home/allowed\n"))
         let onHosts = try #require(try Rendering.keys(of: topology, for: .systemd))
         #expect(onHosts.folder == "keys" && onHosts.isRelative)
         #expect(
@@ -172,7 +204,7 @@ struct RenderingTests {
         #expect(inPods.folder == "base/keys" && inPods.copies.isEmpty && inPods.workers.count == 6)
 
         let script = try text(try files(Self.whole, .slurm, path: "/srv/t.yaml"), "winnow-needle-8b-home.sbatch")
-        #expect(script.contains(#"--keys "$keys""#) && script.contains(#"--key "$keys/worker-1.key""#))
+        #expect(script.contains(#"--keys "$keys""#) && script.contains(#" "$keys/worker-1.key""#))
         #expect(script.contains("worker-0 worker-1 worker-2 worker-3 speculator-0=speculator spare-0"))
         #expect(try Rendering.keys(of: topology, for: .slurm) == nil)
     }

@@ -64,12 +64,19 @@ struct TopologyReachTests {
         return one(setting.kind)
     }
 
+    /// Files that are no use without each other.
+    private func companions(of setting: Setting) -> [String] {
+        let pair = ["tls_certificate", "tls_key"]
+        return setting.name.hasPrefix("tls_") ? pair.filter { $0 != setting.name } : []
+    }
+
     /// What a process needs beside `setting`, as far as it does not say it itself.
     private func needed(beside setting: Setting, of process: Setting.Process) -> SettingValues {
         var values = SettingValues(process)
         for other in Setting.all(of: process) where other.isRequired { values.set(other.name, to: sample(other)) }
         if setting.name == "speculator_workers" { values.set("speculator", "/models/s") }
         if setting.name == "allow_list" { values.set("keys", "/keys") }
+        for name in companions(of: setting) { values.set(name, "/tls/\(name)") }
         return values
     }
 
@@ -100,9 +107,9 @@ struct TopologyReachTests {
     @Test func aDocumentIsTakenAndFlagsGoBeforeIt() throws {
         let file = FileManager.default.temporaryDirectory.appending(path: "winnow-\(UUID()).yaml")
         defer { try? FileManager.default.removeItem(at: file) }
-        try Data("model: m\ncoordinator: tcp://h:1\nthreads: 4\nallow_plaintext: true\ncpus: [0, 1]\n".utf8).write(
+        try Data("model: m\ncoordinator: tcp://h:1\nthreads: 4\ninsecure: true\ncpus: [0, 1]\n".utf8).write(
             to: file)
-        let words = ["worker", "--config", file.path, "--threads", "2", "--no-allow-plaintext", "--print-config"]
+        let words = ["worker", "--config", file.path, "--threads", "2", "--no-insecure", "--print-config"]
         let folder = file.deletingLastPathComponent().path
         let printed = try run(words)
         #expect(
@@ -111,7 +118,7 @@ struct TopologyReachTests {
                 model: "\(folder)/m"
                 threads: 2
                 cpus: "0,1"
-                allow_plaintext: false
+                insecure: false
 
                 """)
     }
@@ -132,12 +139,15 @@ struct TopologyReachTests {
         var said = SettingValues(process)
         said.set(setting.name, to: values)
         let line = said.document.trimmingCharacters(in: .newlines)
-        let base = ["model", "speculator"].filter { $0 != setting.name }.map { "\($0): /\($0)\n" }.joined()
+        let base = ["model", "speculator"].filter { home != .top || $0 != setting.name }.map { "\($0): /\($0)\n" }
+            .joined()
         let stages = "pipelines: [{stages: 1}]\n"
         let yaml: String
         switch home {
         case .top: yaml = base + stages + line
-        case .coordinator, .speculation: yaml = base + stages + "\(home): {\(line)}"
+        case .coordinator, .speculation:
+            let beside = companions(of: setting).map { ", \($0): /tls/\($0)" }.joined()
+            yaml = base + stages + "\(home): {\(line)\(beside)}"
         case .worker, .mainWorker: yaml = base + "pipelines: [{stages: [{\(line)}]}]"
         case .pipeline where setting.kind == .layers:
             yaml = base + "pipelines: [{stages: 1, layers: auto}]"

@@ -93,7 +93,7 @@ struct TopologyTests {
             coordinator:
               {host: here, http: "[::1]:0", listen: "tcp://127.0.0.1:5700",
                results: "tcp://127.0.0.1:5900", threads: 2, cpus: 0-1, advertise: a,
-               allow_plaintext: true, kv_tokens: 9, micro_batch_tokens: 8, max_requests: 7, max_queued_tokens: 6,
+               insecure: true, kv_tokens: 9, micro_batch_tokens: 8, max_requests: 7, max_queued_tokens: 6,
                request_timeout: 5, cors_origin: ["https://a.example", "null"], max_body_bytes: 2048, max_connections: 3,
                max_connections_per_address: 2, drain_time: 4, log_level: debug}
             speculation:
@@ -103,11 +103,11 @@ struct TopologyTests {
                 kv_tokens: 1000
                 log_level: warning
                 advertise: b
-                allow_plaintext: true
+                insecure: true
                 stages:
                   - {layers: 0-4, cpus: [2, 3]}
                   - {layers: 5-5, threads: 1, kv_tokens: 2000, listen: "ipc:///tmp/s1", log_level: error,
-                     advertise: "127.0.0.1", allow_plaintext: false}
+                     advertise: "127.0.0.1", insecure: false}
             hosts: {here: {address: 127.0.0.1}}
             environment: {MALLOC_ARENA_MAX: 2}
             """)
@@ -125,7 +125,7 @@ struct TopologyTests {
             "http": ["[::1]:0"], "listen": ["tcp://127.0.0.1:5700"], "results": ["tcp://127.0.0.1:5900"],
             "threads": ["2"], "cpus": ["0-1"],
             "advertise": ["a"],
-            "allow_plaintext": ["true"], "kv_tokens": ["9"], "micro_batch_tokens": ["8"], "max_requests": ["7"],
+            "insecure": ["true"], "kv_tokens": ["9"], "micro_batch_tokens": ["8"], "max_requests": ["7"],
             "max_queued_tokens": ["6"], "request_timeout": ["5"], "cors_origin": ["https://a.example", "null"],
             "max_body_bytes": ["2048"], "max_connections": ["3"], "max_connections_per_address": ["2"],
             "drain_time": ["4"], "log_level": ["debug"],
@@ -145,7 +145,7 @@ struct TopologyTests {
         #expect(stages.map(\.cpus) == ["2,3", nil])
         #expect(stages.map { $0.settings.text("log_level") } == ["warning", "error"])
         #expect(stages.map { $0.settings.text("advertise") } == ["b", "127.0.0.1"])
-        #expect(stages.map { $0.settings.boolean("allow_plaintext") } == [true, false])
+        #expect(stages.map { $0.settings.boolean("insecure") } == [true, false])
         #expect(stages.map(\.listen) == [nil, "ipc:///tmp/s1"])
         #expect(topology.environment == ["MALLOC_ARENA_MAX": "2"])
     }
@@ -321,8 +321,11 @@ struct TopologyTests {
             yaml: "model: m\ncoordinator:\n  advertise: a b\n" + tail, line: 3, key: "coordinator.advertise",
             says: "other hosts can connect to"),
         Mistake(
-            yaml: "model: m\ncoordinator:\n  allow_plaintext: yes\n" + tail, line: 3,
-            key: "coordinator.allow_plaintext",
+            yaml: "model: m\ncoordinator:\n  tls_key: k\n" + tail, line: 3, key: "coordinator.tls_key",
+            says: "needs `tls_certificate`"),
+        Mistake(
+            yaml: "model: m\ncoordinator:\n  insecure: yes\n" + tail, line: 3,
+            key: "coordinator.insecure",
             says: "must be true or false"),
         Mistake(
             yaml: "model: m\ncoordinator:\n  micro_batch_tokens: 65537\n" + tail, line: 3,

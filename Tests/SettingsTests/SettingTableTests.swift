@@ -25,7 +25,7 @@ struct SettingTableTests {
         ("drain_time", "1500ms", "2"), ("max_body_bytes", "16MiB", "16777216"), ("max_body_bytes", "1.5 MB", "1500000"),
         ("kv_tokens", "64k", "64000"), ("kv_tokens", "-1", "1"), ("stall", "99999999", "86400"), ("stall", "soon", "1"),
         ("pool", "4", "13"), ("selection", "gird", "grid"), ("http", "8080", "127.0.0.1:8080"),
-        ("keep_rate", "20%", "0.2"), ("allow_plaintext", "yes", "false"), ("log_level", "warn", "warning"),
+        ("keep_rate", "20%", "0.2"), ("insecure", "yes", "false"), ("log_level", "warn", "warning"),
     ])
     func aWrongValueComesWithARightOne(name: String, wrong: String, right: String) throws {
         let setting = try #require(Setting.named(name, of: .coordinator))
@@ -53,10 +53,12 @@ struct SettingTableTests {
         values.set("stages", "2")
         values.set("pipeline", to: ["a=1", "a=2"])
         values.set("speculator_workers", "true")
+        values.set("tls_client_ca", "ca.pem")
         values.set("chunk", "8")
         values.set("stride", "16")
         #expect(
-            values.conflicts.map(\.name) == ["model", "stages", "pipeline", "speculator_workers", "stride"])
+            values.conflicts.map(\.name)
+                == ["model", "stages", "pipeline", "speculator_workers", "tls_client_ca", "stride"])
         var speculator = SettingValues(.worker)
         for (name, value) in [
             ("role", "speculator"), ("model", "m"), ("coordinator", "tcp://a:1"), ("layers", "0-1"), ("kv_tokens", "1"),

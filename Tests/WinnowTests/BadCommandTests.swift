@@ -29,8 +29,8 @@ extension EndToEnd {
             Case("coordinator", says: "--model"),
             Case("\(coordinator) --listen pigeon://x", says: "pigeon://x"),
             Case("\(coordinator) --listen tcp://127.0.0.1:99999", says: "99999"),
-            Case("\(coordinator) --listen tcp://0.0.0.0:*", says: "--allow-plaintext"),
-            Case("\(coordinator) --listen tcp://*:*", says: "--allow-plaintext"),
+            Case("\(coordinator) --listen tcp://0.0.0.0:*", says: "--insecure"),
+            Case("\(coordinator) --listen tcp://*:*", says: "--insecure"),
             Case("coordinator --model \(Package.stories) --http nonsense", says: "nonsense"),
             Case("\(coordinator) --listen tcp://127.0.0.1:* --stages 0", says: "stages"),
             Case("\(coordinator) --listen tcp://127.0.0.1:* --stages 6", says: "1 to 5"),
@@ -65,10 +65,10 @@ extension EndToEnd {
             Case("\(coordinator) --request-timeout 0", says: "--request-timeout"),
             Case("worker --model \(Package.stories)", says: "--coordinator"),
             Case("worker --model \(Package.stories) --coordinator nonsense", says: "nonsense"),
-            Case("worker --model \(Package.stories) --coordinator tcp://10.0.0.1:9", says: "--allow-plaintext"),
-            Case("\(worker) --listen tcp://0.0.0.0:*", says: "--allow-plaintext"),
+            Case("worker --model \(Package.stories) --coordinator tcp://10.0.0.1:9", says: "--insecure"),
+            Case("\(worker) --listen tcp://0.0.0.0:*", says: "--insecure"),
             Case(
-                "worker --model \(Package.stories) --coordinator tcp://127.evil.example:5700", says: "--allow-plaintext"
+                "worker --model \(Package.stories) --coordinator tcp://127.evil.example:5700", says: "--insecure"
             ),
             Case("\(worker) --layers 7-9", says: "0-4"),
             Case("\(worker) --layers 3-5", says: "0-4"),

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 import Wire
 
@@ -181,14 +182,43 @@ struct KeyTests {
             #expect(one.packet?.sequence == sequence && one.key == friend.publicKey)
         }
         nonisolated(unsafe) let edge = listener
-        var refusals = 0
-        while refusals == 0 {
-            refusals = await ear.on { edge.takeRefusals()?.count ?? 0 }
-            if refusals == 0 { await Task.yield() }
+        var refusals = Refusals()
+        while Set(refusals.counts.keys) != [.noKey, .unknownKey, .forged] {
+            refusals.add(await ear.on { edge.takeRefusals() })
+            await Task.yield()
         }
-        #expect(refusals > 0)
         withExtendedLifetime(strangers) {}
         await ear.stop()
+    }
+
+    /// Its connection is cut, not only what it says thrown away: what it sends then goes nowhere.
+    @Test func whoIsRevokedIsCutOff() async throws {
+        let context = try ZeroMQContext()
+        let (server, friend) = try (KeyPair.random(), KeyPair.random())
+        let isRevoked = Flag()
+        let ear = try Ear()
+        let listener = try ZeroMQTransport(context: context, keys: .init(own: server) { _ in !isRevoked.isSet })
+            .listen(at: Carrier.anywhere, as: .control)
+        let link = try ZeroMQTransport(context: context, keys: .init(own: friend) { _ in false })
+            .connect(to: listener.endpoint.description, named: .random(), key: server.publicKey, as: .control)
+        ear.listen(listener)
+        let probe = Packet(epoch: Epoch(incarnation: 1, counter: 1), sequence: 1, .probe)
+        var heard = ear.heard.makeAsyncIterator()
+        await ear.sendSurely(probe, link)
+        #expect(await heard.next()?.key == friend.publicKey)
+        isRevoked.set()
+        await ear.sendSurely(probe, link)
+        #expect(await heard.next()?.isUnwanted == true)
+        await ear.sendUntil(.wouldBlock, probe, link)
+        nonisolated(unsafe) let edge = listener
+        #expect(await ear.on { edge.takeRefusals() }.counts[.revoked] == 1)
+        await ear.stop()
+    }
+
+    private final class Flag: Sendable {
+        private let value = Atomic(false)
+        var isSet: Bool { value.load(ordering: .relaxed) }
+        func set() { value.store(true, ordering: .relaxed) }
     }
 
     @Test func secretsAreNotShown() throws {

@@ -21,7 +21,9 @@ struct SocketTests {
     @Test func aPathIsAnEndpointToo() async throws {
         let transport = try Carrier.zeroMQ.make()
         let ear = try Ear()
-        let path = FileManager.default.temporaryDirectory.appending(path: "winnow-\(UUID().uuidString)").path
+        let folder = FileManager.default.temporaryDirectory.appending(path: "winnow-\(UUID().uuidString)").path
+        #expect(mkdir(folder, 0o700) == 0)
+        let path = folder + "/edge"
         let listener = try transport.listen(at: Endpoint(.ipc(path: path)), as: .data(maxFrameBytes: 1000))
         let peer = PeerID.random()
         listener.allow([Guest(peer)])
@@ -31,8 +33,20 @@ struct SocketTests {
         await ear.sendSurely(Packet(epoch: epoch, sequence: 1, .probe), link)
         var heard = ear.heard.makeAsyncIterator()
         #expect(await heard.next()?.peer == peer)
+        var status = stat()
+        #expect(stat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
         await ear.stop()
-        try? FileManager.default.removeItem(atPath: path)
+        // Where others may write, others may answer.
+        #expect(chmod(folder, 0o777) == 0)
+        let bound = #expect(throws: ZeroMQError.self) {
+            _ = try transport.listen(at: Endpoint(.ipc(path: path + "2")), as: .control)
+        }
+        let connected = #expect(throws: ZeroMQError.self) {
+            _ = try transport.connect(to: "ipc://\(path)2", named: peer, as: .control)
+        }
+        #expect(bound?.description.contains("mkdir -m 700") == true, "\(String(describing: bound))")
+        #expect(connected?.description.contains("mkdir -m 700") == true, "\(String(describing: connected))")
+        try? FileManager.default.removeItem(atPath: folder)
     }
 
     @Test func aFrameTooLongCutsItsSenderOff() async throws {

@@ -151,8 +151,9 @@ struct StrangerTests {
         withExtendedLifetime(listener) {}
     }
 
-    /// Whatever a stranger sends to a data edge, it is not let in.
-    @Test(arguments: ["whole", "many frames", "unfinished", "long"])
+    /// Whatever a stranger sends to a data edge, it is not let in. "slow" is a handshake's frame, as long as it may be, that
+    /// never ends.
+    @Test(arguments: ["whole", "many frames", "unfinished", "long", "slow"])
     func aStrangerOnADataEdge(kind: String) async throws {
         let transport = try Carrier.zeroMQ.make()
         let listener = try transport.listen(at: Carrier.anywhere, as: Self.guests)
@@ -168,19 +169,27 @@ struct StrangerTests {
                     case "many frames":
                         (0..<5000).flatMap { _ in peer.frame(2, more: true) } + peer.frame(0, more: false)
                     case "unfinished": peer.frame(1 << 20, more: true)
+                    case "slow": Array(peer.frame(1 << 16, more: false).dropLast())
                     default: peer.frame(60 << 20, more: false)
                     }
-                guard peer.send(bytes) else { break }
+                guard peer.send(bytes), kind != "slow" else { break }
             }
-            return peer.isCut(within: 5) ? 0 : peer.held
+            let held = kind == "slow" ? peer.held : 0
+            return peer.isCut(within: 5) ? held : peer.held
         }
         #expect(held < bound, "\(held) bytes are held")
         withExtendedLifetime(listener) {}
     }
 
-    @Test(arguments: [[UInt8](), [0xFF], [UInt8]("GET / HTTP/1.1\r\n\r\n".utf8)])
-    func whoSaysNothingOrNonsenseIsCutOff(bytes: [UInt8]) async throws {
-        let listener = try Carrier.zeroMQ.make().listen(at: Carrier.anywhere, as: .control)
+    @Test(
+        arguments: [
+            ([], .slow), ([0xFF], .slow), ([UInt8]("GET / HTTP/1.1\r\n\r\n".utf8), .malformed),
+        ] as [([UInt8], Refusals.Reason)], [Carrier.zeroMQ, .curve])
+    func whoSaysNothingOrNonsenseIsCutOff(stranger: (bytes: [UInt8], reason: Refusals.Reason), carrier: Carrier)
+        async throws
+    {
+        let bytes = stranger.bytes
+        let listener = try carrier.make().listen(at: Carrier.anywhere, as: .control)
         let endpoint = listener.endpoint
         let isCut = try await on {
             let peer = try RawPeer(to: endpoint)
@@ -188,7 +197,59 @@ struct StrangerTests {
             return peer.isCut(within: 10)
         }
         #expect(isCut)
-        withExtendedLifetime(listener) {}
+        var refusals = Refusals()
+        while refusals.isEmpty {
+            refusals = listener.takeRefusals()
+            await Task.yield()
+        }
+        // In plain text the old protocol is spoken too, which has no handshake: its end has no other cause than this.
+        #expect(refusals.counts == [stranger.reason: 1] || carrier == .zeroMQ && refusals.counts == [.slow: 1])
+    }
+
+    private static let canBeAnother =
+        geteuid() == 0 && access("/usr/bin/setpriv", X_OK) == 0 && access("/usr/bin/perl", X_OK) == 0
+
+    /// Where nobody is asked for a key, processes of other users of this host are cut off as they come.
+    @Test(.enabled(if: canBeAnother, "only root can be another user"), arguments: ["tcp", "tcp6", "ipc"])
+    func aProcessOfAnotherUser(carrier: String) async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "winnow-\(UUID().uuidString)").path
+        #expect(mkdir(folder, 0o755) == 0)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let endpoint =
+            switch carrier {
+            case "tcp": Carrier.anywhere
+            case "tcp6": try Endpoint("tcp://[::1]:*")
+            default: try Endpoint("ipc://\(folder)/edge")
+            }
+        guard carrier != "tcp6" || HostAddress.hasIPv6 else { return }
+        let listener = try Carrier.zeroMQ.make().listen(at: endpoint, as: .control)
+        let connect: String
+        switch listener.endpoint.transport {
+        case .tcp(let host, let port):
+            connect = "IO::Socket::IP->new(PeerHost => '\(host.filter { !"[]".contains($0) })', PeerPort => \(port))"
+        case .ipc(let path):
+            // Were it not for its modes.
+            #expect(chmod(path, 0o666) == 0)
+            connect = "IO::Socket::UNIX->new('\(path)')"
+        }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
+        process.arguments = [
+            "--reuid=65534", "--clear-groups", "perl", "-MIO::Socket::IP", "-MIO::Socket::UNIX", "-e",
+            "my $s = \(connect) or exit 3; 1 while sysread($s, my $bytes, 4096);",
+        ]
+        let status = try await on { () throws -> Int32 in
+            try process.run()
+            process.waitUntilExit()
+            return process.terminationStatus
+        }
+        #expect(status == 0)
+        var refusals = Refusals()
+        while refusals.isEmpty {
+            refusals = listener.takeRefusals()
+            await Task.yield()
+        }
+        #expect(refusals.counts == [.otherUser: 1], "\(refusals)")
     }
 
     /// libzmq counts whole messages, so a message without an end is bounded by nothing of it: keys keep out whoever could

@@ -76,12 +76,12 @@ def capture(name: str, has_keys: bool) -> tuple[str, list[str]]:
         return path, processes[-1]
 
     def key(label: str) -> list[str]:
-        return ["--key", f"{work}/keys/{label}.key"] if has_keys else ["--allow-plaintext"]
+        return ["--key", f"{work}/keys/{label}.key"] if has_keys else ["--insecure"]
 
     log, coordinator = start(
         "a", "coordinator", "coordinator", "--model", main, "--speculator", small, "--speculator-workers", "--name",
         "needle", "--stages", "2", "--listen", "tcp://10.78.0.1:5700", "--http", "127.0.0.1:8080",
-        *(["--keys", f"{work}/keys"] if has_keys else ["--allow-plaintext"]))
+        *(["--keys", f"{work}/keys"] if has_keys else ["--insecure"]))
     for host, label, model, more in [("b", "w0", main, []), ("c", "w1", main, []),
                                      ("b", "score", small, ["--role", "speculator"])]:
         number = {"a": 1, "b": 2, "c": 3}[host]

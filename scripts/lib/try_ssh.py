@@ -233,10 +233,10 @@ def start(host: str, *words: str) -> None:
 
 
 start("a", "coordinator", "--model", main, "--name", "needle", "--stages", "2", "--listen", "tcp://*:5700",
-      "--advertise", "10.77.0.1", "--http", "10.77.0.1:8080", "--allow-plaintext")
-start("b", "worker", "--model", main, "--coordinator", "tcp://10.77.0.1:5700", "--allow-plaintext")
+      "--advertise", "10.77.0.1", "--http", "10.77.0.1:8080", "--insecure")
+start("b", "worker", "--model", main, "--coordinator", "tcp://10.77.0.1:5700", "--insecure")
 start("c", "worker", "--model", main, "--coordinator", "tcp://10.77.0.1:5700", "--listen", "tcp://*:5710",
-      "--allow-plaintext")
+      "--insecure")
 answer, until = "", time.monotonic() + 30
 while not answer and time.monotonic() < until:
     try:

@@ -81,11 +81,11 @@ public struct Check: Sendable {
                 let there = ssh.map { "`ssh \($0.destination) \($0.executable) --version`" } ?? "the program"
                 findings.append(
                     CheckFinding(
-                        .host, "hosts.\(host)", why,
+                        .host, "hosts.\(host)", host: host, why,
                         fix: "See that \(there) works without a password and says \(version); "
                             + "`winnow launch --push` copies the program there."))
             case nil:
-                findings.append(CheckFinding(.host, "hosts.\(host)", "was not asked", fix: "Ask it."))
+                findings.append(CheckFinding(.host, "hosts.\(host)", host: host, "was not asked", fix: "Ask it."))
             }
         }
         return findings + modelFindings(facts) + reachFindings(answers.unreached)
@@ -118,7 +118,7 @@ public struct Check: Sendable {
         let settings = process.settings
         var all = [listener("listen", settings.text("listen"))]
         if settings.process == .coordinator {
-            all.append(listener("http", settings.text("http").map { "tcp://\($0)" }))
+            for key in ["http", "admin"] { all.append(listener(key, settings.text(key).map { "tcp://\($0)" })) }
             if let results = settings.text("results") {
                 all.append(listener("results", results))
             } else if let listen = all.first ?? nil, listen.port < .max {
@@ -177,7 +177,8 @@ public struct Check: Sendable {
                 if let first = missing.first {
                     add(
                         .host, "\(process.key).cpus", "there is no CPU \(first) for this process",
-                        "It has \(facts.cpus.count), \(facts.cpus[0]) to \(facts.cpus[facts.cpus.count - 1]).")
+                        "Name some of its \(counted(facts.cpus.count, "CPU")), \(facts.cpus[0]) to \(facts.cpus[facts.cpus.count - 1])."
+                    )
                 }
             }
             for listener in endpoints(process) {

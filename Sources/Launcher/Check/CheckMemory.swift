@@ -61,7 +61,8 @@ extension Check {
 
     /// The folder a process keeps quantised weights in, empty for the default one; nil: it has none to keep, or shall not.
     func cache(_ process: Placed) -> String? {
-        guard topology.shared.text("dtype") == "int8" else { return nil }
+        let computes = process.settings.process == .worker || topology.speculator != nil && topology.speculators.isEmpty
+        guard topology.shared.text("dtype") == "int8", computes else { return nil }
         let folder = process.settings.said("weights_cache").last ?? ""
         return folder == SettingKind.noFolder ? nil : folder
     }

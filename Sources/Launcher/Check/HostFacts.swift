@@ -32,8 +32,8 @@ public struct HostFacts: Codable, Equatable, Sendable {
         public var tokenizer: String?
         /// Number of its layers.
         public var layerCount = 0
-        /// Lower bound and length of the ``LayerSpan`` that is there; nil: all.
-        public var held: [Int]?
+        /// The layers that are there, as `--layers` takes them, or `none`; nil: all.
+        public var held: String?
         /// Weights of all its layers together, and of embedding and head.
         public var layerParameters = 0
         public var outerParameters = 0
@@ -45,10 +45,7 @@ public struct HostFacts: Codable, Equatable, Sendable {
 
         /// The layers that are there; nil: all.
         var heldLayers: LayerSpan? {
-            held.flatMap { held in
-                guard held.count == 2, held.allSatisfy({ (0...1 << 32).contains($0) }) else { return nil }
-                return LayerSpan(bounds: held[0]..<held[0] + held[1])
-            }
+            held.flatMap { $0 == LayerSpan.none.description ? LayerSpan.none : LayerSpan($0, below: layerCount) }
         }
     }
 

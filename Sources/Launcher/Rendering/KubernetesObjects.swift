@@ -1,5 +1,7 @@
 // The objects of a rendered topology: workloads, Services, budgets, policies, and what Kustomize reads.
 
+internal import Settings
+
 extension KubernetesRendering {
     func kustomization(_ resources: [String], _ groups: [Group]) -> String {
         """
@@ -31,7 +33,8 @@ extension KubernetesRendering {
 
     func coordinator() -> String {
         let port = topology.coordinator.httpPort
-        let live = get("/health/live", port: port)
+        let live = get("/health/live")
+        let admin = topology.coordinator.adminPort.map { "            - {name: admin, containerPort: \($0)}\n" } ?? ""
         return """
             apiVersion: apps/v1
             kind: Deployment
@@ -53,11 +56,11 @@ extension KubernetesRendering {
             \(coordinatorContainer())
                       ports:
                         - {name: http, containerPort: \(port)}
-                        - {name: register, containerPort: \(Topology.coordinatorPort)}
+            \(admin)            - {name: register, containerPort: \(Topology.coordinatorPort)}
                         - {name: results, containerPort: \(Topology.coordinatorPort + 1)}
                       startupProbe: {\(live), periodSeconds: 5, failureThreshold: 120}
                       livenessProbe: {\(live), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
-                      readinessProbe: {\(get("/health/ready", port: port)), periodSeconds: 2, timeoutSeconds: 5}
+                      readinessProbe: {\(get("/health/ready")), periodSeconds: 2, timeoutSeconds: 5}
             ---
             # Clients: the coordinator while it serves.
             apiVersion: v1
@@ -145,6 +148,13 @@ extension KubernetesRendering {
 
     func networkPolicy() -> String {
         let own = "{podSelector: {matchLabels: \(instance)}}"
+        // Whoever reaches it needs no key.
+        let monitoring = "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}"
+        let admin =
+            topology.coordinator.adminPort.map {
+                "    # Metrics and status: for pods of the namespace `monitoring`.\n"
+                    + "    - {from: [\(monitoring)], ports: [{port: \($0), protocol: TCP}]}\n"
+            } ?? ""
         return """
             # Clients reach the HTTP port, from anywhere; narrow that in an overlay. All else is for pods of this cluster.
             apiVersion: networking.k8s.io/v1
@@ -158,7 +168,7 @@ extension KubernetesRendering {
               ingress:
                 - from: [\(own)]
                 - ports: [{port: \(topology.coordinator.httpPort), protocol: TCP}]
-              egress:
+            \(admin)  egress:
                 - to: [\(own)]
                 - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
 
@@ -177,18 +187,19 @@ extension KubernetesRendering {
     }
 
     func podMonitor() -> String {
-        """
-        apiVersion: monitoring.coreos.com/v1
-        kind: PodMonitor
-        metadata:
-        \(metadata("coordinator", at: "  "))
-        spec:
-          selector:
-            matchLabels: \(selector("coordinator"))
-          podMetricsEndpoints:
-            - {port: http, path: /metrics, interval: 15s}
+        let scheme = isProbedByTLS ? ", scheme: https" : ""
+        return """
+            apiVersion: monitoring.coreos.com/v1
+            kind: PodMonitor
+            metadata:
+            \(metadata("coordinator", at: "  "))
+            spec:
+              selector:
+                matchLabels: \(selector("coordinator"))
+              podMetricsEndpoints:
+                - {port: \(operators), path: /metrics, interval: 15s\(scheme)}
 
-        """
+            """
     }
 
     var instance: String { "{app.kubernetes.io/name: winnow, app.kubernetes.io/instance: \(name)}" }
@@ -205,5 +216,13 @@ extension KubernetesRendering {
             "\(indent)name: \(([name] + (group.map { [$0] } ?? [])).joined(separator: "-"))\n\(indent)labels: \(labels)"
     }
 
-    private func get(_ path: String, port: Int) -> String { "httpGet: {path: \(path), port: http}" }
+    /// The port of probes and metrics.
+    private var operators: String { topology.coordinator.adminPort == nil ? "http" : "admin" }
+
+    /// TLS is at the clients' port alone.
+    private var isProbedByTLS: Bool { operators == "http" && topology.coordinator.settings.isSaid("tls_certificate") }
+
+    private func get(_ path: String) -> String {
+        "httpGet: {path: \(path), port: \(operators)\(isProbedByTLS ? ", scheme: HTTPS" : "")}"
+    }
 }

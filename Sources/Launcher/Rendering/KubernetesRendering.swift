@@ -1,5 +1,7 @@
 // A topology as Kubernetes manifests and a Kustomize base.
 
+internal import Settings
+
 /// A Deployment for the coordinator; a StatefulSet each for a pipeline, the speculators and the spares, whose pods' ordinals
 /// are the stages; and what keeps them apart, whole and reachable.
 struct KubernetesRendering {
@@ -24,6 +26,8 @@ struct KubernetesRendering {
         there.coordinator.advertise = nil
         there.coordinator.cpus = nil
         there.coordinator.http = "*:\(topology.coordinator.httpPort)"
+        try Self.checkHTTP(of: topology)
+        if let port = topology.coordinator.adminPort { there.coordinator.settings.set("admin", "*:\(port)") }
         there.model = try Self.path(topology.model, of: topology)
         if let speculator = topology.speculator { there.speculator = try Self.path(speculator, of: topology) }
         func pod(_ place: Topology.WorkerPlace) -> Topology.WorkerPlace {
@@ -48,6 +52,25 @@ struct KubernetesRendering {
                     "two pipelines would be called alike in Kubernetes, which knows small letters, digits and `-` "
                     + "only; rename one of \(there.pipelines.map(\.name).joined(separator: ", "))")
         }
+    }
+
+    /// Files of HTTP that a pod would not have, and probes that it would not answer.
+    private static func checkHTTP(of topology: Topology) throws(RenderError) {
+        let settings = topology.coordinator.settings
+        for name in ["api_keys", "tls_certificate", "tls_key", "tls_client_ca"] {
+            guard let path = settings.text(name), path != SettingKind.noFolder else { continue }
+            guard path.hasPrefix("/"), !path.hasPrefix(topology.folder + "/") else {
+                throw RenderError(
+                    description:
+                        "a pod has no \(path): write the absolute path at which an overlay mounts a Secret as "
+                        + "`coordinator.\(name)`")
+            }
+        }
+        guard settings.isSaid("tls_client_ca"), !settings.isSaid("admin") else { return }
+        throw RenderError(
+            description:
+                "probes show no certificate, which `tls_client_ca` asks for: add `coordinator.admin`, where none is needed"
+        )
     }
 
     /// A model's path in a pod.

@@ -1,5 +1,6 @@
 // A topology as the files another engine runs it from.
 
+internal import Settings
 internal import Wire
 
 /// An engine that places, restarts and ends processes itself.
@@ -74,11 +75,11 @@ public enum Rendering {
     /// - Parameter ends: What is at the two ends, for the error.
     static func checkLinks(of topology: Topology, _ ends: String) throws(RenderError) {
         guard topology.keys == .none else { return }
-        guard topology.coordinator.allowPlaintext, topology.workerPlaces.allSatisfy(\.allowPlaintext) else {
+        guard topology.coordinator.isInsecure, topology.workerPlaces.allSatisfy(\.isInsecure) else {
             throw RenderError(
                 description:
                     "links between \(ends) cross the network, in plain text without keys: take out `keys: none`, or write "
-                    + "`allow_plaintext: true` at the coordinator and every worker, if you trust it")
+                    + "`insecure: true` at the coordinator and every worker, if you trust it")
         }
     }
 
@@ -98,6 +99,14 @@ extension Topology.CoordinatorPlace {
     var httpPort: Int {
         let port = http.split(separator: ":").last.flatMap { Int($0) } ?? 0
         return port == 0 ? 8080 : port
+    }
+
+    /// The port of the operators' address; 9090 where that is left to the system; nil: there is none.
+    var adminPort: Int? {
+        settings.text("admin").map { address in
+            let port = address.split(separator: ":").last.flatMap { Int($0) } ?? 0
+            return port == 0 ? 9090 : port
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 // Whose certificates an HTTPS server may show.
 
-import NIOSSL
+package import NIOSSL
 
 /// Whose certificates are taken for `https` addresses.
 public struct ServerTrust: Sendable, Equatable {
@@ -15,7 +15,7 @@ public struct ServerTrust: Sendable, Equatable {
         self.isInsecure = isInsecure
     }
 
-    func configuration() throws(LoadGeneratorError) -> TLSConfiguration {
+    package func configuration() throws(LoadGeneratorError) -> TLSConfiguration {
         var configuration = TLSConfiguration.makeClientConfiguration()
         if isInsecure { configuration.certificateVerification = .none }
         guard let caFile else { return configuration }

@@ -30,8 +30,11 @@ public struct KeyFile: Sendable {
         guard status.st_size <= 4096, let data = try? file.read(upToCount: 4096) else {
             throw .file(path, "is no key: make one with `winnow keys new`")
         }
+        try self.init(String(decoding: data, as: UTF8.self), path: path)
+    }
+
+    package init(_ text: String, path: String) throws(KeyError) {
         var values: [Substring: Substring] = [:]
-        let text = String(decoding: data, as: UTF8.self)
         for line in text.split(whereSeparator: \.isNewline) where !line.hasPrefix("#") {
             let parts = line.split(separator: "=", maxSplits: 1).map { $0.trimming(while: \.isWhitespace) }
             guard parts.count == 2, ["name", "secret", "coordinator"].contains(parts[0]), values[parts[0]] == nil else {

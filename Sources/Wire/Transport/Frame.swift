@@ -63,5 +63,17 @@ public final class Frame: @unchecked Sendable {
     /// router's first, which it makes itself.)
     var user: String? { zmq_msg_gets(message, "User-Id").map { String(cString: $0) } }
 
+    /// The descriptor of the connection it came over, with the same exception; `nil` where it is not told.
+    var connection: Int32? {
+        let descriptor = zmq_msg_get(message, ZMQ_SRCFD)
+        return descriptor < 0 ? nil : descriptor
+    }
+
+    /// A part of it, in the same memory, which must not be sent itself.
+    func part(_ range: Range<Int>) throws(ZeroMQError) -> Frame {
+        let bytes = UnsafeMutableRawBufferPointer(start: zmq_msg_data(message), count: zmq_msg_size(message))
+        return try Frame(lending: UnsafeMutableRawBufferPointer(rebasing: bytes[range]), owner: self)
+    }
+
     var hasMore: Bool { zmq_msg_more(message) != 0 }
 }

@@ -217,7 +217,7 @@ private final class InProcessListener: Listener {
 
     func allow(_ guests: Set<Guest>) { network.locked { _ in self.guests = Set(guests.map(\.peer)) } }
 
-    func takeRefusals() -> Refusals? { nil }
+    func takeRefusals() -> Refusals { Refusals() }
 
     func arrive(_ packet: Packet, from peer: PeerID) {
         network.locked { _ in

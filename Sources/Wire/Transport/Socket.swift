@@ -1,4 +1,5 @@
 import CZeroMQ
+import Glibc
 
 /// A ZeroMQ socket. One thread owns it.
 ///
@@ -13,16 +14,20 @@ package final class Socket: @unchecked Sendable {
 
     /// Bounds of a socket, fixed when it is opened.
     package struct Limits {
-        /// Longest frame accepted from a peer, bytes. A peer that sends a longer one is cut off.
+        /// Longest frame accepted from a peer, bytes. A peer that sends a longer one is cut off. So much can everybody who
+        /// connects make the process hold.
         package var maxFrameBytes: Int
+        /// Frames of one message; more are a protocol violation, and the message is dropped.
+        package var maxFrames: Int
         /// How long unsent messages may delay the close, milliseconds.
         package var lingerMilliseconds: Int32
 
         /// Messages of one peer that may wait to be read, and that may wait to be sent.
         package var queue: Int32
 
-        package init(maxFrameBytes: Int, lingerMilliseconds: Int32 = 200, queue: Int32 = 1000) {
+        package init(maxFrameBytes: Int, maxFrames: Int = 8, lingerMilliseconds: Int32 = 200, queue: Int32 = 1000) {
             self.maxFrameBytes = maxFrameBytes
+            self.maxFrames = maxFrames
             self.queue = queue
             self.lingerMilliseconds = lingerMilliseconds
         }
@@ -32,8 +37,7 @@ package final class Socket: @unchecked Sendable {
     /// Kept so that the context outlives its sockets.
     private let context: ZeroMQContext
     let pointer: UnsafeMutableRawPointer
-    /// Frames of one message; more are a protocol violation, and the message is dropped.
-    private static let maxFrames = 8
+    private let maxFrames: Int
 
     package init(_ kind: Kind, context: ZeroMQContext, limits: Limits) throws(ZeroMQError) {
         guard let pointer = zmq_socket(context.pointer, kind == .dealer ? ZMQ_DEALER : ZMQ_ROUTER) else {
@@ -41,6 +45,7 @@ package final class Socket: @unchecked Sendable {
         }
         self.kind = kind
         self.context = context
+        maxFrames = limits.maxFrames
         self.pointer = pointer
         try set(ZMQ_LINGER, limits.lingerMilliseconds, "linger")
         try set(ZMQ_MAXMSGSIZE, Int64(limits.maxFrameBytes), "maxmsgsize")
@@ -64,6 +69,11 @@ package final class Socket: @unchecked Sendable {
             try set(ZMQ_ROUTER_MANDATORY, Int32(1), "router_mandatory")
             try set(ZMQ_ROUTER_HANDOVER, Int32(1), "router_handover")
         }
+    }
+
+    /// Watches its connections. Before `bind`.
+    func monitor(patience: Duration, asksWhose: Bool, isIPC: Bool) throws(ZeroMQError) -> SocketMonitor {
+        try context.monitor(pointer, patience: patience, asksWhose: asksWhose, isIPC: isIPC)
     }
 
     deinit { zmq_close(pointer) }
@@ -126,8 +136,15 @@ package final class Socket: @unchecked Sendable {
         return String(decoding: name.prefix(max(0, size - 1)).map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// Binds the first address of `endpoint` that can be bound. A name is resolved here.
+    /// Binds the first address of `endpoint` that can be bound. A name is resolved here. A path is this user's alone.
     func bind(_ endpoint: Endpoint) throws(ZeroMQError) -> String {
+        if case .ipc(let path) = endpoint.transport {
+            try SocketFile.check(path, doing: "bind")
+            try set(ZMQ_IPC_FILTER_UID, geteuid(), "ipc_filter_uid")
+            let bound = try bind(endpoint.description)
+            try SocketFile.close(path)
+            return bound
+        }
         var problem: ZeroMQError?
         for attempt in try Binding.attempts(endpoint) {
             try useIPv6(attempt.isIPv6)
@@ -141,6 +158,9 @@ package final class Socket: @unchecked Sendable {
 
     /// Starts connecting; the link comes up, and comes back, by itself.
     package func connect(_ endpoint: String) throws(ZeroMQError) {
+        if case .ipc(let path)? = (try? Endpoint(endpoint))?.transport {
+            try SocketFile.check(path, doing: "connect to")
+        }
         guard zmq_connect(pointer, endpoint) == 0 else { throw ZeroMQError("connect to", endpoint: endpoint) }
     }
 
@@ -174,7 +194,7 @@ package final class Socket: @unchecked Sendable {
                 default: throw ZeroMQError("receive")
                 }
             }
-            if frames.count < Self.maxFrames { frames.append(frame) } else { tooMany = true }
+            if frames.count < maxFrames { frames.append(frame) } else { tooMany = true }
             if !frame.hasMore { return tooMany ? [] : frames }
         }
     }

@@ -51,13 +51,6 @@ package enum Reception {
     case broken(MessageError, from: PeerID?)
 }
 
-/// Connections that were not let in.
-package struct Refusals: Equatable, Sendable {
-    package var count: Int
-    /// The last one's address, and what it showed.
-    package var last: String
-}
-
 /// An edge with many peers.
 package protocol Listener: AnyObject {
     /// Where it was bound.
@@ -65,7 +58,7 @@ package protocol Listener: AnyObject {
     /// The only peers that may speak from now on; nobody at first. Without effect on control edges.
     func allow(_ guests: Set<Guest>)
     /// Whom it did not let in since it was last asked.
-    func takeRefusals() -> Refusals?
+    func takeRefusals() -> Refusals
     /// The next message, or `nil` when none waits.
     func receive(isWanted: (Epoch) -> Bool) throws(ZeroMQError) -> Reception?
     func send(_ packet: Packet, to peer: PeerID) throws -> SendResult

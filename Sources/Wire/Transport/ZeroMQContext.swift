@@ -20,13 +20,26 @@ public final class ZeroMQContext: @unchecked Sendable {
     deinit { zmq_ctx_term(pointer) }
 
     /// Who may connect to a socket of this context.
-    func guestList(_ rule: GuestList.Rule) throws(ZeroMQError) -> GuestList {
+    func guestList(_ rule: GuestList.Rule) throws(ZeroMQError) -> GuestList { try keeper().list(rule) }
+
+    /// Watches the connections of a socket of this context, which is not bound yet.
+    func monitor(
+        _ socket: UnsafeMutableRawPointer, patience: Duration, asksWhose: Bool, isIPC: Bool
+    ) throws(ZeroMQError) -> SocketMonitor {
+        let keeper = try keeper()
+        let monitor = try SocketMonitor(
+            socket, context: pointer, patience: patience, asksWhose: asksWhose, isIPC: isIPC)
+        keeper.watch(monitor)
+        return monitor
+    }
+
+    private func keeper() throws(ZeroMQError) -> Gatekeeper {
         let result = gatekeeper.withLock { keeper in
-            Result<GuestList, ZeroMQError> { () throws(ZeroMQError) in
+            Result<Gatekeeper, ZeroMQError> { () throws(ZeroMQError) in
                 let present: Gatekeeper
                 if let keeper { present = keeper } else { present = try Gatekeeper(context: pointer) }
                 keeper = present
-                return present.list(rule)
+                return present
             }
         }
         return try result.get()

@@ -37,7 +37,26 @@ extension EdgeKind {
     fileprivate var limits: Socket.Limits {
         switch self {
         case .control: Socket.Limits(maxFrameBytes: Protocol.maxControlBytes, queue: Protocol.controlQueue)
-        case .data(let bytes): Socket.Limits(maxFrameBytes: bytes)
+        case .data(let bytes):
+            // With keys a piece is wrapped in a few dozen bytes.
+            Socket.Limits(
+                maxFrameBytes: min(bytes, Pieces.size) + 64, maxFrames: 8 + (bytes + maxBody) / Pieces.size)
+        }
+    }
+
+    /// Longest frame, once its pieces are put together, bytes.
+    fileprivate var maxFrame: Int {
+        switch self {
+        case .control: Protocol.maxControlBytes
+        case .data(let bytes): bytes
+        }
+    }
+
+    /// How long a peer may go on speaking that is no longer allowed to. Neighbours that part are not told at the same time.
+    fileprivate var patience: Duration {
+        switch self {
+        case .control: .zero
+        case .data: .seconds(5)
         }
     }
 
@@ -53,14 +72,20 @@ extension EdgeKind {
 private final class ZeroMQListener: Listener {
     let endpoint: Endpoint
     private let socket: Socket
-    private let maxBody: Int
+    private let kind: EdgeKind
     private let guests: GuestList?
+    private let monitor: SocketMonitor
+    /// Messages of connections that are not known yet, in order. On the loop's thread, as all below.
+    private var early: [(connection: Int32?, frames: [Frame], since: ContinuousClock.Instant)] = []
+    private static let maxEarly = 64
+    /// Has the loop read again.
+    private var wake: (@Sendable () -> Void)?
 
     init(
         _ endpoint: Endpoint, kind: EdgeKind, keys: ZeroMQTransport.Keyring?, context: ZeroMQContext
     ) throws(ZeroMQError) {
         socket = try Socket(.router, context: context, limits: kind.limits)
-        maxBody = kind.maxBody
+        self.kind = kind
         let rule: GuestList.Rule? =
             switch kind {
             case .data: keys == nil ? .names([:]) : .keys([:])
@@ -68,43 +93,85 @@ private final class ZeroMQListener: Listener {
             }
         guests = try rule.map { rule throws(ZeroMQError) in try context.guestList(rule) }
         if let guests { try socket.serve(keys?.own, domain: guests.domain) }
+        // Names that nobody can guess keep strangers from plain data edges; whoever reaches a plain control edge may speak.
+        var isIPC = false
+        if case .ipc = endpoint.transport { isIPC = true }
+        monitor = try socket.monitor(patience: kind.patience, asksWhose: guests == nil, isIPC: isIPC)
         let text = try socket.bind(endpoint)
         self.endpoint = (try? Endpoint(text)) ?? endpoint
     }
 
     func allow(_ guests: Set<Guest>) { self.guests?.allow(guests) }
 
-    func takeRefusals() -> Refusals? { guests?.takeRefusals() }
+    func takeRefusals() -> Refusals {
+        var refusals = guests?.takeRefusals() ?? Refusals()
+        refusals.add(monitor.takeRefusals())
+        return refusals
+    }
 
     func receive(isWanted: (Epoch) -> Bool) throws(ZeroMQError) -> Reception? {
-        guard let frames = try socket.receive() else { return nil }
+        guard let frames = try next() else { return nil }
         guard let first = frames.first, let peer = first.withBytes({ PeerID($0) }) else {
             return .broken(MessageError("message", "no peer, or too many frames"), from: nil)
         }
+        let second = frames.dropFirst().first
         guard let guests else {
-            return reception(frames.dropFirst(), from: peer, key: nil, maxBody: maxBody, isWanted: isWanted)
+            if let connection = second?.connection { monitor.spoke(connection, isInvited: true) }
+            return reception(frames.dropFirst(), from: peer, key: nil, kind: kind, isWanted: isWanted)
         }
         // The guest list keeps strangers from connecting; whoever was a guest once may still be connected.
-        guard let user = frames.dropFirst().first?.user, guests.isGuest(peer, showing: user) else { return .unwanted }
-        return reception(
-            frames.dropFirst(), from: peer, key: PublicKey(user), maxBody: maxBody, isWanted: isWanted)
+        let user = second?.user
+        let isInvited = user.map { guests.isGuest(peer, showing: $0) } ?? false
+        if let connection = second?.connection { monitor.spoke(connection, isInvited: isInvited) }
+        guard let user, isInvited else { return .unwanted }
+        return reception(frames.dropFirst(), from: peer, key: PublicKey(user), kind: kind, isWanted: isWanted)
+    }
+
+    /// The frames of the next message that may be heard. Where nobody is asked for a name or a key, a connection must be
+    /// known first, and with it whose it is: what it says before waits for a moment.
+    private func next() throws(ZeroMQError) -> [Frame]? {
+        guard guests == nil else { return try socket.receive() }
+        while true {
+            if let index = early.firstIndex(where: { monitor.isKnown($0.connection) }) {
+                return early.remove(at: index).frames
+            }
+            guard let frames = try socket.receive() else {
+                if !early.isEmpty, let wake { monitor.awaitNews(wake) }
+                // It may have become known while there was nobody to be woken.
+                return early.contains { monitor.isKnown($0.connection) } ? try next() : nil
+            }
+            guard !frames.isEmpty else { return frames }
+            let connection = frames.dropFirst().first?.connection
+            if monitor.isKnown(connection), !early.contains(where: { $0.connection == connection }) { return frames }
+            early.removeAll { $0.since.duration(to: .now) > .seconds(2) }
+            guard connection != nil, early.count < Self.maxEarly else { continue }
+            early.append((connection, frames, .now))
+        }
     }
 
     func send(_ packet: Packet, to peer: PeerID) throws -> SendResult {
-        try socket.send([try Frame(peer.bytes)] + (try Codec.frames(packet)))
+        try socket.send([try Frame(peer.bytes)] + Pieces.split(try Codec.frames(packet)))
     }
 
-    func watch(on loop: SocketLoop, _ onReadable: @escaping () -> Void) { loop.watch(socket, onReadable: onReadable) }
+    func watch(on loop: SocketLoop, _ onReadable: @escaping () -> Void) {
+        nonisolated(unsafe) let read = onReadable
+        wake = { [weak loop] in loop?.submit { read() } }
+        loop.watch(socket, onReadable: onReadable)
+    }
 
-    func unwatch(on loop: SocketLoop) { loop.unwatch(socket) }
+    func unwatch(on loop: SocketLoop) {
+        wake = nil
+        loop.unwatch(socket)
+    }
 }
 
 private func reception(
-    _ frames: some RandomAccessCollection<Frame>, from peer: PeerID, key: PublicKey?, maxBody: Int,
+    _ frames: some RandomAccessCollection<Frame>, from peer: PeerID, key: PublicKey?, kind: EdgeKind,
     isWanted: (Epoch) -> Bool
 ) -> Reception {
     do throws(MessageError) {
-        guard let packet = try Codec.packet(frames, maxBody: maxBody, isWanted: isWanted) else { return .unwanted }
+        let frames = try Pieces.join(frames, limit: kind.maxFrame)
+        guard let packet = try Codec.packet(frames, maxBody: kind.maxBody, isWanted: isWanted) else { return .unwanted }
         return .packet(packet, from: peer, key: key)
     } catch {
         return .broken(error, from: peer)
@@ -114,7 +181,7 @@ private func reception(
 private final class ZeroMQLink: Link {
     let endpoint: String
     private let socket: Socket
-    private let maxBody: Int
+    private let kind: EdgeKind
     private let name: PeerID
     private let key: PublicKey?
 
@@ -122,7 +189,7 @@ private final class ZeroMQLink: Link {
         _ endpoint: String, name: PeerID, kind: EdgeKind, own: KeyPair?, key: PublicKey?, context: ZeroMQContext
     ) throws(ZeroMQError) {
         socket = try Socket(.dealer, context: context, limits: kind.limits)
-        maxBody = kind.maxBody
+        self.kind = kind
         self.name = name
         try socket.setIdentity(name.bytes)
         self.key = own == nil ? nil : key
@@ -140,10 +207,10 @@ private final class ZeroMQLink: Link {
     /// Whoever answers is the one we connected to; its name is not known on this side.
     func receive() throws(ZeroMQError) -> Reception? {
         guard let frames = try socket.receive() else { return nil }
-        return reception(frames, from: name, key: key, maxBody: maxBody) { _ in true }
+        return reception(frames, from: name, key: key, kind: kind) { _ in true }
     }
 
-    func send(_ packet: Packet) throws -> SendResult { try socket.send(try Codec.frames(packet)) }
+    func send(_ packet: Packet) throws -> SendResult { try socket.send(Pieces.split(try Codec.frames(packet))) }
 
     func watch(on loop: SocketLoop, _ onReadable: @escaping () -> Void) { loop.watch(socket, onReadable: onReadable) }
 

@@ -201,15 +201,11 @@ struct LoadgenConnectionOptions: ParsableArguments {
             "Address of a server, or NAME=URL. Several are measured in turns.", valueName: "url"))
     var target: [String] = []
 
-    @Option(help: "Sent as a bearer token. (default: the environment variable WINNOW_API_KEY)")
-    var apiKey: String?
-
-    @Option(help: ArgumentHelp("Trust the certificates in this PEM file as well.", valueName: "file"))
-    var caFile: String?
+    @OptionGroup var credentials: ClientCredentials
 
     @Flag(help: "Do not check the server's certificate.")
     var insecure = false
 
     /// Whose certificates are taken.
-    var trust: ServerTrust { ServerTrust(caFile: caFile, isInsecure: insecure) }
+    var trust: ServerTrust { ServerTrust(caFile: credentials.caFile, isInsecure: insecure) }
 }

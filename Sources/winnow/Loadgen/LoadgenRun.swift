@@ -160,7 +160,7 @@ struct LoadgenRun: AsyncParsableCommand {
         guard let target = targets.first else { return try await measure(load, modes.description, opened) }
         let (given, address) = Self.parts(target)
         let name = given ?? (connection.target.count > 1 ? address : nil)
-        let key = connection.apiKey ?? ProcessInfo.processInfo.environment["WINNOW_API_KEY"]
+        let key = try connection.credentials.key()
         try await OpenAIClient.withClient(
             address: address, apiKey: key, connectionLimit: load.plan.openLimit,
             trust: connection.trust
@@ -218,21 +218,6 @@ struct LoadgenRun: AsyncParsableCommand {
         }
     }
 
-    /// How to call it again; a key is nobody's business.
-    private static var commandLine: [String] {
-        var words = ["winnow"]
-        var hidesNext = false
-        for word in CommandLine.arguments.dropFirst() {
-            if hidesNext {
-                words.append("***")
-                hidesNext = false
-            } else if word.hasPrefix("--api-key=") {
-                words.append("--api-key=***")
-            } else {
-                words.append(word)
-                hidesNext = word == "--api-key"
-            }
-        }
-        return words
-    }
+    /// How to call it again. It holds no key: those are in files.
+    private static var commandLine: [String] { ["winnow"] + CommandLine.arguments.dropFirst() }
 }

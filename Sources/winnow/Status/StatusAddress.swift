@@ -5,6 +5,7 @@ import AsyncHTTPClient
 import Coordinator
 import Foundation
 import Launcher
+import LoadGenerator
 import NIOCore
 import NIOHTTP1
 import OutsideText
@@ -14,6 +15,8 @@ import Settings
 struct StatusAddress {
     /// `http://HOST:PORT`, perhaps with a path, without a slash at its end.
     let base: String
+    private let key: String?
+    private let trust: ServerTrust
 
     /// Nobody answers there, or not as a coordinator does.
     struct Unanswered: Error, CustomStringConvertible {
@@ -25,15 +28,21 @@ struct StatusAddress {
     private static let mostBytes = 16 << 20
 
     /// Who refuses a connection is not asked again.
-    private static var configuration: HTTPClient.Configuration {
+    private func configuration() throws -> HTTPClient.Configuration {
         var configuration = HTTPClient.Configuration()
+        configuration.tlsConfiguration = try trust.configuration()
         configuration.connectionPool.retryConnectionEstablishment = false
         return configuration
     }
 
-    /// - Parameter place: an address, or the path of a topology file.
+    /// - Parameters:
+    ///   - place: an address, or the path of a topology file.
+    ///   - key: sent as a bearer token.
+    ///   - caFile: a PEM file with certificates to trust beside the system's.
     /// - Throws: `TopologyError` for a file that is wrong, `ValidationError` for what is neither.
-    init(_ place: String) throws {
+    init(_ place: String, key: String? = nil, caFile: String? = nil) throws {
+        self.key = key
+        trust = ServerTrust(caFile: caFile)
         if place.contains("://") {
             guard let url = URL(string: place), ["http", "https"].contains(url.scheme), url.host() != nil else {
                 throw ValidationError("'\(place.shown)' is no address: write http://HOST:PORT")
@@ -43,13 +52,16 @@ struct StatusAddress {
             base = "http://" + Self.reachable(place)
         } else {
             let topology = try Topology(contentsOf: place, areModelsHere: false)
-            let http = topology.coordinator.http
+            let settings = topology.coordinator.settings
+            let admin = settings.text("admin")
+            let http = admin ?? topology.coordinator.http
             guard !http.hasSuffix(":0") else {
                 throw ValidationError(
                     "\(place.shown) lets the coordinator take any free port: give the address that it printed, "
                         + "`ready http://HOST:PORT`")
             }
-            base = "http://" + Self.reachable(http, at: topology.hosts[topology.coordinator.host]?.address)
+            let scheme = admin == nil && settings.isSaid("tls_certificate") ? "https" : "http"
+            base = "\(scheme)://" + Self.reachable(http, at: topology.hosts[topology.coordinator.host]?.address)
         }
     }
 
@@ -66,10 +78,16 @@ struct StatusAddress {
     /// The status at this moment, and its JSON as it came.
     func ask() async throws(Unanswered) -> (status: FleetStatus, json: String) {
         do {
-            let (code, body) = try await HTTPClient.withHTTPClient(configuration: Self.configuration) { client in
-                let response = try await client.execute(
-                    HTTPClientRequest(url: base + "/status"), timeout: Self.patience)
+            var request = HTTPClientRequest(url: base + "/status")
+            if let key { request.headers.add(name: "authorization", value: "Bearer \(key)") }
+            let (code, body) = try await HTTPClient.withHTTPClient(configuration: configuration()) { [request] client in
+                let response = try await client.execute(request, timeout: Self.patience)
                 return (response.status.code, try await response.body.collect(upTo: Self.mostBytes))
+            }
+            guard code != 401, code != 403 else {
+                throw Unanswered(
+                    description:
+                        "\(base)/status wants an operator's key: give --api-key-file (winnow keys api new --operator)")
             }
             guard code == 200 else {
                 throw Unanswered(description: "\(base)/status answers \(code): is it a coordinator?")

@@ -11,14 +11,14 @@ struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
         abstract: "Show what a cluster is and does.",
-        usage: "winnow status URL|FILE [--watch] [--interval SECONDS] [--json]",
+        usage: "winnow status URL|FILE [--watch] [--interval SECONDS] [--json] [--api-key-file FILE] [--ca-file FILE]",
         discussion: """
             Shows pipelines and their stages (layers, epoch, busy share, KV cache, rates, who is slow), what waits, the \
             faults of the last hour and the last requests with what was kept of each. The same is shown by the page at / \
             of the coordinator, and told as JSON at /status. Prompts and answers are never shown.
 
-            URL is the coordinator's HTTP address (`http://HOST:PORT` or `HOST:PORT`). FILE is a topology file: the address \
-            is its `coordinator.http`.
+            URL is the coordinator's HTTP address (`http://HOST:PORT`, `https://HOST:PORT` or `HOST:PORT`). FILE is a topology \
+            file: the address is its `coordinator.admin`, or its `coordinator.http`.
 
             EXIT CODES
               0 a pipeline stands; 64 wrong usage; 65 the topology file is wrong; 69 no coordinator answers; \
@@ -37,6 +37,8 @@ struct StatusCommand: AsyncParsableCommand {
     @Flag(help: "As JSON on one line; with --watch a line each time.")
     var json = false
 
+    @OptionGroup var credentials: ClientCredentials
+
     func validate() throws {
         guard (0.5...3600).contains(interval) else {
             throw ValidationError("--interval must be 0.5 to 3600 seconds, found \(interval)")
@@ -46,7 +48,7 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         let address: StatusAddress
         do {
-            address = try StatusAddress(place)
+            address = try StatusAddress(place, key: credentials.key(), caFile: credentials.caFile)
         } catch let error as TopologyError {
             throw Console.failure(.badData, "\(error)")
         }

@@ -79,7 +79,8 @@ private func connection(_ bytes: UnsafeBufferPointer<UInt8>, pieces: Int) throws
     let connections = Connections(
         limits: .init(total: limits.connections, perAddress: limits.connectionsPerAddress, reserve: 1), logger: silent)
     try ConnectionRules.add(
-        to: channel.pipeline.syncOperations, limits: limits, connections: connections, logger: silent)
+        to: channel.pipeline.syncOperations, limits: limits, connections: connections,
+        access: Access(refusals: Refusals(logger: silent)), logger: silent)
     try channel.pipeline.syncOperations.addHandler(endpoint)
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
     for start in stride(from: 0, to: bytes.count, by: pieces) where channel.isActive {

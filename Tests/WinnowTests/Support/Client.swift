@@ -12,6 +12,8 @@ struct Client: Sendable {
     var base: String
     /// The model that requests name.
     var model: String
+    /// What it shows; nil: nothing.
+    var key: String?
 
     /// An answer with its status, whatever it is.
     struct Reply: Sendable {
@@ -81,7 +83,9 @@ struct Client: Sendable {
 
     private func request(_ path: String) throws -> URLRequest {
         guard let url = URL(string: base + path) else { throw URLError(.badURL) }
-        return URLRequest(url: url, timeoutInterval: 120)
+        var request = URLRequest(url: url, timeoutInterval: 120)
+        if let key { request.setValue("Bearer \(key)", forHTTPHeaderField: "Authorization") }
+        return request
     }
 }
 

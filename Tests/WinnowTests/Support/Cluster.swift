@@ -89,7 +89,7 @@ final class Cluster: Sendable {
     func ready() async throws -> Client {
         let coordinator = coordinator
         return try await within(.seconds(30), "`ready` of the coordinator") {
-            let line = try await coordinator.output.next("`ready`") { $0.hasPrefix("ready http://") }
+            let line = try await coordinator.output.next("`ready`") { $0.hasPrefix("ready http") }
             let model = URL(fileURLWithPath: self.shape.model).lastPathComponent
             return Client(base: String(line.dropFirst("ready ".count)), model: model)
         }
