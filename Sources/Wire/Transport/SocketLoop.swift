@@ -17,6 +17,8 @@ package final class SocketLoop: SerialExecutor, @unchecked Sendable {
     private struct Inbox {
         var items: [Item] = []
         var stopping = false
+        /// Nobody works items off any more.
+        var hasEnded = false
     }
     private struct Watch {
         let socket: Socket
@@ -68,6 +70,7 @@ package final class SocketLoop: SerialExecutor, @unchecked Sendable {
 
     private func put(_ item: Item) {
         let first = inbox.withLock { inbox in
+            guard !inbox.hasEnded else { return false }
             inbox.items.append(item)
             return inbox.items.count == 1
         }
@@ -119,6 +122,13 @@ package final class SocketLoop: SerialExecutor, @unchecked Sendable {
             fireTimers()
             poll()
         }
+        // What comes too late is let go: it may hold what holds this.
+        let late = inbox.withLock { inbox in
+            inbox.hasEnded = true
+            defer { inbox.items = [] }
+            return inbox.items
+        }
+        _ = consume late
         watches.removeAll()
         timers.removeAll()
         finished.signal()
