@@ -32,6 +32,9 @@ public final class Worker: Service, @unchecked Sendable {
     /// Those that other machines reach, and whose links are plain text.
     private let openEndpoints: [Endpoint]
     private let hasBegun = Mutex(false)
+    private let hasLoop = Mutex(false)
+    /// Seconds in which the loop's thread must have come to life: whoever starts a thread that the system refuses is not told.
+    private static let loopLimit = 10.0
 
     /// Opens the model's files and a socket for the stage before; layers are loaded once the coordinator has assigned them.
     ///
@@ -154,7 +157,7 @@ public final class Worker: Service, @unchecked Sendable {
 
     /// Starts the worker's threads. It serves until it is told to end, and is ended by ``wait(until:)``.
     ///
-    /// - Throws: `WorkerError.ranBefore`.
+    /// - Throws: `WorkerError.ranBefore`, and `memory` where the system allows no more threads.
     package func begin() throws(WorkerError) {
         let isFirst = hasBegun.withLock { hasBegun in
             defer { hasBegun = true }
@@ -166,13 +169,19 @@ public final class Worker: Service, @unchecked Sendable {
         if let problem = precision.kernelProblem {
             logger.warning("slow matrix products", metadata: ["problem": "\(problem)"])
         }
+        let lives = DispatchSemaphore(value: 0)
         loop.start()
         loop.submit { [self] in
+            hasLoop.withLock { $0 = true }
+            lives.signal()
             control.watch(on: loop) { [shell] in shell.readControl() }
             data.watch(on: loop) { [shell] in shell.readData() }
             loop.every(WorkerShell.tickInterval) { [shell] in shell.tick() }
             PlainTextNotice.repeats(of: openEndpoints, on: loop, logger)
             shell.tick()
+        }
+        guard lives.wait(timeout: .now() + Self.loopLimit) == .success else {
+            throw .memory(purpose: "a thread's stack", bytes: 8 << 20)
         }
     }
 
@@ -182,7 +191,7 @@ public final class Worker: Service, @unchecked Sendable {
     /// Lets the worker's threads go, once it is clear how it ends, and waits for them. Not from one of them.
     package func end(_ result: Result<Void, WorkerError>) {
         executor.stop()
-        loop.stopAndWait()
+        if hasLoop.withLock({ $0 }) { loop.stopAndWait() }
         board.end(result)
     }
 
