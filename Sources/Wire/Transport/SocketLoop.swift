@@ -92,6 +92,11 @@ package final class SocketLoop: SerialExecutor, @unchecked Sendable {
         watches.append(Watch(socket: socket, onReadable: onReadable))
     }
 
+    /// Has whoever watches `socket` read again. On the loop's thread.
+    func readAgain(_ socket: Socket) {
+        for watch in watches where watch.socket === socket { watch.onReadable() }
+    }
+
     package func unwatch(_ socket: Socket) { watches.removeAll { $0.socket === socket } }
 
     package func every(_ interval: Duration, _ fire: @escaping () -> Void) {

@@ -154,8 +154,12 @@ private final class ZeroMQListener: Listener {
     }
 
     func watch(on loop: SocketLoop, _ onReadable: @escaping () -> Void) {
-        nonisolated(unsafe) let read = onReadable
-        wake = { [weak loop] in loop?.submit { read() } }
+        // Nothing of this may hold the reader, who holds this, nor the socket, whose end its monitor waits for.
+        wake = { [weak loop, weak socket] in
+            loop?.submit { [weak loop, weak socket] in
+                if let socket { loop?.readAgain(socket) }
+            }
+        }
         loop.watch(socket, onReadable: onReadable)
     }
 
