@@ -61,17 +61,17 @@ extension EndToEnd {
             let before = try memory(pid, "VmRSS")
             // The peak counts from here.
             try Data("5".utf8).write(to: URL(fileURLWithPath: "/proc/\(pid)/clear_refs"))
-            let isOver = Atomic(false)
+            let attacked = Flag()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     let done = Promise<Result<Void, any Error>>()
                     Thread.detachNewThread { done.fulfil(Result { try attack() }) }
-                    defer { isOver.store(true, ordering: .relaxed) }
+                    defer { attacked.isSet.store(true, ordering: .relaxed) }
                     try await done.value().get()
                 }
                 group.addTask {
                     var slowest = Duration.zero
-                    while !isOver.load(ordering: .relaxed) {
+                    while !attacked.isSet.load(ordering: .relaxed) {
                         let start = ContinuousClock.now
                         _ = try await place.client.complete(ask)
                         let live = try await place.client.get("/health/live")
@@ -170,6 +170,10 @@ extension EndToEnd {
             withExtendedLifetime(folder) {}
         }
     }
+}
+
+private final class Flag: Sendable {
+    let isSet = Atomic(false)
 }
 
 /// A connection of somebody who means no good. Closed with the object.
