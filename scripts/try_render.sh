@@ -30,6 +30,7 @@ for example in one-host three-hosts numa; do
     "$winnow" launch "$root/cluster/$example/cluster.yaml" --render systemd --out "$work/$example" \
         --executable "$winnow" >/dev/null
     for host in "$work/$example"/*/; do
+        [ "$(basename "$host")" = keys ] && continue
         status=0
         systemd-analyze verify "$host"*.service "$host"*.target >"$work/verify" 2>&1 || status=$?
         [ -s "$work/verify" ] && status=1 && cat "$work/verify" >&2

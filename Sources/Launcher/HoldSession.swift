@@ -81,7 +81,8 @@ package struct HoldSession {
     private mutating func silent(_ retransmissions: Int) -> [Directive] {
         silence += 1
         if phase == .running, silence >= HoldWord.cutPatience, retransmissions >= HoldWord.cutRetransmissions {
-            return end("nothing was heard of its launcher for \(silence) s, and its host does not answer")
+            // Nobody is left to be asked for relief.
+            return end("nothing was heard of its launcher for \(silence) s, and its host does not answer", grace: 2)
         }
         if phase == .running, silence == HoldWord.suspicion {
             return [.say("nothing was heard of the launcher for \(silence) s")]
@@ -94,8 +95,8 @@ package struct HoldSession {
         return end("nothing was heard of its launcher for \(HoldWord.patience) s")
     }
 
-    private mutating func end(_ why: String) -> [Directive] {
-        phase = .ending(0)
+    private mutating func end(_ why: String, grace: Int = grace) -> [Directive] {
+        phase = .ending(Self.grace - grace)
         return [.say("ending the process: \(why)"), .terminate]
     }
 }

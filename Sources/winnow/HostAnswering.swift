@@ -4,6 +4,7 @@ import Checkpoint
 import Compute
 import Foundation
 import Launcher
+import Layers
 import Synchronization
 import Tokenizer
 import Wire

@@ -69,6 +69,7 @@ struct HoldSessionTests {
             #expect(session.handle(Self.cut) == [] || second == HoldWord.suspicion)
         }
         #expect(session.handle(Self.cut).last == .terminate)
+        #expect(session.handle(Self.cut) == [] && session.handle(Self.cut) == [.kill])
 
         var late = running()
         for _ in 1...HoldWord.cutPatience { #expect(late.handle(Self.tick).last != .terminate) }

@@ -61,17 +61,17 @@ extension EndToEnd {
             let before = try memory(pid, "VmRSS")
             // The peak counts from here.
             try Data("5".utf8).write(to: URL(fileURLWithPath: "/proc/\(pid)/clear_refs"))
-            let isOver = Atomic(false)
+            let attacked = Flag()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     let done = Promise<Result<Void, any Error>>()
                     Thread.detachNewThread { done.fulfil(Result { try attack() }) }
-                    defer { isOver.store(true, ordering: .relaxed) }
+                    defer { attacked.isSet.store(true, ordering: .relaxed) }
                     try await done.value().get()
                 }
                 group.addTask {
                     var slowest = Duration.zero
-                    while !isOver.load(ordering: .relaxed) {
+                    while !attacked.isSet.load(ordering: .relaxed) {
                         let start = ContinuousClock.now
                         _ = try await place.client.complete(ask)
                         let live = try await place.client.get("/health/live")
@@ -91,12 +91,12 @@ extension EndToEnd {
                 let each = 2_500
                 let told = Mutex(Duration.zero)
                 // The first of them fill caches.
-                try Stranger.ask(place.port, times: 500)
+                try HTTPStranger.ask(place.port, times: 500)
                 let before = try await place.count("wrong_key")
                 let lines = place.cluster.coordinator.log.soFar.count
                 try await withstands(place) {
                     let start = ContinuousClock.now
-                    try Stranger.together(8) { try Stranger.ask(place.port, times: each) }
+                    try HTTPStranger.together(8) { try HTTPStranger.ask(place.port, times: each) }
                     told.withLock { $0 = .now - start }
                 }
                 #expect(try await place.count("wrong_key") - before == 8 * each)
@@ -112,11 +112,11 @@ extension EndToEnd {
             try await with { place in
                 let closed = try await place.count("slow_head")
                 try await withstands(place) {
-                    try Stranger.together(1) {
+                    try HTTPStranger.together(1) {
                         // A thousand that are silent, or shut their sending side, or stop in the middle.
-                        var held: [Stranger] = []
+                        var held: [HTTPStranger] = []
                         for number in 0..<1_000 {
-                            guard let stranger = Stranger(place.port) else { continue }
+                            guard let stranger = HTTPStranger(place.port) else { continue }
                             switch number % 4 {
                             case 0: break
                             case 1: stranger.send("GET /v1/models HTTP/1.1\r\nHost: a\r\nX-")
@@ -148,8 +148,8 @@ extension EndToEnd {
                 let pid = place.cluster.coordinator.pid
                 try await #require(place.operators.get("/health/live").status == 200)
                 let before = try memory(pid, "VmRSS")
-                let held = (0..<1_000).compactMap { number -> Stranger? in
-                    guard let stranger = Stranger(place.port) else { return nil }
+                let held = (0..<1_000).compactMap { number -> HTTPStranger? in
+                    guard let stranger = HTTPStranger(place.port) else { return nil }
                     switch number % 3 {
                     case 0: break
                     case 1: stranger.send("\u{16}\u{3}\u{1}\u{2}")
@@ -172,8 +172,12 @@ extension EndToEnd {
     }
 }
 
+private final class Flag: Sendable {
+    let isSet = Atomic(false)
+}
+
 /// A connection of somebody who means no good. Closed with the object.
-final class Stranger: Sendable {
+final class HTTPStranger: Sendable {
     private let descriptor: Int32
 
     /// nil: there was no connection to be had.
@@ -227,7 +231,7 @@ final class Stranger: Sendable {
 
     /// Asks so many times with a wrong key, as fast as there are answers.
     static func ask(_ port: UInt16, times: Int) throws {
-        guard let stranger = Stranger(port) else { throw POSIXError(.ECONNREFUSED) }
+        guard let stranger = HTTPStranger(port) else { throw POSIXError(.ECONNREFUSED) }
         let body = #"{"model": "m", "prompt": "x"}"#
         var asked = 0
         while asked < times {
