@@ -110,6 +110,11 @@ install -d "$target/share/bash-completion/completions" "$target/share/zsh/site-f
 "$command" --generate-completion-script zsh >"$target/share/zsh/site-functions/_winnow"
 "$command" --generate-completion-script fish >"$target/share/fish/vendor_completions.d/winnow.fish"
 "$built/generate-manual" "$command" --multi-page --section 1 --output-directory "$target/share/man/man1" >&2
+# `man winnow worker` looks for winnow-worker.
+for page in "$target"/share/man/man1/winnow.*.1; do
+    name=$(basename "$page" .1)
+    mv "$page" "$target/share/man/man1/${name//./-}.1"
+done
 
 install -d "$target/lib/systemd/system"
 cat >"$target/lib/systemd/system/winnow@.service" <<UNIT
