@@ -43,6 +43,10 @@ struct MetricsTests {
             ].map { "winnow_refused_connections_total{reason=\"\($0)\"} 0" } + [
                 "winnow_kv_cache_usage_ratio 1.0"
             ]
+            + [
+                "no_key", "wrong_key", "expired_key", "forbidden", "rate_limit", "connections", "bad_http", "slow_head",
+                "slow_body", "slow_reader", "tls_handshake", "slow_tls_handshake",
+            ].map { "winnow_http_refused_total{reason=\"\($0)\"} 0" }
         let samples = lines.filter { !$0.hasPrefix("#") }
         #expect(
             samples.filter { !$0.contains("_bucket{") && !$0.hasSuffix("_sum 0.0") && !$0.hasSuffix("_count 0") }

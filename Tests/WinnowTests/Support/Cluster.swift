@@ -44,7 +44,9 @@ final class Cluster: Sendable {
     private static func coordinator(_ shape: Shape, listen: String) throws -> RunningProgram {
         var arguments = ["coordinator", "--exit-with-stdin", "--model", shape.model, "--stages", "\(shape.stages)"]
         if let speculator = shape.speculator { arguments += ["--speculator", speculator] }
-        arguments += ["--http", "127.0.0.1:0", "--listen", listen, "--dtype", shape.dtype, "--log-level", "debug"]
+        // Beside a port that was any free one the next is not free for sure.
+        arguments += ["--http", "127.0.0.1:0", "--listen", listen, "--results", "tcp://127.0.0.1:*"]
+        arguments += ["--dtype", shape.dtype, "--log-level", "debug"]
         return try RunningProgram(arguments + shape.options)
     }
 
