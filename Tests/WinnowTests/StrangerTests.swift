@@ -149,7 +149,8 @@ extension EndToEnd {
             }
             // A client that is refused hangs up, at times before it is told; on a busy machine it is slow as well.
             #expect(
-                counted.isSubset(of: stranger.reasons.union([.left, .slow])), "\(stranger.rawValue): counted as \(counted)")
+                counted.isSubset(of: stranger.reasons.union([.left, .slow])),
+                "\(stranger.rawValue): counted as \(counted)")
             // A line a second, whatever comes.
             let seconds = Int(start.duration(to: .now) / .seconds(1)) + 2
             let told = Self.lines(coordinator).dropFirst(lines)

@@ -45,7 +45,8 @@ final class Cluster: Sendable {
         var arguments = ["coordinator", "--exit-with-stdin", "--model", shape.model, "--stages", "\(shape.stages)"]
         if let speculator = shape.speculator { arguments += ["--speculator", speculator] }
         // Beside a port that was any free one the next is not free for sure.
-        arguments += ["--http", "127.0.0.1:0", "--listen", listen, "--results", "tcp://127.0.0.1:*"]
+        if !shape.options.contains("--results") { arguments += ["--results", "tcp://127.0.0.1:*"] }
+        arguments += ["--http", "127.0.0.1:0", "--listen", listen]
         arguments += ["--dtype", shape.dtype, "--log-level", "debug"]
         return try RunningProgram(arguments + shape.options)
     }
