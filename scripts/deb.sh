@@ -57,6 +57,9 @@ TEXT
 printf 'winnow (%s) unstable; urgency=medium\n\n  * Release %s.\n\n -- Winnow authors <winnow@localhost.invalid>  %s\n' \
     "$version-1" "$version" "$(date -R -d "@${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}")" |
     gzip -9n >"$doc/changelog.Debian.gz"
+# Packages of Swift bring their own copies, which are linked in: Yams its parser, Foundation its zlib.
+install -d "$folder/usr/share/lintian/overrides"
+printf 'winnow: embedded-library libyaml *\nwinnow: embedded-library zlib *\n' >"$folder/usr/share/lintian/overrides/winnow"
 printf 'libwinnow_worker 1 winnow (>= %s)\n' "$version" >"$folder/DEBIAN/shlibs"
 printf 'activate-noawait ldconfig\n' >"$folder/DEBIAN/triggers"
 cat >"$folder/DEBIAN/control" <<TEXT
