@@ -10,11 +10,11 @@ import threading
 import urllib.error
 import urllib.request
 
-from try_host import Process, free_port
+from try_host import Process, endpoints
 
 
 def main(winnow, lives, model, count):
-    control, http = f"tcp://127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    control, http = endpoints()
     coordinator = Process("coordinator", [
         winnow, "coordinator", "--model", model, "--stages", "1", "--listen", control, "--http", http,
         "--log-level", "error"])

@@ -11,14 +11,14 @@ import sys
 import time
 import urllib.request
 
-from try_host import Process, free_port
+from try_host import Process, endpoints
 
 REQUESTS = 8
 
 
 def seconds(winnow, model, prompt, command):
     """A request's, in a cluster of its own: of the fastest half, so that what else the machine does is left out."""
-    control, http = f"tcp://127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    control, http = endpoints()
     coordinator = Process("coordinator", [
         winnow, "coordinator", "--model", model, "--stages", "1", "--listen", control, "--http", http])
     stage = Process("stage", [word.replace("CONTROL", control) for word in command])

@@ -61,6 +61,19 @@ def free_port():
         return one.getsockname()[1]
 
 
+def endpoints():
+    """Of a coordinator: its control endpoint, whose next port is its data endpoint, and its HTTP address."""
+    while True:
+        control, http = free_port(), free_port()
+        with socket.socket() as data:
+            try:
+                data.bind(("127.0.0.1", control + 1))
+            except (OSError, OverflowError):
+                continue
+        if http not in (control, control + 1):
+            return f"tcp://127.0.0.1:{control}", f"127.0.0.1:{http}"
+
+
 def ask(url, prompt):
     body = {"model": "needle-main-2m", "prompt": prompt, "max_tokens": 6, "temperature": 0,
             "speculative_prefill": {"keep_rate": 0.1}}
@@ -76,7 +89,7 @@ def main(winnow, models, name, command):
     main_model, speculator = f"{models}/needle-main-2m", f"{models}/needle-speculator-0.4m"
     with open(f"{os.path.dirname(models)}/prompts/needle-2048.txt", encoding="utf-8") as file:
         prompt = file.read().removesuffix("\n")
-    control, http = f"tcp://127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    control, http = endpoints()
     processes = []
 
     def start(who, words):
