@@ -4,14 +4,18 @@ import OutsideText
 
 /// A ZeroMQ address, checked before it is bound or connected to.
 public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
+    /// How one gets there.
     public enum Transport: Sendable, Hashable {
         /// `port` 0: any free one.
         case tcp(host: String, port: UInt16)
         case ipc(path: String)
     }
 
+    /// Why a text is no endpoint.
     public struct ParseError: Error, Sendable, CustomStringConvertible {
+        /// The text.
         public var text: String
+        /// What is wrong with it.
         public var problem: String
         public var description: String {
             "\"\(text.shown(upTo: 200))\" is no endpoint: \(problem); write tcp://HOST:PORT (port 0 or * takes any free one) "
@@ -19,8 +23,10 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// How one gets there.
     public var transport: Transport
 
+    /// An endpoint in parts.
     public init(_ transport: Transport) { self.transport = transport }
 
     /// Reads `tcp://HOST:PORT`, `tcp://[::1]:PORT` or `ipc://PATH`.

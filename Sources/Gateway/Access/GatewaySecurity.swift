@@ -12,6 +12,7 @@ public final class GatewaySecurity: Sendable {
     /// No keys, no TLS.
     public static let open = GatewaySecurity(keys: nil, tls: nil)
 
+    /// Either may be nil: no keys are asked for, links are plain text.
     public init(keys: APIKeyFile?, tls: TLSIdentity?) {
         self.keys = keys
         self.tls = tls

@@ -12,6 +12,7 @@ public struct CheckFinding: Codable, Equatable, Sendable, CustomStringConvertibl
         case file
     }
 
+    /// How bad it is.
     public var severity: Severity
     /// The line in the file, counted from 1; nil where there is none.
     public var line: Int?
@@ -19,7 +20,9 @@ public struct CheckFinding: Codable, Equatable, Sendable, CustomStringConvertibl
     public var key: String
     /// The host it is about; nil: the file alone.
     public var host: String?
+    /// What is wrong, without a full stop.
     public var problem: String
+    /// What to do about it, a sentence or two.
     public var fix: String
 
     /// `LINE: KEY: on HOST: PROBLEM. FIX`.

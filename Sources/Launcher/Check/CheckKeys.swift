@@ -10,7 +10,9 @@ public struct KeyFacts: Equatable, Sendable {
 
     /// One thing that is wrong.
     public struct Problem: Equatable, Sendable {
+        /// What is wrong with it.
         public var problem: String
+        /// What to do about it.
         public var fix: String
     }
 

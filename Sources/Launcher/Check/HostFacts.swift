@@ -36,6 +36,7 @@ public struct HostFacts: Codable, Equatable, Sendable {
         public var held: String?
         /// Weights of all its layers together, and of embedding and head.
         public var layerParameters = 0
+        /// Weights of embedding and head together.
         public var outerParameters = 0
         /// Values a token's keys and values take in one layer.
         public var cacheValues = 0
@@ -72,9 +73,11 @@ public struct HostFacts: Codable, Equatable, Sendable {
     public var cpus: [Int] = []
     /// CPUs' worth of time its cgroup grants, and the file that says so.
     public var cpuQuota: Double?
+    /// The file that says ``cpuQuota``.
     public var quotaFile: String?
     /// Bytes of memory a process there can have, and the cgroup's file where that is the limit.
     public var memory: Int?
+    /// The cgroup's file where that is the limit of ``memory``.
     public var memoryFile: String?
     /// Files a process may have open.
     public var openFiles: Int?

@@ -8,6 +8,7 @@ public struct RenderedKeys: Equatable, Sendable {
     public struct Worker: Equatable, Sendable {
         /// As the list of who may join names it.
         public var name: String
+        /// What its owner is for.
         public var role: WorkerRole
     }
 

@@ -7,10 +7,12 @@ internal import Foundation
 public struct KeyFile: Sendable {
     /// Of the process.
     public var name: String
+    /// The owner's own keys.
     public var pair: KeyPair
     /// The coordinator's key; `nil` in its own file.
     public var coordinator: PublicKey?
 
+    /// A key file in parts; without a coordinator it is a coordinator's own.
     public init(name: String, pair: KeyPair, coordinator: PublicKey? = nil) {
         self.name = name
         self.pair = pair

@@ -3,12 +3,16 @@ package import Foundation
 /// A folder with the keys of a cluster: `coordinator.key`, `NAME.key` of each worker that got its key here, and `allowed`,
 /// the list of whose keys may join.
 public struct KeyFolder: Sendable {
+    /// Where it is.
     public let path: String
 
+    /// The name of the coordinator's own key.
     public static let coordinator = "coordinator"
 
+    /// The folder at a path; it is not looked at.
     public init(path: String) { self.path = path }
 
+    /// The allow-list in it.
     public var listPath: String { path + "/allowed" }
 
     /// Where the secret of the process of that name lies.

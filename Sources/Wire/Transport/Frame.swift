@@ -50,8 +50,10 @@ public final class Frame: @unchecked Sendable {
         message.deallocate()
     }
 
+    /// Bytes in it.
     public var count: Int { zmq_msg_size(message) }
 
+    /// Lends its bytes for the time of a call.
     public func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
         try body(UnsafeRawBufferPointer(start: zmq_msg_data(message), count: zmq_msg_size(message)))
     }

@@ -8,6 +8,7 @@ public final class ZeroMQContext: @unchecked Sendable {
     let pointer: UnsafeMutableRawPointer
     private let gatekeeper = Mutex<Gatekeeper?>(nil)
 
+    /// A context of its own. Throws what libzmq answered where it can have none.
     public init() throws(ZeroMQError) {
         guard let pointer = zmq_ctx_new() else { throw ZeroMQError("create a context") }
         self.pointer = pointer
