@@ -152,6 +152,7 @@ let package = Package(
             ], swiftSettings: swift),
 
         // Tests live with the room they hold. They read their fixtures from the source tree.
+        .target(name: "ChildPrograms", path: "Tests/ChildPrograms", swiftSettings: swift),
         .testTarget(
             name: "OutsideTextTests",
             dependencies: ["OutsideText", log, .product(name: "InMemoryLogging", package: "swift-log")],
@@ -174,7 +175,9 @@ let package = Package(
             exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
             name: "WireTests",
-            dependencies: ["Wire", "Layers", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            dependencies: [
+                "Wire", "Layers", "ChildPrograms", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
             swiftSettings: swift),
         .testTarget(
             name: "WorkerTests",
@@ -191,7 +194,7 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Coordinator", "Layers", "Tokenizer", "Transformer", "Speculation", log,
+                "Gateway", "Coordinator", "Layers", "Tokenizer", "Transformer", "Speculation", "ChildPrograms", log,
                 .product(name: "InMemoryLogging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
@@ -206,12 +209,14 @@ let package = Package(
             ], swiftSettings: swift),
         .testTarget(name: "SettingsTests", dependencies: ["Settings", "Layers"], swiftSettings: swift),
         .testTarget(
-            name: "LauncherTests", dependencies: ["Launcher", "Settings", "Layers", "winnow", log],
+            name: "LauncherTests",
+            dependencies: ["Launcher", "Settings", "Layers", "winnow", "ChildPrograms", log],
             exclude: ["Fixtures", "Topologies"],
             swiftSettings: swift),
         // The whole house: real processes of the built command.
         .testTarget(
-            name: "WinnowTests", dependencies: ["winnow", "Settings", "Speculation", "Gateway", "Wire"],
+            name: "WinnowTests",
+            dependencies: ["winnow", "Settings", "Speculation", "Gateway", "Wire", "ChildPrograms"],
             exclude: ["Fixtures"],
             swiftSettings: swift),
     ]

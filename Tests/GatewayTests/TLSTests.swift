@@ -1,6 +1,7 @@
 // HTTPS on real sockets: versions, certificates that change, clients that must show one, handshakes that never end.
 
 import AsyncHTTPClient
+import ChildPrograms
 import Coordinator
 import Foundation
 import Gateway
@@ -314,19 +315,8 @@ enum Tool {
 
     /// Runs a program without input, to its end.
     static func run(_ path: String?, _ arguments: [String]) async throws -> (status: Int32, text: String) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(path))
-        process.arguments = arguments
-        let pipe = Pipe()
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = pipe
-        process.standardError = pipe
-        let (ends, end) = AsyncStream.makeStream(of: Int32.self)
-        process.terminationHandler = { end.yield($0.terminationStatus) }
-        try process.run()
-        let (texts, text) = AsyncStream.makeStream(of: String.self)
-        let reader = pipe.fileHandleForReading
-        Thread.detachNewThread { text.yield(String(decoding: (try? reader.readToEnd()) ?? Data(), as: UTF8.self)) }
-        return (try #require(await ends.first()), try #require(await texts.first()))
+        let (end, output, log) = try await ChildProgram(try #require(path), arguments).finish()
+        guard case .exit(let status) = end else { return (-1, log) }
+        return (status, output + log)
     }
 }

@@ -1,5 +1,6 @@
 // The command itself: signals from outside, exit codes, and what it prints where.
 
+import ChildPrograms
 import Foundation
 import Testing
 
@@ -15,35 +16,11 @@ struct LaunchCommandTests {
 
     init() throws { standIn = try StandIn() }
 
-    /// A launcher at work, its output in pipes.
-    private struct Running {
-        let process: Process
-        let output: FileHandle
-        let log: FileHandle
-    }
-
-    private func start(_ topology: String, _ options: [String] = []) throws -> Running {
+    /// A launcher at work.
+    private func start(_ topology: String, _ options: [String] = []) throws -> ChildProgram {
         let file = standIn.folder.appending(path: "topology.yaml")
         try Data(topology.utf8).write(to: file)
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = ["launch", file.path, "--executable", standIn.program] + options
-        let (output, log) = (Pipe(), Pipe())
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output
-        process.standardError = log
-        try process.run()
-        return Running(process: process, output: output.fileHandleForReading, log: log.fileHandleForReading)
-    }
-
-    private func end(_ running: Running) -> (status: Int32, output: String, log: String) {
-        let output = running.output.readDataToEndOfFile()
-        let log = running.log.readDataToEndOfFile()
-        running.process.waitUntilExit()
-        return (
-            running.process.terminationStatus, String(decoding: output, as: UTF8.self),
-            String(decoding: log, as: UTF8.self)
-        )
+        return try ChildProgram(program, ["launch", file.path, "--executable", standIn.program] + options)
     }
 
     private let ready = "ready http://127.0.0.1:5998\n"
@@ -53,9 +30,9 @@ struct LaunchCommandTests {
         let alive = try standIn.alive()
         let running = try start(standIn.topology())
         #expect(running.output.availableData == Data(ready.utf8))
-        kill(running.process.processIdentifier, signal)
-        let end = end(running)
-        #expect(end.status == status)
+        running.kill(signal)
+        let end = try await running.finish()
+        #expect(end.end == .exit(status))
         #expect(end.output == "")
         #expect(end.log.contains("coordinator | starting up\n"))
         #expect(end.log.contains("launch      | "))
@@ -66,15 +43,15 @@ struct LaunchCommandTests {
         let alive = try standIn.alive()
         let running = try start(standIn.topology())
         #expect(running.output.availableData == Data(ready.utf8))
-        kill(running.process.processIdentifier, SIGKILL)
+        running.kill(SIGKILL)
         // Returns when the last stand-in has ended.
         #expect(alive.readDataToEndOfFile().isEmpty)
-        #expect(end(running).status == SIGKILL)
+        #expect(try await running.finish().end == .signal(SIGKILL))
     }
 
     @Test func aCrashIsReportedAndItsExitCodePassedOn() async throws {
-        let end = end(try start(standIn.topology(worker: "crash")))
-        #expect(end.status == 65)
+        let end = try await start(standIn.topology(worker: "crash")).finish()
+        #expect(end.end == .exit(65))
         #expect(end.log.contains("ended unasked: exit status 65; its last log lines:"))
         #expect(end.log.contains("last words"))
     }
@@ -85,9 +62,9 @@ struct LaunchCommandTests {
         // The file is written before the line, so who has read the line finds the file.
         #expect(running.output.availableData == Data(ready.utf8))
         #expect(try String(contentsOf: file, encoding: .utf8) == "http://127.0.0.1:5998\n")
-        running.process.terminate()
-        let end = end(running)
-        #expect(end.status == 0)
+        running.kill(SIGTERM)
+        let end = try await running.finish()
+        #expect(end.end == .exit(0))
         #expect(!FileManager.default.fileExists(atPath: file.path))
         #expect(end.log.contains(" worker --coordinator tcp://127.0.0.1:PORT --model "))
     }
@@ -97,18 +74,21 @@ struct LaunchCommandTests {
         let first = try start(standIn.topology(), ["--ready-file", file.path])
         #expect(first.output.availableData == Data(ready.utf8))
         for coordinator in ["busy", "normal"] {
-            let second = end(try start(standIn.topology(coordinator: coordinator), ["--ready-file", file.path]))
-            #expect(second.status == 69)
+            let second = try await start(standIn.topology(coordinator: coordinator), ["--ready-file", file.path])
+                .finish()
+            #expect(second.end == .exit(69))
             #expect(second.log.contains("held by another launch"))
             #expect(try String(contentsOf: file, encoding: .utf8) == "http://127.0.0.1:5998\n")
         }
         // Nor does one that names another file and fails.
         let other = standIn.folder.appending(path: "other")
-        #expect(end(try start(standIn.topology(coordinator: "busy"), ["--ready-file", other.path])).status == 69)
+        #expect(
+            try await start(standIn.topology(coordinator: "busy"), ["--ready-file", other.path]).finish().end
+                == .exit(69))
         #expect(FileManager.default.fileExists(atPath: file.path))
         #expect(!FileManager.default.fileExists(atPath: other.path))
-        first.process.terminate()
-        #expect(end(first).status == 0)
+        first.kill(SIGTERM)
+        #expect(try await first.finish().end == .exit(0))
         #expect(!FileManager.default.fileExists(atPath: file.path))
     }
 
@@ -117,19 +97,19 @@ struct LaunchCommandTests {
         let alive = try standIn.alive()
         let first = try start(standIn.topology(), ["--ready-file", file.path])
         #expect(first.output.availableData == Data(ready.utf8))
-        kill(first.process.processIdentifier, SIGKILL)
-        #expect(end(first).status == SIGKILL)
+        first.kill(SIGKILL)
+        #expect(try await first.finish().end == .signal(SIGKILL))
         #expect(alive.readDataToEndOfFile().isEmpty)
         #expect(FileManager.default.fileExists(atPath: file.path))
-        let second = end(try start(standIn.topology(coordinator: "busy"), ["--ready-file", file.path]))
-        #expect(second.status == 69)
+        let second = try await start(standIn.topology(coordinator: "busy"), ["--ready-file", file.path]).finish()
+        #expect(second.end == .exit(69))
         #expect(second.log.contains("the port is in use"))
         #expect(!FileManager.default.fileExists(atPath: file.path))
     }
 
     @Test(arguments: ["/nope/x", "/dev/null/x"]) func aReadyFileThatCannotBeIsFoundAtOnce(path: String) async throws {
-        let end = end(try start(standIn.topology(), ["--ready-file", path]))
-        #expect(end.status == 69)
+        let end = try await start(standIn.topology(), ["--ready-file", path]).finish()
+        #expect(end.end == .exit(69))
         #expect(end.output == "")
         #expect(end.log.hasPrefix("winnow launch: the ready file \(path) can't be written: "), "\(end.log)")
         // Nothing was started.
@@ -138,19 +118,19 @@ struct LaunchCommandTests {
 
     @Test func aSingleWorkerIsOne() async throws {
         let yaml = standIn.topology(coordinator: "busy").replacing("stages: 2", with: "stages: 1")
-        #expect(end(try start(yaml)).log.contains("a coordinator and 1 worker;"))
+        #expect(try await start(yaml).finish().log.contains("a coordinator and 1 worker;"))
     }
 
     @Test func aDryRunPrintsCommandsOnly() async throws {
-        let end = end(try start(standIn.topology(), ["--dry-run", "--http", "127.0.0.1:99"]))
-        #expect(end.status == 0)
+        let end = try await start(standIn.topology(), ["--dry-run", "--http", "127.0.0.1:99"]).finish()
+        #expect(end.end == .exit(0))
         #expect(end.output.split(separator: "\n").count == 3)
         #expect(end.output.contains("--http 127.0.0.1:99"))
     }
 
     @Test func aMistakeInTheFileIsNamedOnOneLine() async throws {
-        let end = end(try start("model: m\npipelines:\n  - stages: many\n"))
-        #expect(end.status == 65)
+        let end = try await start("model: m\npipelines:\n  - stages: many\n").finish()
+        #expect(end.end == .exit(65))
         #expect(end.log.contains("topology.yaml:3: pipelines[0].stages: must be a whole number"))
         #expect(end.log.split(separator: "\n").count == 1)
     }

@@ -1,5 +1,6 @@
 // Whatever a flag of a process can say, a document and a topology file can say, and back.
 
+import ChildPrograms
 import Foundation
 import Launcher
 import Settings
@@ -25,16 +26,9 @@ struct TopologyReachTests {
         var command: Command
     }
 
-    private func run(_ arguments: [String]) throws -> (output: String, status: Int32) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (String(decoding: data, as: UTF8.self), process.terminationStatus)
+    private func run(_ arguments: [String]) async throws -> (output: String, status: ChildProgram.End) {
+        let (end, output, _) = try await ChildProgram(program, arguments).finish()
+        return (output, end)
     }
 
     /// Values that are not the default, of every type.
@@ -80,10 +74,11 @@ struct TopologyReachTests {
         return values
     }
 
-    @Test(arguments: [Setting.Process.coordinator, .worker]) func everyFlagIsInTheTable(process: Setting.Process) throws
+    @Test(arguments: [Setting.Process.coordinator, .worker]) func everyFlagIsInTheTable(process: Setting.Process)
+        async throws
     {
         let help = try JSONDecoder().decode(
-            Help.self, from: Data(try run([process.rawValue, "--experimental-dump-help"]).output.utf8))
+            Help.self, from: Data(try await run([process.rawValue, "--experimental-dump-help"]).output.utf8))
         let flags = help.command.arguments.flatMap { $0.names ?? [] }.filter { $0.kind == "long" }.map(\.name)
         let settings = Setting.all(of: process)
         let booleans = settings.filter { $0.kind == .boolean }.map { "no-\($0.flag)" }
@@ -93,25 +88,26 @@ struct TopologyReachTests {
 
     /// Flags to a document, which says the same and gives the same flags.
     @Test(arguments: [Setting.Process.coordinator, .worker])
-    func everyFlagCanBeWrittenInADocument(process: Setting.Process) throws {
+    func everyFlagCanBeWrittenInADocument(process: Setting.Process) async throws {
         for setting in Setting.all(of: process) {
             var values = needed(beside: setting, of: process)
             values.set(setting.name, to: sample(setting))
-            let printed = try run([process.rawValue] + values.words + ["--print-config"])
-            #expect(printed.status == 0 && printed.output == values.document, "--\(setting.flag): \(printed.output)")
+            let printed = try await run([process.rawValue] + values.words + ["--print-config"])
+            #expect(
+                printed.status == .exit(0) && printed.output == values.document, "--\(setting.flag): \(printed.output)")
             let document = try ConfigurationDocument(yaml: printed.output, path: "/w.yaml", of: process)
             #expect(document.values == values, "\(setting.name)")
         }
     }
 
-    @Test func aDocumentIsTakenAndFlagsGoBeforeIt() throws {
+    @Test func aDocumentIsTakenAndFlagsGoBeforeIt() async throws {
         let file = FileManager.default.temporaryDirectory.appending(path: "winnow-\(UUID()).yaml")
         defer { try? FileManager.default.removeItem(at: file) }
         try Data("model: m\ncoordinator: tcp://h:1\nthreads: 4\ninsecure: true\ncpus: [0, 1]\n".utf8).write(
             to: file)
         let words = ["worker", "--config", file.path, "--threads", "2", "--no-insecure", "--print-config"]
         let folder = file.deletingLastPathComponent().path
-        let printed = try run(words)
+        let printed = try await run(words)
         #expect(
             printed.output == """
                 coordinator: "tcp://h:1"

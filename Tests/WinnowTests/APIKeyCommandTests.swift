@@ -1,5 +1,6 @@
 // `winnow keys api`, and a coordinator that follows what it writes.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // Wrong flags, wrong places and wrong workers: exit codes that scripts can use, and the reason on standard error.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // Damaged and mismatched models: one line that names the file, and never a crash.
 
+import ChildPrograms
 import Foundation
 import Testing
 

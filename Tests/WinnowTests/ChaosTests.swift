@@ -1,5 +1,6 @@
 // Faults of every kind under load, as scripts/chaos.sh makes them: a short record of them.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // `winnow check` with hosts: what it asks them over ssh, with a script in ssh's place, and what is answered there.
 
+import ChildPrograms
 import Foundation
 import Testing
 

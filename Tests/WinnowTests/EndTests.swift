@@ -1,5 +1,6 @@
 // Ends that are asked for: running requests are answered, nothing is said that alarms, nothing half-made is left.
 
+import ChildPrograms
 import Foundation
 import Testing
 

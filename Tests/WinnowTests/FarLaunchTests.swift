@@ -1,5 +1,6 @@
 // `winnow launch` over ssh, with a script in ssh's place that runs the command here.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // Workers that die or freeze: their requests go on elsewhere, and no client notices more than a pause.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // The worker's C library in programs of their own: what it needs and shows, wrong arguments, a stage of a real cluster.
 
+import ChildPrograms
 import Foundation
 import Testing
 

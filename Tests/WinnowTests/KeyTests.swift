@@ -1,5 +1,6 @@
 // A cluster with keys: who may join, who may not, and keys that change while it serves.
 
+import ChildPrograms
 import Foundation
 import Testing
 

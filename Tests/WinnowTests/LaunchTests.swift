@@ -1,5 +1,6 @@
 // `winnow launch` on the topology that ships, with real processes.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // Workers whose words or addresses are not what they should be.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // The load generator against a real cluster, as a command.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // What a model's files say is what is done, and the command says where they disagree.
 
+import ChildPrograms
 import Foundation
 import Testing
 

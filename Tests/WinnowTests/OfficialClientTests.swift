@@ -1,5 +1,6 @@
 // The official OpenAI client for Python, against a live cluster.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // Output that nobody reads or that has no room: it ends no server, and a command that only writes says so.
 
+import ChildPrograms
 import Foundation
 import Testing
 

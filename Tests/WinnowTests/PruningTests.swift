@@ -1,5 +1,6 @@
 // What pruning must not change: everything kept is the dense answer, and positions go on after the whole prompt.
 
+import ChildPrograms
 import Foundation
 import Testing
 

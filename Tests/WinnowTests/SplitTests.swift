@@ -1,5 +1,6 @@
 // A model in parts: each process gets by with its own, and says so when it can't.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // What an operator sees of a live cluster: `winnow status`, and the page in a real browser.
 
+import ChildPrograms
 import Foundation
 import Testing
 

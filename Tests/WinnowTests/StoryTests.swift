@@ -1,5 +1,6 @@
 // The greedy story of stories260K, in one process and through pipelines of real ones.
 
+import ChildPrograms
 import Foundation
 import Testing
 

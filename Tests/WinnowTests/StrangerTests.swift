@@ -1,5 +1,6 @@
 // Everybody who may not come in, at the doors of a cluster that serves meanwhile.
 
+import ChildPrograms
 import Foundation
 import Synchronization
 import Testing

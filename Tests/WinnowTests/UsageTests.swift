@@ -1,5 +1,6 @@
 // What wrong words on the command line are answered with.
 
+import ChildPrograms
 import Foundation
 import Testing
 

@@ -1,3 +1,4 @@
+import ChildPrograms
 import Foundation
 import Testing
 import Wire
@@ -232,18 +233,13 @@ struct StrangerTests {
             #expect(chmod(path, 0o666) == 0)
             connect = "IO::Socket::UNIX->new('\(path)')"
         }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
-        process.arguments = [
-            "--reuid=65534", "--clear-groups", "perl", "-MIO::Socket::IP", "-MIO::Socket::UNIX", "-e",
-            "my $s = \(connect) or exit 3; 1 while sysread($s, my $bytes, 4096);",
-        ]
-        let status = try await on { () throws -> Int32 in
-            try process.run()
-            process.waitUntilExit()
-            return process.terminationStatus
-        }
-        #expect(status == 0)
+        let other = try ChildProgram(
+            "/usr/bin/setpriv",
+            [
+                "--reuid=65534", "--clear-groups", "perl", "-MIO::Socket::IP", "-MIO::Socket::UNIX", "-e",
+                "my $s = \(connect) or exit 3; 1 while sysread($s, my $bytes, 4096);",
+            ])
+        #expect(await other.end() == .exit(0))
         var refusals = Refusals()
         while refusals.isEmpty {
             refusals = listener.takeRefusals()
