@@ -85,7 +85,7 @@ package final class CoordinatorShell: @unchecked Sendable {
     }
 
     /// How often ``tick()`` wants to be called, and how often the control plane's own clock goes on.
-    package static let tickInterval = Duration.milliseconds(10)
+    package static let tickInterval = Duration.milliseconds(25)
     private static let lookInterval = Duration.milliseconds(100)
 
     // MARK: Time

@@ -53,7 +53,7 @@ package final class WorkerShell: @unchecked Sendable {
     }
 
     /// How often ``tick()`` wants to be called.
-    package static let tickInterval = Duration.milliseconds(10)
+    package static let tickInterval = Duration.milliseconds(25)
 
     package var epoch: Epoch? { state.epoch }
     package var load: WorkerState.Load { executor.load }
