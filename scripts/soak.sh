@@ -11,7 +11,8 @@ Launches a cluster for each weather and holds it there; nothing may be lost, no 
 
   busy    a model of 3.2 B parameters (random weights, int8) over two stages, three clients with dense prompts, and eight
           busy loops beside it; 600 s
-  nice    the same without the loops' company: the workers at nice 19, the loops as they are; 120 s
+  nice    the same with the workers at nice 19, so that the loops leave them a hundredth; 120 s, then without the loops
+          until all is answered
   slow    the needle pair over two stages in bf16, eight clients; the last stage is stopped for nine tenths of each 100 ms;
           120 s. Each text must be that of the undisturbed run
   crowd   the needle pair over two stages, 1,000 connections at a time: a third read a few bytes a second, a third leave in
@@ -93,7 +94,7 @@ for weather in "${weathers[@]}"; do
     case $weather in
     busy | nice)
         write_model
-        printf 'name: soak\nmodel: %s\ndtype: int8\nmax_prompt: 2048\npipelines: [{stages: 2, threads: 1}]\n' \
+        printf 'name: soak\nmodel: %s\ndtype: int8\npipelines: [{stages: 2, threads: 1}]\n' \
             "$(cd "$model" && pwd)" >"$topology"
         ;;
     *)
