@@ -3,6 +3,7 @@
 public import ArgumentParser
 import Foundation
 public import Launcher
+import SecretFiles
 import Wire
 
 /// How a topology is rendered, and where to.
@@ -59,6 +60,8 @@ struct LaunchRendering: ParsableArguments {
             if let keys { try write(keys, to: folder) }
         } catch let error as KeyError {
             throw Console.failure(.cannotWrite, "\(error)")
+        } catch let error as SecretFileError {
+            throw Console.failure(.cannotWrite, "\(error)")
         } catch {
             throw Console.failure(.cannotWrite, "cannot write to \(out): \(error.localizedDescription)")
         }
@@ -75,8 +78,8 @@ struct LaunchRendering: ParsableArguments {
             let url = out.appending(path: copy.path)
             try FileManager.default.createDirectory(
                 at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-            let text = try String(contentsOfFile: "\(path)/\(copy.name)", encoding: .utf8)
-            try PrivateFile.write(text, to: url.path, isReplacing: true)
+            let text = try SecretFile.read("\(path)/\(copy.name)", isSecret: copy.isSecret)
+            try SecretFile.write(text, to: url.path, isReplacing: true)
             // Public keys: the coordinator's own user reads the list, whoever installed it.
             if !copy.isSecret {
                 try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: url.path)
