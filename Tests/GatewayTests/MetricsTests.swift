@@ -36,11 +36,12 @@ struct MetricsTests {
                 "winnow_speculator_busy_seconds_total 0.0", "winnow_speculator_prompts_total 0",
                 "winnow_replays_total 0",
             ]
-            + [
-                "flood", "forged", "left", "malformed", "misplaced", "no_key", "other_user", "revoked", "slow",
-                "unknown_key",
-                "unknown_name",
-            ].map { "winnow_refused_connections_total{reason=\"\($0)\"} 0" } + [
+            + ["control", "results", "data"].flatMap { edge in
+                [
+                    "flood", "forged", "left", "malformed", "misplaced", "no_key", "other_user", "revoked", "slow",
+                    "unknown_key", "unknown_name",
+                ].map { "winnow_refused_connections_total{edge=\"\(edge)\",reason=\"\($0)\"} 0" }
+            } + [
                 "winnow_kv_cache_usage_ratio 1.0"
             ]
             + [
