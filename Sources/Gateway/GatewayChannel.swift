@@ -41,7 +41,7 @@ struct GatewayChannel: ServerChildChannel {
         channel.eventLoop.makeCompletedFuture {
             guard let tls else { return }
             try channel.pipeline.syncOperations.addHandler(
-                HandshakeHandler(tls, time: limits.headTime, refusals: access.refusals))
+                HandshakeHandler(tls, time: limits.headTime, access: access))
         }.flatMap { http.setup(channel: channel, logger: logger) }.flatMapThrowing { value in
             try ConnectionRules.add(
                 to: channel.pipeline.syncOperations, limits: limits, connections: connections, access: access,

@@ -46,7 +46,7 @@ struct MetricsTests {
             ]
             + [
                 "no_key", "wrong_key", "expired_key", "forbidden", "rate_limit", "connections", "bad_http", "slow_head",
-                "slow_body", "slow_reader", "tls_handshake", "slow_tls_handshake",
+                "slow_body", "slow_reader", "tls_handshake", "slow_tls_handshake", "many_tls_handshakes",
             ].map { "winnow_http_refused_total{reason=\"\($0)\"} 0" }
         let samples = lines.filter { !$0.hasPrefix("#") }
         #expect(
