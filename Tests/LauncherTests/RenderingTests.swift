@@ -191,6 +191,27 @@ struct RenderingTests {
         }
     }
 
+    /// A unit has nobody's rights: systemd reads them for it.
+    @Test func filesOfHTTPAreCredentialsOfTheCoordinator() throws {
+        let yaml = """
+            model: /m
+            keys: none
+            coordinator: {api_keys: keys, tls_certificate: "/etc/a b%.pem", tls_key: /etc/a.key}
+            pipelines: [{stages: 1}]
+            """
+        let units = try files(yaml, .systemd, path: "/srv/t.yaml")
+        let unit = try text(units, "localhost/winnow-m-coordinator.service")
+        #expect(unit.contains("\nLoadCredential=api-keys:/srv/keys\nLoadCredential=tls.crt:/etc/a b%%.pem\n"))
+        #expect(unit.contains("\nLoadCredential=tls.key:/etc/a.key\n"))
+        for words in [
+            "--api-keys %d/api-keys", "--tls-certificate %d/tls.crt", "--tls-key %d/tls.key",
+        ] { #expect(unit.contains(words), "\(unit)") }
+        let others = units.filter { !$0.path.contains("coordinator") }
+        #expect(!others.isEmpty && others.allSatisfy { !$0.text.contains("LoadCredential") })
+        let error = #expect(throws: RenderError.self) { try files(yaml, .systemd, path: "t.yaml") }
+        #expect(error?.description.contains("`keys` is relative") == true)
+    }
+
     @Test func linksInPlainTextOverANetworkMustBeAllowed() throws {
         let yaml = """
             model: m

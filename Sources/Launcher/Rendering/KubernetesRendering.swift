@@ -28,7 +28,7 @@ struct KubernetesRendering {
         there.coordinator.cpus = nil
         there.coordinator.http = "*:\(topology.coordinator.httpPort)"
         try Self.checkProbes(of: topology)
-        httpFiles = RenderedHTTPFiles(topology)
+        httpFiles = RenderedHTTPFiles(beside: topology)
         httpFiles.place(in: &there.coordinator)
         if let port = topology.coordinator.adminPort { there.coordinator.settings.set("admin", "*:\(port)") }
         there.model = try Self.path(topology.model, of: topology)

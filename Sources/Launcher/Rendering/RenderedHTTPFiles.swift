@@ -1,4 +1,4 @@
-// What the coordinator's HTTP side reads, as a pod has it: API keys, certificate and private key.
+// What the coordinator's HTTP side reads, as an engine hands it out: API keys, certificate and private key.
 
 internal import Settings
 
@@ -19,7 +19,7 @@ public struct RenderedCopy: Equatable, Sendable {
     }
 }
 
-/// The files of HTTP that a topology names and that lie beside it. Others are for an overlay to mount.
+/// The files of HTTP that a topology names.
 struct RenderedHTTPFiles {
     /// Where a pod has them.
     static let folder = "/etc/winnow/http"
@@ -28,21 +28,31 @@ struct RenderedHTTPFiles {
         ("api_keys", "api-keys"), ("tls_certificate", "tls.crt"), ("tls_key", "tls.key"), ("tls_client_ca", "ca.crt"),
     ]
 
-    private var files: [(setting: String, name: String, source: String)] = []
+    private(set) var files: [(setting: String, name: String, source: String)] = []
 
-    /// A path that is absolute and leads out of the topology file's folder is a pod's own.
-    init(_ topology: Topology) {
+    /// All of them.
+    init(all topology: Topology) {
         for (setting, name) in Self.names {
             guard let path = topology.coordinator.settings.text(setting), path != SettingKind.noFolder else { continue }
-            let isBeside = !path.hasPrefix("/") || !topology.folder.isEmpty && path.hasPrefix(topology.folder + "/")
-            if isBeside { files.append((setting, name, path)) }
+            files.append((setting, name, path))
+        }
+    }
+
+    /// Those beside the topology file. A path that is absolute and leads out of its folder is a pod's own.
+    init(beside topology: Topology) {
+        self.init(all: topology)
+        files.removeAll { file in
+            file.source.hasPrefix("/")
+                && (topology.folder.isEmpty || !file.source.hasPrefix(topology.folder + "/"))
         }
     }
 
     var isEmpty: Bool { files.isEmpty }
 
-    /// The names of all of them in the Secret.
+    /// Their names in the Secret.
     var names: [String] { files.map(\.name) }
+    /// Where they are, as the topology's settings say it.
+    var sources: [String] { files.map(\.source) }
 
     /// Has the coordinator look where its pod has them.
     func place(in coordinator: inout Topology.CoordinatorPlace) {
