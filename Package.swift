@@ -59,6 +59,9 @@ let package = Package(
         // Floor 0: what a stage may hold of a model.
         .target(name: "Layers", swiftSettings: swift),
 
+        // Floor 0: files of keys and certificates.
+        .target(name: "SecretFiles", swiftSettings: swift),
+
         // Floor 0: words of strangers.
         .target(name: "OutsideText", dependencies: [log], swiftSettings: swift),
 
@@ -79,7 +82,7 @@ let package = Package(
         .target(
             name: "Wire",
             dependencies: [
-                "CZeroMQ", "Layers", "OutsideText", log,
+                "CZeroMQ", "Layers", "OutsideText", "SecretFiles", log,
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ], exclude: ["Messages/wire.proto"], swiftSettings: swift),
 
@@ -114,12 +117,12 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Coordinator", "Layers", "Tokenizer", "Checkpoint", "Transformer", "Speculation", "OutsideText", log,
+                "Coordinator", "Layers", "Tokenizer", "Checkpoint", "Transformer", "Speculation", "OutsideText",
+                "SecretFiles", log,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOTLS", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: swift),
@@ -134,7 +137,7 @@ let package = Package(
         .target(
             name: "Launcher",
             dependencies: [
-                "Settings", "Layers", "Wire", "OutsideText",
+                "Settings", "Layers", "Wire", "OutsideText", "SecretFiles",
                 .product(name: "Yams", package: "Yams"), .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ], swiftSettings: swift),
@@ -144,8 +147,8 @@ let package = Package(
             name: "winnow",
             dependencies: [
                 "Compute", "Checkpoint", "Tokenizer", "Transformer", "Speculation", "Wire", "WinnowWorker",
-                "Coordinator", "Gateway", "LoadGenerator", "Launcher", "Settings", "Layers", "OutsideText", arguments,
-                log,
+                "Coordinator", "Gateway", "LoadGenerator", "Launcher", "Settings", "Layers", "OutsideText",
+                "SecretFiles", arguments, log,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -157,6 +160,7 @@ let package = Package(
             name: "OutsideTextTests",
             dependencies: ["OutsideText", log, .product(name: "InMemoryLogging", package: "swift-log")],
             swiftSettings: swift),
+        .testTarget(name: "SecretFilesTests", dependencies: ["SecretFiles"], swiftSettings: swift),
         .testTarget(name: "LayersTests", dependencies: ["Layers"], swiftSettings: swift),
         .testTarget(name: "ComputeTests", dependencies: ["Compute", "CKernels"], swiftSettings: swift),
         .testTarget(
@@ -176,7 +180,8 @@ let package = Package(
         .testTarget(
             name: "WireTests",
             dependencies: [
-                "Wire", "Layers", "ChildPrograms", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                "Wire", "Layers", "SecretFiles", "ChildPrograms",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             swiftSettings: swift),
         .testTarget(
@@ -194,7 +199,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Coordinator", "Layers", "Tokenizer", "Transformer", "Speculation", "ChildPrograms", log,
+                "Gateway", "Coordinator", "Layers", "Tokenizer", "Transformer", "Speculation", "SecretFiles",
+                "ChildPrograms", log,
                 .product(name: "InMemoryLogging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),

@@ -7,9 +7,9 @@ usage() {
     cat <<TEXT
 Usage: scripts/fuzz.sh [--seconds N] [--build] [--address] [HARNESS...]
 
-HARNESS is a folder of Tests/Fuzz: each holds a harness and a small corpus to begin with. Without one, all of them run, one
-after the other. New inputs that reach new code are kept in .build-fuzz/corpus; an input that fails is written to
-.build-fuzz and named at the end.
+HARNESS is a folder of Tests/Fuzz: each holds a harness and a small corpus to begin with; beside it lies a dictionary, where
+inputs have words. Without one, all of them run, one after the other. New inputs that reach new code are kept in
+.build-fuzz/corpus; an input that fails is written to .build-fuzz and named at the end.
 
   --seconds N   for each harness, 60 by default
   --build       builds them and runs none
@@ -23,7 +23,8 @@ ONE PIECE is the most memory that one allocation may take, PROCESS what all of i
 TEXT
 }
 
-# Harness, bounds in MiB, what it reads. Inputs have at most 4 KiB; Wire's stand for up to 4 MiB, and its ids for lists.
+# Harness, bounds in MiB, what it reads. Inputs have at most 4 KiB, or as much as the longest of the corpus; Wire's stand for
+# up to 4 MiB, and its ids for lists.
 table() {
     cat <<'TEXT'
 HTTP|64|1024|a connection's head and body, and the JSON of requests
@@ -59,6 +60,8 @@ done
 ((${#harnesses[@]} > 0)) || mapfile -t harnesses < <(table | cut -d '|' -f 1)
 
 export WINNOW_FUZZ=1
+# Swift's own report of a crash would end the process before libFuzzer writes the input down.
+export SWIFT_BACKTRACE=enable=no
 for name in "${harnesses[@]}"; do
     if ! bounds=$(table | grep "^$name|"); then
         echo "scripts/fuzz.sh: no harness is called $name; there are: $(table | cut -d '|' -f 1 | xargs)" >&2
@@ -69,9 +72,11 @@ for name in "${harnesses[@]}"; do
     IFS='|' read -r _ piece process _ <<<"$bounds"
     # What the sanitizer keeps for itself is no input's fault.
     [ "$scratch" = .build-fuzz ] || process=$((process * 3))
+    dictionary=()
+    [ ! -e "Tests/Fuzz/$name.dict" ] || dictionary=("-dict=Tests/Fuzz/$name.dict")
     mkdir -p "$scratch/corpus/$name"
     echo "== $name: $seconds s, an allocation at most $piece MiB, all at most $process MiB"
     "$scratch/release/Fuzz$name" -max_total_time="$seconds" -timeout=5 -malloc_limit_mb="$piece" \
-        -rss_limit_mb="$process" -max_len=4096 -print_final_stats=1 -artifact_prefix="$scratch/$name-" \
+        -rss_limit_mb="$process" -print_final_stats=1 -artifact_prefix="$scratch/$name-" "${dictionary[@]}" \
         "$scratch/corpus/$name" "Tests/Fuzz/$name/corpus"
 done

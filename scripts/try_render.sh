@@ -10,7 +10,8 @@ Renders the worked examples in cluster/ and checks
 
   - units: `systemd-analyze verify` has nothing to say, `systemd-analyze security` at most 3.0 for each service;
   - manifests: kubernetes-validate (from PyPI, in a folder of its own) with --strict passes every one, and what kubectl's
-    Kustomize makes of them and of an overlay; each pod has a key, in a file that nobody else may read;
+    Kustomize makes of them and of an overlay; each pod has a key, in a file that nobody else may read; API keys and a
+    certificate that a topology names are in a Secret of the coordinator's;
   - the batch script: bash reads it;
   - the PodMonitor passes its definition, if the variable WINNOW_PODMONITOR_CRD names the file (the Prometheus operator's
     monitoring.coreos.com_podmonitors.yaml).
@@ -48,7 +49,26 @@ python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate
 "$winnow" launch "$root/cluster/kubernetes/cluster.yaml" --render kubernetes --out "$work/manifests" \
     --image registry.example/winnow:0.1.0 --memory 8Gi >/dev/null
-for manifest in "$work"/manifests/base/*.yaml; do
+# API keys and a certificate that lie beside the topology file go with the manifests.
+mkdir "$work/http"
+tls=$root/Tests/GatewayTests/Fixtures/tls
+install -m 600 "$tls/server.key" "$tls/server.pem" "$tls/ca.pem" "$work/http"
+"$winnow" keys api new alice --file "$work/http/api-keys" >/dev/null
+{
+    cat "$root/cluster/kubernetes/cluster.yaml"
+    printf '\n%s\n' 'coordinator: {api_keys: api-keys, tls_certificate: server.pem, tls_key: server.key, tls_client_ca: ca.pem, admin: "*:9090"}'
+} >"$work/http/cluster.yaml"
+"$winnow" launch "$work/http/cluster.yaml" --render kubernetes --out "$work/https" \
+    --image registry.example/winnow:0.1.0 >/dev/null
+status=0
+for pair in api-keys:api-keys server.pem:tls.crt server.key:tls.key ca.pem:ca.crt; do
+    cmp "$work/http/${pair%:*}" "$work/https/base/http/${pair#*:}" >&2 || status=1
+done
+[ -z "$(find "$work/https/base/http" -type f ! -perm 600)" ] || status=1
+grep -q 'files: \[http/api-keys, http/tls.crt, http/tls.key, http/ca.crt\]' "$work/https/base/kustomization.yaml" || status=1
+grep -q 'secretName: needle-coordinator-http' "$work/https/base/coordinator.yaml" || status=1
+verdict "$status" "API keys, certificate and private key in a Secret of the coordinator's"
+for manifest in "$work"/manifests/base/*.yaml "$work"/https/base/coordinator.yaml; do
     [ "$(basename "$manifest")" = kustomization.yaml ] && continue
     status=0
     "$work/venv/bin/kubernetes-validate" --strict "$manifest" >"$work/validate" 2>&1 || status=$?
@@ -85,6 +105,14 @@ if command -v kubectl >/dev/null; then
     "$work/venv/bin/kubernetes-validate" --strict "$work/built.yaml" >"$work/validate" 2>&1 || status=$?
     grep -q "WARN\|ERROR" "$work/validate" && status=1 && cat "$work/validate" >&2
     verdict "$status" "kubectl kustomize: $(grep -c '^kind: Secret' "$work/built.yaml") Secrets among $(grep -c passed "$work/validate") resources"
+    status=0
+    kubectl kustomize "$work/https/base" >"$work/https.yaml" || status=$?
+    for file in api-keys tls.crt tls.key ca.crt; do
+        grep -q "^  $file: ." "$work/https.yaml" || status=1
+    done
+    "$work/venv/bin/kubernetes-validate" --strict "$work/https.yaml" >"$work/validate" 2>&1 || status=$?
+    grep -q "WARN\|ERROR" "$work/validate" && status=1 && cat "$work/validate" >&2
+    verdict "$status" "kubectl kustomize: what HTTP reads"
     # A StatefulSet's Secret holds the keys of its own pods.
     status=0
     for group in pipeline-fast pipeline-deep speculators spares; do

@@ -33,6 +33,8 @@ extension ControlPlane {
                         reason: error.reason)))
             return
         }
+        let strangers = membership.takeStrangers()
+        if !strangers.isEmpty { directives.append(.record { $0.refused(strangers, at: .data) }) }
         if let number = line(of: peer), case .pipeline(let pipeline)? = lines[number]?.kind,
             let stage = lines[number]?.index(of: peer)
         {
@@ -53,7 +55,7 @@ extension ControlPlane {
             .record { metrics in
                 var refusals = Refusals()
                 refusals.add(.misplaced, refused.reason)
-                metrics.refused(refusals)
+                metrics.refused(refusals, at: .control)
             })
     }
 

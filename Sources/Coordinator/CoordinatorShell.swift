@@ -124,14 +124,14 @@ package final class CoordinatorShell: @unchecked Sendable {
             logger.error("the list of keys stays as it was", metadata: ["error": "\(error)"])
         case nil: break
         }
-        for (edge, listener) in [("control", control), ("results", results)] {
+        for (edge, listener) in [(ServiceMetrics.Edge.control, control), (.results, results)] {
             let refusals = listener.takeRefusals()
             guard !refusals.isEmpty else { continue }
-            ledger.record { $0.refused(refusals) }
+            ledger.record { $0.refused(refusals, at: edge) }
             logger.warning(
                 "refused connections",
                 metadata: [
-                    "edge": "\(edge)", "count": "\(refusals.count)", "reasons": "\(refusals.summary)",
+                    "edge": "\(edge.rawValue)", "count": "\(refusals.count)", "reasons": "\(refusals.summary)",
                     "last": "\(refusals.last)",
                 ])
         }

@@ -60,6 +60,8 @@ package struct Membership: Sendable {
     /// In the order of their names.
     private var order: [PeerID] = []
     private var joined = 0
+    /// Strangers at the data edges of workers, as they report them.
+    private var strangers = Refusals()
     /// The coordinator's own worst lateness, and when.
     private var ownLateness = (Duration.zero, Instant?.none)
 
@@ -110,8 +112,10 @@ package struct Membership: Sendable {
             let origin = now - .microseconds(Int64(clamping: min(report.clock, 1 << 50)))
             // Clocks drift apart, a few microseconds a second at the worst; a report comes every quarter of one.
             member.clockOrigin = member.clockOrigin.map { min($0 + .microseconds(2), origin) } ?? origin
+            let refused = countStrangers(report, since: member.report)
             member.report = report
             member.report.profile = nil
+            member.report.refused = refused
             members[peer] = member
             return .known
         }
@@ -128,10 +132,24 @@ package struct Membership: Sendable {
         joined += 1
         var bare = report
         bare.profile = nil
+        bare.refused = countStrangers(report, since: members[peer]?.report)
         members[peer] = Member(
             peer: peer, order: joined, key: key, profile: profile, report: bare, lastHeard: now, latenessAt: now)
         order = members.values.sorted { $0.rank < $1.rank }.map(\.peer)
         return .joined(replacing: old.map(\.peer))
+    }
+
+    /// Returns what is counted of the worker by now. A report that comes late takes nothing back.
+    private mutating func countStrangers(_ report: Report, since earlier: Report?) -> [Refusals.Reason: Int] {
+        let known = earlier?.incarnation == report.incarnation ? earlier?.refused ?? [:] : [:]
+        strangers.add(Refusals.growth(report.refused, since: known))
+        return report.refused.merging(known, uniquingKeysWith: max)
+    }
+
+    /// Strangers that workers have turned away since the last call.
+    package mutating func takeStrangers() -> Refusals {
+        defer { strangers = Refusals() }
+        return strangers
     }
 
     /// Why a worker can't be one of ours.

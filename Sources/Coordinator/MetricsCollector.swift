@@ -149,8 +149,11 @@ package struct MetricsCollector {
     }
 
     /// So many connections of strangers were not let in.
-    package mutating func refused(_ refusals: Refusals) {
-        for (reason, count) in refusals.counts { sums.refusedConnections[reason.rawValue, default: 0] += count }
+    package mutating func refused(_ refusals: Refusals, at edge: ServiceMetrics.Edge) {
+        for (reason, count) in refusals.counts {
+            let before = sums.refusedConnections[edge]?[reason.rawValue] ?? 0
+            sums.refusedConnections[edge, default: [:]][reason.rawValue] = Refusals.sum(before, count)
+        }
     }
 
     /// A pipeline can serve, made of these stages. `kvRows`: the budget each of them keeps to.

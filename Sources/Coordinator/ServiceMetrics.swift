@@ -95,9 +95,21 @@ public struct ServiceMetrics: Sendable, Equatable {
     public var replays = 0
     /// Faults of workers, links and pipelines, by kind.
     public var faults: [String: Int] = [:]
-    /// Connections of strangers that were not let in, by reason.
-    public var refusedConnections = Dictionary(
-        uniqueKeysWithValues: Refusals.Reason.allCases.map { ($0.rawValue, 0) })
+    /// Where strangers come. The raw values are labels of a metric.
+    public enum Edge: String, CaseIterable, Sendable {
+        /// Where workers report.
+        case control
+        /// Where last stages bring their outcomes.
+        case results
+        /// Where workers take hidden rows, as they tell of it.
+        case data
+    }
+    /// Connections of strangers that were not let in, by reason. A worker tells of its own again to a coordinator that is
+    /// new.
+    public var refusedConnections: [Edge: [String: Int]] = {
+        let none = Dictionary(uniqueKeysWithValues: Refusals.Reason.allCases.map { ($0.rawValue, 0) })
+        return Dictionary(uniqueKeysWithValues: Edge.allCases.map { ($0, none) })
+    }()
     /// Seconds from acceptance to the first token.
     public var timeToFirstToken = Histogram.seconds
     /// Seconds of a token after the first, the mean of each request that had two.

@@ -59,7 +59,8 @@ struct AddressServer: Sendable {
                         try await writer.writeInformationalHead(HTTPResponse(status: .continue))
                     }
                     try await responder(request, writer, channel)
-                }, limits: limits, connections: connections, access: endpoints.access, surface: surface, tls: tls)
+                }, limits: limits, connections: connections, access: endpoints.access, surface: surface, cors: cors,
+                tls: tls)
         }
     }
 

@@ -56,10 +56,13 @@ public struct CORSPolicy: Sendable, Equatable {
         }
     }
 
-    /// The fields that let a browser give an answer to the page that asked; none for a page that may not have it.
-    func fields(for headers: HTTPFields) -> HTTPFields {
+    /// The fields that let a browser give an answer, a refusal too, to the page that asked; none for a page that may not
+    /// have it.
+    ///
+    /// - Parameter origin: the page's, as its browser says; nil: it is no page that asks.
+    func fields(for origin: String?) -> HTTPFields {
         guard self != .none else { return [:] }
-        guard let origin = headers[.origin], allows(origin) else { return [.vary: "Origin"] }
+        guard let origin, allows(origin) else { return [.vary: "Origin"] }
         return [
             .vary: "Origin", .accessControlAllowOrigin: origin,
             .accessControlExposeHeaders: "x-request-id, retry-after",
@@ -71,7 +74,7 @@ public struct CORSPolicy: Sendable, Equatable {
         guard method == .options, let origin = headers[.origin], allows(origin),
             headers.contains(.accessControlRequestMethod)
         else { return nil }
-        var fields = self.fields(for: headers)
+        var fields = self.fields(for: origin)
         fields[.vary] = "Origin, Access-Control-Request-Headers"
         fields[.accessControlAllowMethods] = "GET, HEAD, POST"
         // Clients bring fields of their own (`x-stainless-...`); none of them has a meaning here that could do harm.

@@ -28,6 +28,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private let connections: Connections
     private let access: Access
     private let surface: AccessPolicy.Surface
+    private let cors: CORSPolicy
     private let logger: Logger
     private var state = ConnectionState()
     private var id: Int?
@@ -42,12 +43,14 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var context: ChannelHandlerContext?
 
     init(
-        limits: GatewayLimits, connections: Connections, access: Access, surface: AccessPolicy.Surface, logger: Logger
+        limits: GatewayLimits, connections: Connections, access: Access, surface: AccessPolicy.Surface,
+        cors: CORSPolicy, logger: Logger
     ) {
         self.limits = limits
         self.connections = connections
         self.access = access
         self.surface = surface
+        self.cors = cors
         self.logger = logger
     }
 
@@ -108,7 +111,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             guard let exchange = state.exchange else { return }
             state.requestEnded()
             if let refusal = exchange.refusal {
-                return answer(context, refusal, isOld: exchange.isOld, isHeadOnly: exchange.isHeadOnly)
+                return answer(context, refusal, exchange)
             }
             context.fireChannelRead(wrapInboundOut(part))
             if state.inputEnded { probe(context, in: limits.halfCloseTime) }
@@ -118,11 +121,12 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func begin(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
         timer?.cancel()
         let isOld = head.version.major == 1 && head.version.minor == 0
+        let origin = head.headers.first(name: "origin")
         var checked: HTTPRequestHead
         do throws(APIError) {
             checked = try HeadRules.check(head)
         } catch {
-            return refuse(context, error, .badHTTP, isOld: isOld, route: head.uri)
+            return refuse(context, error, .badHTTP, isOld: isOld, origin: origin, route: head.uri)
         }
         do throws(Access.Refusal) {
             _ = try access.entry(
@@ -132,7 +136,8 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             return turnAway(context, checked, error, isOld: isOld)
         }
         guard let id, connections.begin(id, isProbe: Route.isProbe(head.method, checked.uri)) else {
-            return refuse(context, .tooManyConnections, .connections, isOld: isOld, route: checked.uri)
+            return refuse(
+                context, .tooManyConnections, .connections, isOld: isOld, origin: origin, route: checked.uri)
         }
         let staysOpen = head.isKeepAlive
         state.begin(ConnectionState.Exchange(isOld: isOld, staysOpen: staysOpen))
@@ -151,17 +156,19 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         if let reason = refusal.reason {
             access.refusals.note(reason, from: Connections.address(context.channel.remoteAddress))
         }
+        let origin = head.headers.first(name: "origin")
         let lengths = head.headers["content-length"]
         let isShort =
             lengths.isEmpty || lengths.count == 1 && (Int(lengths[0]).map { $0 <= Self.longestRefusedBody } ?? false)
         guard isShort, !head.headers.contains(name: "transfer-encoding"), !head.headers.contains(name: "expect") else {
-            return refuse(context, refusal.error, nil, isOld: isOld, route: head.uri)
+            return refuse(context, refusal.error, nil, isOld: isOld, origin: origin, route: head.uri)
         }
         state.begin(
             ConnectionState.Exchange(
-                isOld: isOld, staysOpen: head.isKeepAlive, refusal: refusal.error, isHeadOnly: head.method == .HEAD))
+                isOld: isOld, staysOpen: head.isKeepAlive, refusal: refusal.error, origin: origin,
+                isHeadOnly: head.method == .HEAD))
         schedule(context, in: limits.headTime) { handler, context in
-            handler.refuse(context, refusal.error, .slowBody, isOld: isOld, route: head.uri)
+            handler.refuse(context, refusal.error, .slowBody, isOld: isOld, origin: origin, route: head.uri)
         }
     }
 
@@ -255,9 +262,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     /// Answers by itself, for a connection that serves nothing more. `reason`: what it counts as; nil: it is counted.
+    /// `origin`: the web page that asked, where a head says so.
     private func refuse(
         _ context: ChannelHandlerContext, _ error: APIError, _ reason: Refusals.Reason?, isOld: Bool,
-        route: String = "-"
+        origin: String? = nil, route: String = "-"
     ) {
         let id = RequestIdentity.own()
         // One line says it for many: whoever sends bad requests by the thousand fills no log with them.
@@ -271,7 +279,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         state.linger()
         held = []
         if let id = self.id { connections.end(id) }
-        var (head, body) = Self.response(error, id: id, isOld: isOld)
+        var (head, body) = response(error, id: id, isOld: isOld, origin: origin)
         head.headers.add(name: "connection", value: "close")
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
@@ -280,20 +288,26 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     /// Answers a request that was turned away, on a connection that may serve others.
-    private func answer(_ context: ChannelHandlerContext, _ error: APIError, isOld: Bool, isHeadOnly: Bool) {
-        let (head, body) = Self.response(error, id: RequestIdentity.own(), isOld: isOld)
+    private func answer(_ context: ChannelHandlerContext, _ error: APIError, _ exchange: ConnectionState.Exchange) {
+        let (head, body) = response(
+            error, id: RequestIdentity.own(), isOld: exchange.isOld, origin: exchange.origin)
         write(context: context, data: wrapOutboundOut(.head(head)), promise: nil)
-        if !isHeadOnly { write(context: context, data: wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
+        if !exchange.isHeadOnly {
+            write(context: context, data: wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
+        }
         write(context: context, data: wrapOutboundOut(.end(nil)), promise: nil)
         context.flush()
     }
 
-    private static func response(_ error: APIError, id: String, isOld: Bool) -> (HTTPResponseHead, ByteBuffer) {
+    private func response(
+        _ error: APIError, id: String, isOld: Bool, origin: String?
+    ) -> (HTTPResponseHead, ByteBuffer) {
         var headers: HTTPHeaders = [
             "content-type": "application/json", "server": "winnow", "x-request-id": id, "date": HTTPDate.now(),
         ]
         if let wait = error.retryAfterSeconds { headers.add(name: "retry-after", value: "\(wait)") }
         for challenge in error.challenges { headers.add(name: "www-authenticate", value: challenge) }
+        for field in cors.fields(for: origin) { headers.add(name: field.name.rawName, value: field.value) }
         let body = (try? encoded(ErrorBody(error))) ?? ByteBuffer()
         headers.add(name: "content-length", value: "\(body.readableBytes)")
         let status = HTTPResponseStatus(statusCode: error.status.code, reasonPhrase: error.status.reasonPhrase)

@@ -15,6 +15,8 @@ struct ConnectionState {
         var isEventStream = false
         /// Why it is refused once its body has come and is thrown away; nil: it is let through.
         var refusal: APIError?
+        /// The web page that asks, where it is refused.
+        var origin: String?
         /// Its answer has no body.
         var isHeadOnly = false
     }

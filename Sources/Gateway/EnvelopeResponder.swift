@@ -28,7 +28,7 @@ struct EnvelopeResponder: HTTPResponder {
             response = try await endpoints.respond(to: request, context: context)
         }
         response.headers[.requestID] = identity.known
-        for field in cors.fields(for: request.headers) where !response.headers.contains(field.name) {
+        for field in cors.fields(for: request.headers[.origin]) where !response.headers.contains(field.name) {
             response.headers.append(field)
         }
         return response

@@ -77,7 +77,7 @@ public struct Gateway: Service {
         let status = StatusFeed(service, version: version)
         let work = PromptWork(threads: Self.promptThreads, queue: limits.promptQueue)
         defer { work.stop() }
-        let access = Access(keys: security.keys, refusals: Refusals(logger: logger))
+        let access = Access(keys: security.keys, limits: limits, refusals: Refusals(logger: logger))
         let endpoints = GatewayResponder(
             service: service, version: version, limits: limits,
             budget: BodyBudget(total: limits.bodyBudget, largest: limits.bodyBytes), work: work, open: open,

@@ -12,12 +12,13 @@ struct GatewayChannel: ServerChildChannel {
     let connections: Connections
     let access: Access
     let surface: AccessPolicy.Surface
+    let cors: CORSPolicy
     /// nil: plain text.
     let tls: TLSIdentity?
 
     init(
         responder: @escaping HTTPChannelHandler.Responder, limits: GatewayLimits, connections: Connections,
-        access: Access, surface: AccessPolicy.Surface, tls: TLSIdentity?
+        access: Access, surface: AccessPolicy.Surface, cors: CORSPolicy, tls: TLSIdentity?
     ) {
         let configuration = HTTP1Channel.Configuration(
             additionalChannelHandlers: [
@@ -32,6 +33,7 @@ struct GatewayChannel: ServerChildChannel {
         self.connections = connections
         self.access = access
         self.surface = surface
+        self.cors = cors
         self.tls = tls
     }
 
@@ -39,11 +41,11 @@ struct GatewayChannel: ServerChildChannel {
         channel.eventLoop.makeCompletedFuture {
             guard let tls else { return }
             try channel.pipeline.syncOperations.addHandler(
-                HandshakeHandler(tls, time: limits.headTime, refusals: access.refusals))
+                HandshakeHandler(tls, time: limits.headTime, access: access))
         }.flatMap { http.setup(channel: channel, logger: logger) }.flatMapThrowing { value in
             try ConnectionRules.add(
                 to: channel.pipeline.syncOperations, limits: limits, connections: connections, access: access,
-                surface: surface, logger: logger)
+                surface: surface, cors: cors, logger: logger)
             return value
         }
     }
@@ -56,11 +58,12 @@ package enum ConnectionRules {
     /// Puts them around the parser of a pipeline. Call it on the channel's event loop.
     package static func add(
         to pipeline: ChannelPipeline.SynchronousOperations, limits: GatewayLimits, connections: Connections,
-        access: Access, surface: AccessPolicy.Surface = .everything, logger: Logger
+        access: Access, surface: AccessPolicy.Surface = .everything, cors: CORSPolicy = .none, logger: Logger
     ) throws {
         let parser = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
         let connection = ConnectionHandler(
-            limits: limits, connections: connections, access: access, surface: surface, logger: logger)
+            limits: limits, connections: connections, access: access, surface: surface, cors: cors,
+            logger: logger)
         try pipeline.addHandler(connection, position: .after(parser))
         try pipeline.addHandler(IntakeHandler(connection), position: .before(parser))
     }

@@ -11,6 +11,9 @@ public struct GatewayLimits: Sendable, Equatable {
     /// Connections above these two limits, from which only health and metrics are answered. Where more are opened, those
     /// that have been silent for longest are closed.
     public var reservedConnections: Int
+    /// TLS handshakes of one address a second, beyond as many at once as may stand; more are cut off. Each takes up to a
+    /// millisecond of a CPU, by the kind of the certificate's key.
+    public var handshakesPerSecond: Int
     /// The most requests that wait for their prompts to be parsed, rendered and tokenised; more get 429.
     public var promptQueue: Int
     /// The longest a request's head may take to arrive as a whole; after it the client gets 408.
@@ -46,7 +49,8 @@ public struct GatewayLimits: Sendable, Equatable {
     /// Limits that suit prompts of up to a million tokens of text on a local network.
     public init(
         bodyBytes: Int = 16 << 20, bodyBudget: Int = 64 << 20, connections: Int = 1024,
-        connectionsPerAddress: Int = 768, reservedConnections: Int = 64, promptQueue: Int = 512,
+        connectionsPerAddress: Int = 768, reservedConnections: Int = 64, handshakesPerSecond: Int = 200,
+        promptQueue: Int = 512,
         headTime: Duration = .seconds(10), bodyTime: Duration = .seconds(30), idleTime: Duration = .seconds(75),
         writeTime: Duration = .seconds(30), halfCloseTime: Duration = .seconds(1),
         drainTime: Duration = .seconds(10), defaultChatTokens: Int = 512, choices: Int = 128,
@@ -57,6 +61,7 @@ public struct GatewayLimits: Sendable, Equatable {
         self.connections = connections
         self.connectionsPerAddress = connectionsPerAddress
         self.reservedConnections = reservedConnections
+        self.handshakesPerSecond = handshakesPerSecond
         self.promptQueue = promptQueue
         self.headTime = headTime
         self.bodyTime = bodyTime

@@ -69,7 +69,11 @@ extension ServiceMetrics {
             faults.sorted { $0.key < $1.key }.map { .init(.count($0.value), ["kind": $0.key]) })
         text.write(
             "winnow_refused_connections_total", .counter, "Connections of strangers that were not let in.",
-            refusedConnections.sorted { $0.key < $1.key }.map { .init(.count($0.value), ["reason": $0.key]) })
+            Edge.allCases.flatMap { edge in
+                (refusedConnections[edge] ?? [:]).sorted { $0.key < $1.key }.map { reason, count in
+                    PrometheusText.Sample(.count(count), ["edge": edge.rawValue, "reason": reason])
+                }
+            })
     }
 
     private func writeTokens(to text: inout PrometheusText) {

@@ -2,6 +2,7 @@
 
 internal import Foundation
 internal import Glibc
+internal import SecretFiles
 internal import Subprocess
 internal import Synchronization
 internal import SystemPackage
@@ -172,7 +173,7 @@ private struct HeldSecrets {
         do {
             for (file, text) in secrets.texts {
                 guard !file.isEmpty, !file.contains("/"), file != "..", file != "." else { throw Errno.invalidArgument }
-                try PrivateFile.write(text, to: "\(folder.path)/\(file)")
+                try SecretFile.write(Data(text.utf8), to: "\(folder.path)/\(file)")
             }
         } catch {
             remove()

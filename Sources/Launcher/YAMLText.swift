@@ -7,6 +7,10 @@ internal import Yams
 enum YAMLText {
     /// Longest file taken, in bytes.
     static let sizeLimit = 1 << 20
+    /// Most aliases (`*name`), and the longest file with any: nested, they make up to 81 times as much of it. With a hundred
+    /// a short file would stand for more than can ever be looked at.
+    static let aliasLimit = 12
+    static let sizeLimitWithAliases = 64 << 10
 
     /// Reads a file; `what` says which kind is wanted, for the fix.
     static func read(_ path: String, what: String) throws(TopologyError) -> String {
@@ -31,6 +35,13 @@ enum YAMLText {
         func broken(_ line: Int?, _ problem: String) -> TopologyError {
             TopologyError(path: path, line: line, key: "", problem: problem, fix: "Correct the YAML there.")
         }
+        let aliases = aliases(in: yaml)
+        guard aliases <= aliasLimit, aliases == 0 || yaml.utf8.count <= sizeLimitWithAliases else {
+            throw broken(
+                nil,
+                "\(aliases) aliases (`*name`); at most \(aliasLimit) are taken, in a file of at most "
+                    + "\(sizeLimitWithAliases) bytes. Write out what they stand for")
+        }
         let node: Node?
         do {
             node = try Yams.compose(yaml: yaml)
@@ -48,5 +59,29 @@ enum YAMLText {
                 path: path, line: nil, key: "", problem: "the file is empty", fix: "Start from \(example).")
         }
         return TopologyNode(path: path, key: "", node: node, faults: faults)
+    }
+
+    /// How many there may be: a few more where texts and comments look like them.
+    private static func aliases(in yaml: String) -> Int {
+        var count = 0
+        // As at the beginning of a line.
+        var (before, last) = (UInt8(ascii: "\n"), UInt8(ascii: "\n"))
+        for byte in yaml.utf8 {
+            if last == UInt8(ascii: "*"), isWordByte(byte), " \t\r\n[{,:?".utf8.contains(before) || before >= 0x80 {
+                count += 1
+            }
+            (before, last) = (last, byte)
+        }
+        return count
+    }
+
+    /// libyaml's: of an alias's name.
+    private static func isWordByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+            true
+        default: false
+        }
     }
 }

@@ -9,6 +9,13 @@ extension JSONFile {
         return try normalizer(value, at: "normalizer")
     }
 
+    /// Refuses rewritings that would make a great text of a small one.
+    func checkGrowth(of rewrites: [Rewrite], at place: String, limit: Int) throws(TokenizerError) {
+        guard rewrites.growth <= limit else {
+            throw error(place, "may make \(rewrites.growth) bytes of one, at most \(limit) are accepted")
+        }
+    }
+
     private func normalizer(_ value: JSON, at place: String) throws(TokenizerError) -> [Rewrite] {
         switch try type(of: value, at: place) {
         case "NFC": return [.nfc]
@@ -42,7 +49,10 @@ extension JSONFile {
         guard let pattern = value["pattern"]?["String"]?.bytes else {
             throw unsupported("\(place).pattern", "a pattern other than {\"String\": ...}", supported: "String")
         }
-        guard !pattern.isEmpty else { throw error("\(place).pattern", "is empty") }
+        guard (1...TokenizerLimits.patternBytes).contains(pattern.count) else {
+            throw error(
+                "\(place).pattern", "\(pattern.count) bytes, 1 to \(TokenizerLimits.patternBytes) are accepted")
+        }
         return .replace(pattern: pattern, content: try require("content", of: value, at: place, "a string", \.bytes))
     }
 
@@ -160,6 +170,12 @@ extension JSONFile {
             case let other:
                 throw unsupported(place, other, supported: "TemplateProcessing, ByteLevel, Sequence of these")
             }
+        }
+        guard prefix.count + suffix.count <= TokenizerLimits.surroundingTokens else {
+            throw error(
+                "post_processor",
+                "puts \(prefix.count + suffix.count) tokens around every text, at most "
+                    + "\(TokenizerLimits.surroundingTokens) are accepted")
         }
         return (prefix, suffix)
     }

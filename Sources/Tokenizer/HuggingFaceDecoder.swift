@@ -56,6 +56,7 @@ extension JSONFile {
                     supported: "ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip, Sequence of these")
             }
         }
+        try checkGrowth(of: decoding.replacements, at: "decoder", limit: TokenizerLimits.decodedGrowth)
         guard decoding.isByteLevel == isByteLevel else {
             let (a, b) = isByteLevel ? ("pre-tokenizer", "decoder") : ("decoder", "pre-tokenizer")
             throw error("decoder", "the \(a) is ByteLevel, the \(b) is not", fix: "convert the tokenizer again")

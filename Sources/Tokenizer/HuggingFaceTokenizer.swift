@@ -24,6 +24,8 @@ struct HuggingFaceTokenizer {
     func definition() throws(TokenizerError) -> TokenizerDefinition {
         let normalizer = try file.normalizer()
         let split = try file.preTokenizer()
+        try file.checkGrowth(
+            of: normalizer + split.preTokenizer.rewrites, at: "normalizer", limit: TokenizerLimits.growth)
         let decoding = try file.decoder(isByteLevel: split.isByteLevel)
         var (vocabulary, merges) = try file.vocabularyAndMerges()
         let modelCount = vocabulary.texts.count

@@ -43,6 +43,19 @@ enum Rewrite: Sendable, Equatable {
         }
     }
 
+    /// The most bytes that it makes of one, on the whole of a text that has any.
+    var growth: Int {
+        switch self {
+        case .nfc: 3
+        case .prepend(let prefix): 1 + prefix.count
+        case .replace(let pattern, let content): max(1, (content.count + pattern.count - 1) / pattern.count)
+        // It may match between any two bytes, and before and behind them all.
+        case .replaceMatches(_, let content): 1 + 2 * content.count
+        case .metaspace(let replacement, _): 1 + replacement.count
+        case .leadingSpace: 2
+        }
+    }
+
     /// What the rewriting does away from the beginning of a text.
     var inner: Rewrite? {
         switch self {
@@ -89,6 +102,14 @@ extension Rewrite {
 }
 
 extension [Rewrite] {
+    /// The most bytes that all of them in order make of one.
+    var growth: Int {
+        reduce(1) { growth, rewrite in
+            let (product, overflow) = growth.multipliedReportingOverflow(by: rewrite.growth)
+            return overflow ? .max : product
+        }
+    }
+
     /// `text` after all rewritings in order.
     func applied(to text: [UInt8], isFirst: Bool) -> [UInt8] {
         var text = text

@@ -61,6 +61,13 @@ enum TokenizerLimits {
     /// Longest text of an added token, and of all together, in bytes: they are held in a trie.
     static let addedTokenBytes = 1 << 12
     static let allAddedTokenBytes = 1 << 24
+    /// Most ids that are put around every text.
+    static let surroundingTokens = 64
+    /// Longest text that rewritings look for, in bytes: finding one takes time in proportion.
+    static let patternBytes = 256
+    /// Most bytes that rewritings may make of one: of a prompt, and of a token's text. Those of models in use make 12.
+    static let growth = 64
+    static let decodedGrowth = 8
     /// Largest JSON file, in bytes.
     static let fileBytes = 1 << 28
 }

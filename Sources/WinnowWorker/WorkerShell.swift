@@ -26,6 +26,8 @@ package final class WorkerShell: @unchecked Sendable {
     private var lastTick: Instant?
     private var lastReport: Instant?
     private var lastGuard: Instant?
+    /// Turned away at the data edge since the beginning.
+    private var strangers = Refusals()
     private var brokenLines = LogRation()
 
     /// - Parameters:
@@ -84,6 +86,7 @@ package final class WorkerShell: @unchecked Sendable {
         lastGuard = now
         let refusals = data.takeRefusals()
         guard !refusals.isEmpty else { return }
+        strangers.add(refusals)
         logger.warning(
             "refused connections",
             metadata: [
@@ -204,6 +207,7 @@ package final class WorkerShell: @unchecked Sendable {
             // What can't be sent now is said again in a quarter of a second.
             var report = state.report(load: executor.load)
             report.clock = ProcessClock.microseconds
+            report.refused = strangers.counts
             guard try control.send(Packet(.report(report))) != .sent else { return }
             perform(state.unreached())
         } catch {

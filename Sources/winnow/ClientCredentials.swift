@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import Gateway
+import SecretFiles
 
 /// A key and certificates, both in files: what stands on a command line everybody on the host can read.
 struct ClientCredentials: ParsableArguments {

@@ -2,6 +2,7 @@
 
 import Gateway
 import Launcher
+import SecretFiles
 import Settings
 import Wire
 

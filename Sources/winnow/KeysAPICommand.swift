@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import Gateway
 import OutsideText
+import SecretFiles
 
 struct KeysAPICommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -3,6 +3,7 @@
 public import ArgumentParser
 import Foundation
 public import Launcher
+import SecretFiles
 import Wire
 
 /// How a topology is rendered, and where to.
@@ -37,12 +38,14 @@ struct LaunchRendering: ParsableArguments {
         let path = render == .kubernetes ? file : URL(fileURLWithPath: file).path
         let files: [RenderedFile]
         let keys: RenderedKeys?
+        let copies: [RenderedCopy]
         do {
             let topology = try Topology(contentsOf: path, areModelsHere: false)
             let options = RenderOptions(
                 executable: executable ?? RenderOptions().executable, image: image, memory: memory)
             files = try Rendering.files(of: topology, for: render, options: options)
             keys = try Rendering.keys(of: topology, for: render, options: options)
+            copies = try Rendering.copies(of: topology, for: render, options: options)
         } catch {
             Console.note("winnow launch: \(error)")
             throw ExitCode(65)
@@ -57,7 +60,18 @@ struct LaunchRendering: ParsableArguments {
                 Console.say(url.path)
             }
             if let keys { try write(keys, to: folder) }
+            for copy in copies {
+                let url = folder.appending(path: copy.path)
+                try FileManager.default.createDirectory(
+                    at: url.deletingLastPathComponent(), withIntermediateDirectories: true,
+                    attributes: [.posixPermissions: 0o700])
+                let bytes = try SecretFile.read(copy.source, isSecret: copy.isSecret)
+                try SecretFile.write(bytes, to: url.path, isReplacing: true)
+                Console.say(url.path)
+            }
         } catch let error as KeyError {
+            throw Console.failure(.cannotWrite, "\(error)")
+        } catch let error as SecretFileError {
             throw Console.failure(.cannotWrite, "\(error)")
         } catch {
             throw Console.failure(.cannotWrite, "cannot write to \(out): \(error.localizedDescription)")
@@ -75,8 +89,8 @@ struct LaunchRendering: ParsableArguments {
             let url = out.appending(path: copy.path)
             try FileManager.default.createDirectory(
                 at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-            let text = try String(contentsOfFile: "\(path)/\(copy.name)", encoding: .utf8)
-            try PrivateFile.write(text, to: url.path, isReplacing: true)
+            let text = try SecretFile.read("\(path)/\(copy.name)", isSecret: copy.isSecret)
+            try SecretFile.write(text, to: url.path, isReplacing: true)
             // Public keys: the coordinator's own user reads the list, whoever installed it.
             if !copy.isSecret {
                 try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: url.path)

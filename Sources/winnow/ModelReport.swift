@@ -181,9 +181,15 @@ extension ModelReport.TokenizerReport {
     /// Tells of the tokenizer of a model directory; what is wrong with it becomes part of the report.
     init(_ loaded: Result<Tokenizer, TokenizerError>, directory: String) {
         // Byte-level vocabularies name their decoder, the others fall back to tokens for single bytes.
-        let text = FileManager.default.contents(atPath: directory + "/tokenizer.json")
-        let isByteLevel = text?.range(of: Data("\"ByteLevel\"".utf8)) != nil
-        self.init(loaded, kind: text.map { _ in isByteLevel ? "byte-level BPE" : "SentencePiece BPE" })
+        let file = try? MappedFile(path: directory + "/tokenizer.json")
+        let kind = file?.withBytes { bytes in
+            guard let start = bytes.baseAddress else { return "SentencePiece BPE" }
+            // Mapped, not copied: nobody has said how long the file is.
+            let text = Data(
+                bytesNoCopy: UnsafeMutableRawPointer(mutating: start), count: bytes.count, deallocator: .none)
+            return text.range(of: Data("\"ByteLevel\"".utf8)) != nil ? "byte-level BPE" : "SentencePiece BPE"
+        }
+        self.init(loaded, kind: kind)
     }
 
     /// Tells of the tokenizer of a GGUF file.

@@ -18,12 +18,12 @@ struct MembershipTests {
     private func report(
         _ name: String? = nil, hash: UInt64 = 1, at endpoint: String? = nil, epoch: Epoch? = nil,
         loaded: Range<Int>? = nil, progress: UInt64 = 0, computed: UInt64 = 0, isBusy: Bool = false,
-        lateness: Duration = .zero, cpuWait: Duration = .zero
+        lateness: Duration = .zero, cpuWait: Duration = .zero, refused: [Refusals.Reason: Int] = [:]
     ) -> Report {
         Report(
             incarnation: hash, profileHash: hash, profile: name.map { profile($0, at: endpoint) }, epoch: epoch,
             loaded: loaded.map { LayerSpan($0) }, computed: computed, progress: progress, isBusy: isBusy,
-            lateness: lateness, cpuWait: cpuWait)
+            lateness: lateness, cpuWait: cpuWait, refused: refused)
     }
 
     @discardableResult
@@ -35,6 +35,28 @@ struct MembershipTests {
 
     private func lost(_ membership: inout Membership, at seconds: Double) -> [String] {
         membership.lost(now: start + .seconds(seconds)).map(\.why)
+    }
+
+    /// Workers say how many there were since their beginning, again and again; each stranger is counted once.
+    @Test func strangersOfWorkersAreCountedOnce() {
+        var membership = make()
+        let (first, second) = (PeerID.random(), PeerID.random())
+        func strangers(_ peer: PeerID, _ report: Report) -> [Refusals.Reason: Int] {
+            hear(&membership, report, peer)
+            return membership.takeStrangers().counts
+        }
+        // Who is unknown is not believed.
+        #expect(strangers(first, report(refused: [.slow: 9])) == [:])
+        #expect(strangers(first, report("a", refused: [.slow: 2])) == [.slow: 2])
+        #expect(strangers(first, report(refused: [.slow: 2])) == [:])
+        #expect(strangers(first, report(refused: [.slow: 5, .forged: 1])) == [.slow: 3, .forged: 1])
+        // A report that comes late, or again, takes nothing back.
+        #expect(strangers(first, report(refused: [.slow: 2])) == [:])
+        #expect(strangers(first, report(refused: [.slow: 6])) == [.slow: 1])
+        #expect(strangers(second, report("b", refused: [.slow: 4])) == [.slow: 4])
+        // In a new life it counts anew.
+        #expect(strangers(first, report("a", hash: 2, refused: [.slow: 1])) == [.slow: 1])
+        #expect(strangers(first, report("a", hash: 2, refused: [.slow: .max])) == [.slow: .max - 1])
     }
 
     @Test func aStrangerIsUnknownUntilItSaysWhoItIs() {

@@ -2,6 +2,7 @@
 
 import Foundation
 import Gateway
+import SecretFiles
 import Testing
 
 @Suite("API keys")

@@ -129,6 +129,46 @@ struct AccessTests {
         }
     }
 
+    @Test("A page may read why it was refused, a page of another origin may not")
+    func pages() async throws {
+        let cors = try CORSPolicy(allowing: ["https://app.example.com"])
+        try await with(cors: cors) { (gateway, keys, _) async throws in
+            func headers(_ origin: String, _ key: String?) -> HTTPHeaders {
+                var headers: HTTPHeaders = ["origin": origin, "content-type": "application/json"]
+                if let key { headers.add(name: "authorization", value: "Bearer \(key)") }
+                return headers
+            }
+            // Refused with its connection kept, for want of an operator's key, and with a body too long to be read.
+            let requests: [(HTTPMethod, String, String?, String?, Int)] = [
+                (.POST, "/v1/completions", nil, Self.body, 401),
+                (.POST, "/v1/completions", keys.expired, Self.body, 401),
+                (.GET, "/v1/models", "x", nil, 401), (.HEAD, "/v1/models", "x", nil, 401),
+                (.GET, "/status", keys.client, nil, 403),
+                (.POST, "/v1/completions", nil, String(repeating: " ", count: 100_000), 401),
+            ]
+            for (method, path, key, body, status) in requests {
+                let reply = try await gateway.send(
+                    method, path, headers: headers("https://app.example.com", key), body: body)
+                #expect(reply.status == status)
+                #expect(reply.headers["access-control-allow-origin"] == "https://app.example.com", "\(method) \(path)")
+                #expect(reply.headers["access-control-expose-headers"]?.contains("x-request-id") == true)
+                let other = try await gateway.send(
+                    method, path, headers: headers("https://evil.example", key), body: body)
+                #expect(other.status == status)
+                #expect(!other.headers.keys.contains { $0.hasPrefix("access-control") })
+                #expect(other.headers["vary"] == "Origin")
+            }
+            // The next request on a connection is perhaps another page's.
+            try await RawConnection.with(port: gateway.port) { connection in
+                try await connection.send(
+                    "GET /v1/models HTTP/1.1\r\nHost: test\r\nOrigin: https://app.example.com\r\n\r\n"
+                        + "GET /v1/models HTTP/9.9\r\n\r\n")
+                let answers = try await connection.receive().components(separatedBy: "HTTP/1.1 ").dropFirst()
+                #expect(answers.map { $0.contains("access-control-allow-origin") } == [true, false])
+            }
+        }
+    }
+
     @Test("A refused request keeps its connection, unless its body is long or of unknown length")
     func connections() async throws {
         try await with { (gateway, keys, _) async throws in

@@ -36,16 +36,17 @@ struct MetricsTests {
                 "winnow_speculator_busy_seconds_total 0.0", "winnow_speculator_prompts_total 0",
                 "winnow_replays_total 0",
             ]
-            + [
-                "flood", "forged", "left", "malformed", "misplaced", "no_key", "other_user", "revoked", "slow",
-                "unknown_key",
-                "unknown_name",
-            ].map { "winnow_refused_connections_total{reason=\"\($0)\"} 0" } + [
+            + ["control", "results", "data"].flatMap { edge in
+                [
+                    "flood", "forged", "left", "malformed", "misplaced", "no_key", "other_user", "revoked", "slow",
+                    "unknown_key", "unknown_name",
+                ].map { "winnow_refused_connections_total{edge=\"\(edge)\",reason=\"\($0)\"} 0" }
+            } + [
                 "winnow_kv_cache_usage_ratio 1.0"
             ]
             + [
                 "no_key", "wrong_key", "expired_key", "forbidden", "rate_limit", "connections", "bad_http", "slow_head",
-                "slow_body", "slow_reader", "tls_handshake", "slow_tls_handshake",
+                "slow_body", "slow_reader", "tls_handshake", "slow_tls_handshake", "many_tls_handshakes",
             ].map { "winnow_http_refused_total{reason=\"\($0)\"} 0" }
         let samples = lines.filter { !$0.hasPrefix("#") }
         #expect(

@@ -11,6 +11,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
+import SecretFiles
 import Synchronization
 import Testing
 
@@ -250,6 +251,33 @@ struct TLSTests {
             }
             let line = try #require(lines.entries.first { $0.message == "refused" })
             #expect(line.metadata["reason"] == "slow_tls_handshake")
+        }
+    }
+
+    @Test("An address that makes handshakes all day is cut off, and counted")
+    func manyHandshakes() async throws {
+        // Three at once, and then one a second.
+        let limits = GatewayLimits(
+            connections: 4, connectionsPerAddress: 1, reservedConnections: 1, handshakesPerSecond: 1)
+        let lines = InMemoryLogHandler()
+        let logger = Logger(label: "test") { _ in lines }
+        try await with(limits: limits, logger: logger) { (gateway, _, _) async throws in
+            let tls = try Self.trusting()
+            let start = ContinuousClock.now
+            var served = 0
+            var isCutOff = false
+            while !isCutOff {
+                do {
+                    #expect(try await get("/health/live", gateway, tls).0 == 200)
+                    served += 1
+                } catch {
+                    isCutOff = true
+                }
+            }
+            let seconds = Int(start.duration(to: .now) / .seconds(1))
+            #expect((3...4 + seconds).contains(served))
+            let line = try #require(lines.entries.first { $0.message == "refused" })
+            #expect(line.metadata["reason"] == "many_tls_handshakes")
         }
     }
 

@@ -141,12 +141,75 @@ struct RenderingTests {
         #expect(apart.monitor.contains("{port: admin, path: /metrics, interval: 15s}"))
         #expect(apart.policy.contains("monitoring}}}], ports: [{port: 9100, protocol: TCP}]}\n  egress:"))
         #expect(!plain.policy.contains("namespaceSelector"))
-        for (coordinator, says) in [
-            ("api_keys: keys", "a pod has no /t/keys"), (tls + ", tls_client_ca: /ca", "add `coordinator.admin`"),
-        ] {
-            let error = #expect(throws: RenderError.self) { try render(coordinator) }
-            #expect(error?.description.contains(says) == true, "\(String(describing: error))")
+        let error = #expect(throws: RenderError.self) { try render(tls + ", tls_client_ca: /ca") }
+        #expect(error?.description.contains("add `coordinator.admin`") == true, "\(String(describing: error))")
+    }
+
+    /// What lies beside the topology file becomes a Secret; an absolute path is a pod's own.
+    @Test func filesOfHTTPGoWithTheCoordinator() throws {
+        func render(_ coordinator: String, keys: String = "") throws -> (
+            base: String, pod: String, workers: String, copies: [RenderedCopy]
+        ) {
+            let yaml = "model: m\n\(keys)coordinator: {\(coordinator)}\npipelines: [{name: p, stages: 1}]"
+            let files = try files(yaml, .kubernetes, path: "/t/t.yaml")
+            let topology = try Topology(yaml: yaml, path: "/t/t.yaml") { _ in true }
+            return (
+                try text(files, "base/kustomization.yaml"), try text(files, "base/coordinator.yaml"),
+                try text(files, "base/pipeline-p.yaml"), try Rendering.copies(of: topology, for: .kubernetes)
+            )
         }
+        let all =
+            "api_keys: http/keys, tls_certificate: /t/a.pem, tls_key: a.key, tls_client_ca: ca.pem, admin: \"*:9\""
+        let whole = try render(all)
+        #expect(
+            whole.copies == [
+                RenderedCopy(source: "/t/http/keys", path: "base/http/api-keys", isSecret: true),
+                RenderedCopy(source: "/t/a.pem", path: "base/http/tls.crt", isSecret: false),
+                RenderedCopy(source: "/t/a.key", path: "base/http/tls.key", isSecret: true),
+                RenderedCopy(source: "/t/ca.pem", path: "base/http/ca.crt", isSecret: false),
+            ])
+        #expect(
+            whole.base.contains(
+                "-coordinator-http\n    files: [http/api-keys, http/tls.crt, http/tls.key, http/ca.crt]\n"))
+        #expect(whole.base.components(separatedBy: "secretGenerator:").count == 2)
+        #expect(whole.pod.contains("{name: http, mountPath: /etc/winnow/http, readOnly: true}"))
+        #expect(whole.pod.contains("-coordinator-http, defaultMode: 0400}"))
+        for words in [
+            #"- "--api-keys"\#n            - "/etc/winnow/http/api-keys""#,
+            #"- "--tls-certificate"\#n            - "/etc/winnow/http/tls.crt""#,
+            #"- "--tls-key"\#n            - "/etc/winnow/http/tls.key""#,
+            #"- "--tls-client-ca"\#n            - "/etc/winnow/http/ca.crt""#,
+        ] { #expect(whole.pod.contains(words), "\(whole.pod)") }
+        #expect(!whole.workers.contains("http"))
+        // Without keys of links there is that Secret alone.
+        let open = try render("api_keys: k, insecure: true", keys: "keys: none\nworkers: {insecure: true}\n")
+        #expect(open.base.contains("secretGenerator:\n  - name:") && !open.base.contains("keys/"))
+        #expect(open.pod.contains("mountPath: /etc/winnow/http,") && !open.pod.contains("mountPath: /etc/winnow/keys"))
+        for coordinator in ["api_keys: none", "api_keys: /etc/http/keys"] {
+            let none = try render(coordinator)
+            #expect(none.copies.isEmpty && !none.base.contains("http/") && !none.pod.contains("/etc/winnow/http"))
+        }
+    }
+
+    /// A unit has nobody's rights: systemd reads them for it.
+    @Test func filesOfHTTPAreCredentialsOfTheCoordinator() throws {
+        let yaml = """
+            model: /m
+            keys: none
+            coordinator: {api_keys: keys, tls_certificate: "/etc/a b%.pem", tls_key: /etc/a.key}
+            pipelines: [{stages: 1}]
+            """
+        let units = try files(yaml, .systemd, path: "/srv/t.yaml")
+        let unit = try text(units, "localhost/winnow-m-coordinator.service")
+        #expect(unit.contains("\nLoadCredential=api-keys:/srv/keys\nLoadCredential=tls.crt:/etc/a b%%.pem\n"))
+        #expect(unit.contains("\nLoadCredential=tls.key:/etc/a.key\n"))
+        for words in [
+            "--api-keys %d/api-keys", "--tls-certificate %d/tls.crt", "--tls-key %d/tls.key",
+        ] { #expect(unit.contains(words), "\(unit)") }
+        let others = units.filter { !$0.path.contains("coordinator") }
+        #expect(!others.isEmpty && others.allSatisfy { !$0.text.contains("LoadCredential") })
+        let error = #expect(throws: RenderError.self) { try files(yaml, .systemd, path: "t.yaml") }
+        #expect(error?.description.contains("`keys` is relative") == true)
     }
 
     @Test func linksInPlainTextOverANetworkMustBeAllowed() throws {

@@ -43,6 +43,28 @@ struct TopologyTests {
         #expect(topology.restart == RestartPolicy())
     }
 
+    /// Aliases of aliases, in a key that has to be compared with others.
+    @Test(arguments: ["? *k\n: 1\n", "? [*k, *k]\n: 1\n", "hosts: {*k : 1, ? *j : 2}\n", "{\"a\":*k,?*j : 1}\n"])
+    func aFewLinesDoNotStandForBillions(key: String) throws {
+        var yaml = "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        for (name, last) in zip("bcdefghijk", "abcdefghij") {
+            let ten = [String](repeating: "*\(last)", count: 10)
+            yaml += "\(name): &\(name) [\(ten.joined(separator: ", "))]\n"
+        }
+        let (topology, faults) = Topology.read(yaml: yaml + key, path: "t.yaml") { _ in true }
+        #expect(topology == nil && faults.count == 1)
+        #expect(faults.first?.problem.contains("aliases (`*name`); at most 12 are taken") == true)
+        // A few are as good as anywhere else, and not every star is one.
+        let few = """
+            model: m
+            coordinator: {http: "*:8080", listen: "tcp://*:5700"} # *not* one, 2 *times*
+            pipelines: [{name: a, stages: &s [{threads: 2}, {threads: 3}]}, {name: b, stages: *s}]
+            """
+        #expect(try parse(few).pipelines.map(\.stages.count) == [2, 2])
+        let long = few + "\n#" + String(repeating: "x", count: 64 << 10)
+        #expect(throws: TopologyError.self) { try parse(long) }
+    }
+
     @Test func aFleetIsRead() throws {
         let topology = try parse(
             """

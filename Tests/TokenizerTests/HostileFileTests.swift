@@ -69,6 +69,43 @@ struct HostileFileTests {
         #expect(try fault(#""special_tokens": {"<s>""#, #""special_tokens": {"<t>""#).contains("has no ids"))
     }
 
+    /// A file of a few hundred bytes makes no gigabytes of a prompt of a few.
+    @Test func textsThatWouldGrowWithoutEndAreRefused() throws {
+        func normalizer(_ parts: [String]) throws -> String {
+            try fault(
+                #""normalizer": null"#,
+                #""normalizer": {"type": "Sequence", "normalizers": [\#(parts.joined(separator: ", "))]}"#)
+        }
+        func replace(_ pattern: String, _ content: String) -> String {
+            #"{"type": "Replace", "pattern": \#(pattern), "content": "\#(content)"}"#
+        }
+        let twice = replace(#"{"String": "a"}"#, "aa")
+        #expect(
+            try normalizer([String](repeating: twice, count: 7))
+                .contains("normalizer: may make 128 bytes of one, at most 64 are accepted"))
+        #expect(try normalizer([String](repeating: twice, count: 32)).contains("may make 4294967296 bytes"))
+        let much = String(repeating: "x", count: 64)
+        #expect(try normalizer([replace(#"{"String": "a"}"#, much + "x")]).contains("may make 65 bytes"))
+        #expect(try normalizer([replace(#"{"Regex": "b*"}"#, String(much.prefix(32)))]).contains("may make 65 bytes"))
+        #expect(try normalizer([#"{"type": "Prepend", "prepend": "\#(much)"}"#]).contains("may make 65 bytes"))
+        let pattern = String(repeating: "a", count: 257)
+        #expect(
+            try normalizer([replace(#"{"String": "\#(pattern)"}"#, "")])
+                .contains("normalizers[0].pattern: 257 bytes, 1 to 256 are accepted"))
+        // What SentencePiece's files say is far below that.
+        let usual = [#"{"type": "Prepend", "prepend": "▁"}"#, replace(#"{"String": " "}"#, "▁"), #"{"type": "NFC"}"#]
+        _ = try load(
+            Self.sound.replacing(
+                #""normalizer": null"#,
+                with: #""normalizer": {"type": "Sequence", "normalizers": [\#(usual.joined(separator: ", "))]}"#))
+        let ids = [String](repeating: "3", count: 32).joined(separator: ",")
+        let three = [String](repeating: #"{"SpecialToken": {"id": "<s>", "type_id": 0}}"#, count: 3)
+        let grown = Self.sound.replacing(#""ids": [3]"#, with: #""ids": [\#(ids)]"#).replacing(
+            #"[{"SpecialToken": {"id": "<s>", "type_id": 0}}"#, with: "[" + three.joined(separator: ","))
+        let error = #expect(throws: TokenizerError.self) { try load(grown) }
+        #expect(error?.description.contains("puts 96 tokens around every text, at most 64 are accepted") == true)
+    }
+
     @Test func missingMembersAreNamed() throws {
         #expect(try fault(#""vocab""#, #""vocabulary""#).contains("model.vocab: is missing"))
         #expect(try fault(#""merges""#, #""merge""#).contains("model.merges: is missing"))

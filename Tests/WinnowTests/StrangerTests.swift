@@ -8,7 +8,8 @@ import Wire
 
 /// One way to come to an edge uninvited.
 enum Stranger: String, CaseIterable, CustomTestStringConvertible {
-    case wrongKey, noKey, revokedKey, wrongServer, wrongRole, anothersName, forgedOutcome, replayedHandshake
+    case wrongKey, noKey, revokedKey, wrongServer, wrongRole, anothersName, forgedOutcome, foreignRows,
+        replayedHandshake
     case http, randomBytes, halfOpen, slowFrame, thousandConnects, thousandOpen, unfinishedMultipart, hugeFrame
 
     var testDescription: String { rawValue }
@@ -16,7 +17,7 @@ enum Stranger: String, CaseIterable, CustomTestStringConvertible {
     /// For what it is counted, if it is.
     var reasons: Set<Refusals.Reason> {
         switch self {
-        case .wrongKey, .revokedKey, .forgedOutcome: [.unknownKey]
+        case .wrongKey, .revokedKey, .forgedOutcome, .foreignRows: [.unknownKey]
         case .noKey, .unfinishedMultipart, .hugeFrame: [.noKey, .malformed]
         case .wrongServer, .replayedHandshake: [.forged]
         case .wrongRole, .anothersName: [.misplaced]
@@ -28,6 +29,8 @@ enum Stranger: String, CaseIterable, CustomTestStringConvertible {
     }
 
     var isOfResults: Bool { self == .forgedOutcome }
+    /// At a worker's own door.
+    var isOfData: Bool { self == .foreignRows }
 }
 
 extension EndToEnd {
@@ -67,6 +70,8 @@ extension EndToEnd {
         private struct Place: Sendable {
             var control: Endpoint
             var results: Endpoint
+            /// The first stage's.
+            var data: Endpoint
             var keys: KeyFolder
             /// Keys that are none of this cluster's.
             var other: KeyFolder
@@ -89,15 +94,17 @@ extension EndToEnd {
             try FileManager.default.copyItem(atPath: "\(keys)/old.key", toPath: "\(other)/old.key")
             #expect(try await Program.run(["keys", "revoke", "old", "--dir", keys]).end == .exit(0))
             let results = "tcp://127.0.0.1:\(try FreePort.any())"
+            let data = "tcp://127.0.0.1:\(try FreePort.any())"
             var shape = Cluster.Shape.stories(stages: 2)
             shape.options = ["--keys", keys, "--results", results]
             try await withCluster(shape) { cluster in
                 let workers = try ["w0", "w1"].map { (name: String) in
-                    try cluster.addWorker(name: name, ["--key", "\(keys)/\(name).key"])
+                    try cluster.addWorker(
+                        name: name, ["--key", "\(keys)/\(name).key"] + (name == "w0" ? ["--listen", data] : []))
                 }
                 let place = Place(
                     control: try Endpoint(cluster.endpoint), results: try Endpoint(results),
-                    keys: KeyFolder(path: keys), other: KeyFolder(path: other))
+                    data: try Endpoint(data), keys: KeyFolder(path: keys), other: KeyFolder(path: other))
                 try await Self.serve(cluster, workers, place)
             }
             withExtendedLifetime(folder) {}
@@ -135,15 +142,16 @@ extension EndToEnd {
             _ load: Load
         ) async throws {
             let coordinator = cluster.coordinator
-            let before = try await Self.settled(client)
-            let lines = Self.lines(coordinator).count
+            let before = try await Self.settled(client, stranger)
+            let teller = stranger.isOfData ? workers[0] : coordinator
+            let lines = Self.lines(teller).count
             let count = load.served.load(ordering: .relaxed)
             let memory = try Memory([coordinator.pid] + workers.map(\.pid))
             let start = ContinuousClock.now
             try await Self.come(stranger, cluster, place)
             let counted = try await within(.seconds(10), "\(stranger.rawValue) to be counted") {
                 while true {
-                    let counted = try await Self.refusals(client).subtracting(before)
+                    let counted = try await Self.refusals(client, stranger).subtracting(before)
                     if !counted.isDisjoint(with: stranger.reasons) { return counted }
                     try await Task.sleep(for: .milliseconds(50))
                 }
@@ -154,7 +162,7 @@ extension EndToEnd {
                 "\(stranger.rawValue): counted as \(counted)")
             // A line a second, whatever comes.
             let seconds = Int(start.duration(to: .now) / .seconds(1)) + 2
-            let told = Self.lines(coordinator).dropFirst(lines)
+            let told = Self.lines(teller).dropFirst(lines)
             #expect((1...seconds).contains(told.count), "\(stranger.rawValue): \(told.joined(separator: "\n"))")
             for (pid, growth) in zip(memory.pids, try memory.growth()) {
                 #expect(growth < Self.bound, "\(stranger.rawValue): process \(pid) took \(growth) bytes")
@@ -166,8 +174,8 @@ extension EndToEnd {
             }
         }
 
-        private static func lines(_ coordinator: RunningProgram) -> [String] {
-            coordinator.log.soFar.filter { $0.contains("refused connections") || $0.contains("refused a worker") }
+        private static func lines(_ teller: RunningProgram) -> [String] {
+            teller.log.soFar.filter { $0.contains("refused connections") || $0.contains("refused a worker") }
         }
 
         private static func samples(_ client: Client, _ family: String) async throws -> [(labels: Substring, Int)] {
@@ -185,22 +193,24 @@ extension EndToEnd {
             }
         }
 
-        private static func refusals(_ client: Client) async throws -> Tally {
+        /// What is counted at that stranger's kind of door.
+        private static func refusals(_ client: Client, _ stranger: Stranger) async throws -> Tally {
             var counts: [Refusals.Reason: Int] = [:]
             for (labels, count) in try await samples(client, "winnow_refused_connections_total") {
-                let reason = labels.split(separator: "\"").dropFirst().first ?? ""
-                counts[try #require(Refusals.Reason(rawValue: String(reason)))] = count
+                let values = labels.split(separator: "\"")
+                guard (values[1] == "data") == stranger.isOfData else { continue }
+                counts[try #require(Refusals.Reason(rawValue: String(values[3]))), default: 0] += count
             }
             return Tally(counts: counts)
         }
 
         /// Once nothing more is counted of who came before.
-        private static func settled(_ client: Client) async throws -> Tally {
-            var tally = try await refusals(client)
+        private static func settled(_ client: Client, _ stranger: Stranger) async throws -> Tally {
+            var tally = try await refusals(client, stranger)
             while true {
-                // They are counted once a second.
-                try await Task.sleep(for: .milliseconds(1300))
-                let next = try await refusals(client)
+                // They are counted once a second, and workers report every quarter of one.
+                try await Task.sleep(for: .milliseconds(1600))
+                let next = try await refusals(client, stranger)
                 if next.counts == tally.counts { return next }
                 tally = next
             }
@@ -232,6 +242,12 @@ extension EndToEnd {
                 try await knock(
                     place.results, KeyFile(path: place.keys.keyPath("spare")).pair, place, saying: .outcome(outcome),
                     as: .data(maxFrameBytes: 1 << 20))
+            case .foreignRows:
+                // The key of a worker, though not of the one whose rows come here.
+                try await knock(
+                    place.data, KeyFile(path: place.keys.keyPath("spare")).pair, place,
+                    server: KeyFile(path: place.keys.keyPath("w0")).pair.publicKey,
+                    saying: .microBatch(WireMicroBatch(id: 1, segments: [])), as: .data(maxFrameBytes: 1 << 20))
             case .replayedHandshake:
                 let recorder = try Recorder(target: port)
                 let pair = try KeyFile(path: place.keys.keyPath("spare")).pair

@@ -142,6 +142,19 @@ struct CodecTests {
         #expect(read.lateness == .seconds(60))
     }
 
+    /// Nor does it make a counter run over.
+    @Test func countsOfStrangersAreBounded() throws {
+        let report = Report(incarnation: 1, profileHash: 1, refused: [.forged: .max, .left: 0, .slow: -1, .flood: 2])
+        guard case .report(let read) = try read(bytes(try Codec.frames(Packet(.report(report)))))?.message else {
+            Issue.record("not a report")
+            return
+        }
+        #expect(read.refused == [.forged: 1 << 50, .flood: 2])
+        var sum = Refusals()
+        for _ in 0..<3 { sum.add(Refusals.growth([.forged: .max], since: [.forged: 5])) }
+        #expect(sum.counts == [.forged: .max])
+    }
+
     /// No bytes crash the reader: real messages cut, flipped, stretched and shuffled, and noise.
     @Test(arguments: MessageKind.allCases)
     func damagedBytesAreErrorsOrOtherMessages(kind: MessageKind) throws {

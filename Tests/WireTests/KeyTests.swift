@@ -1,4 +1,5 @@
 import Foundation
+import SecretFiles
 import Synchronization
 import Testing
 import Wire
@@ -49,19 +50,6 @@ struct KeyTests {
         }
     }
 
-    /// What the system hands to one user or group is root's, and readable for them; nobody else's may be.
-    @Test(
-        arguments: [
-            (0o400, 1000, 1000, true), (0o600, 1000, 1000, true), (0o440, 1000, 1000, false), (0o440, 0, 1000, true),
-            (0o400, 0, 1000, true), (0o460, 0, 1000, false), (0o444, 0, 1000, false), (0o440, 0, 0, false),
-            (0o440, 1001, 1000, false),
-        ] as [(mode_t, uid_t, uid_t, Bool)])
-    func aSecretIsReadByWhomItIsFor(mode: mode_t, owner: uid_t, user: uid_t, isRight: Bool) {
-        var status = stat()
-        (status.st_mode, status.st_uid) = (S_IFREG | mode, owner)
-        #expect((PrivateFile.problem(of: status, user: user) == nil) == isRight)
-    }
-
     @Test func aFolderThatOthersMayChangeHoldsNoKeys() async throws {
         try await withFolder { folder in
             #expect(chmod(folder.path, 0o770) == 0)
@@ -76,10 +64,10 @@ struct KeyTests {
     @Test func whatAKilledProcessLeftIsRemoved() async throws {
         try await withFolder { parent in
             let living = try PassingFolder(in: parent.path)
-            try PrivateFile.write("secret", to: living.path + "/a.key")
+            try SecretFile.write(Data("secret".utf8), to: living.path + "/a.key")
             let left = parent.path + "/winnow-keys-AbCdEf"
             #expect(mkdir(left, 0o700) == 0)
-            try PrivateFile.write("secret", to: left + "/a.key")
+            try SecretFile.write(Data("secret".utf8), to: left + "/a.key")
             let other = parent.path + "/winnow-keys-of-somebody"
             #expect(mkdir(other, 0o700) == 0)
             let next = try PassingFolder(in: parent.path)

@@ -62,7 +62,13 @@ extension Seeded {
             isLinked: Bool.random(using: &self), fault: maybe { $0.word() }, received: next(), computed: next(),
             sent: next(), progress: next(), isBusy: Bool.random(using: &self), kvRowsUsed: int(0...(.max)),
             requests: int(0...Int(UInt32.max)), lateness: .milliseconds(int(0...60_000)),
-            isLeaving: Bool.random(using: &self))
+            isLeaving: Bool.random(using: &self), refused: refused())
+    }
+
+    private mutating func refused() -> [Refusals.Reason: Int] {
+        Refusals.Reason.allCases.reduce(into: [:]) { counts, reason in
+            if Bool.random(using: &self) { counts[reason] = int(1...1 << 50) }
+        }
     }
 
     private mutating func profile() -> Profile {

@@ -2,6 +2,7 @@
 
 import Checkpoint
 import Foundation
+public import SecretFiles
 
 /// The keys of a gateway's clients.
 ///
@@ -136,7 +137,9 @@ public struct APIKeyList: Equatable, Sendable {
     /// Writes the file anew, mode 0600.
     ///
     /// - Throws: why it can't be written.
-    public func write(to path: String) throws(SecretFileError) { try SecretFile.write(text, to: path) }
+    public func write(to path: String) throws(SecretFileError) {
+        try SecretFile.write(Data(text.utf8), to: path, isReplacing: true)
+    }
 
     package var text: String {
         "# Keys of API clients: NAME ID SALT CODE [LIMITS]. Read again whenever it changes; the keys stand nowhere.\n"

@@ -26,11 +26,19 @@ package final class Access: Sendable {
     let keys: APIKeyFile?
     let refusals: Refusals
     fileprivate let use = Mutex(KeyUse())
+    private let handshakes: Mutex<HandshakeRation>
 
-    package init(keys: APIKeyFile? = nil, refusals: Refusals) {
+    package init(keys: APIKeyFile? = nil, limits: GatewayLimits = .init(), refusals: Refusals) {
         self.keys = keys
         self.refusals = refusals
+        handshakes = Mutex(
+            HandshakeRation(
+                pace: limits.handshakesPerSecond,
+                size: limits.connectionsPerAddress + limits.reservedConnections + limits.handshakesPerSecond))
     }
+
+    /// Whether an address may begin a TLS handshake.
+    func admitsHandshake(from address: String) -> Bool { handshakes.withLock { $0.admit(address, .now) } }
 
     /// Why a request is refused.
     struct Refusal: Error {

@@ -19,17 +19,17 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private let identity: TLSIdentity
     private let time: Duration
-    private let refusals: Refusals
+    private let access: Access
     /// Of the first record; nil once TLS has begun.
     private var hello: ByteBuffer? = ByteBuffer()
     private var timer: Scheduled<Void>?
     private var isDone = false
 
     /// - Parameter time: the longest a handshake may take, from the connection's begin.
-    init(_ identity: TLSIdentity, time: Duration, refusals: Refusals) {
+    init(_ identity: TLSIdentity, time: Duration, access: Access) {
         self.identity = identity
         self.time = time
-        self.refusals = refusals
+        self.access = access
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -46,6 +46,9 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.hello = hello
         guard let isWhole = Self.isWhole(hello) else { return fail(.handshake, context) }
         guard isWhole else { return }
+        guard access.admitsHandshake(from: Connections.address(context.channel.remoteAddress)) else {
+            return fail(.manyHandshakes, context)
+        }
         self.hello = nil
         let pipeline = context.pipeline.syncOperations
         do {
@@ -78,7 +81,7 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if !isDone {
             end()
-            refusals.note(.handshake, from: Connections.address(context.channel.remoteAddress))
+            access.refusals.note(.handshake, from: Connections.address(context.channel.remoteAddress))
         }
         context.fireErrorCaught(error)
     }
@@ -91,7 +94,7 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     private func fail(_ reason: Refusals.Reason, _ context: ChannelHandlerContext) {
         guard !isDone else { return }
         end()
-        refusals.note(reason, from: Connections.address(context.channel.remoteAddress))
+        access.refusals.note(reason, from: Connections.address(context.channel.remoteAddress))
         context.close(promise: nil)
     }
 

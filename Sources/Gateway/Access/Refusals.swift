@@ -19,6 +19,7 @@ package final class Refusals: Sendable {
         case slowReader = "slow_reader"
         case handshake = "tls_handshake"
         case slowHandshake = "slow_tls_handshake"
+        case manyHandshakes = "many_tls_handshakes"
     }
 
     private struct Count {

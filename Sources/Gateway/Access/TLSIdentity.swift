@@ -3,6 +3,7 @@
 import Foundation
 import NIOCore
 import NIOSSL
+public import SecretFiles
 import Synchronization
 
 /// The files of a server's TLS, all in PEM.

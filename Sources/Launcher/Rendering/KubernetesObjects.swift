@@ -10,16 +10,16 @@ extension KubernetesRendering {
         kind: Kustomization
         resources:
         \(resources.map { "  - \($0)" }.joined(separator: "\n"))
-        \(hasKeys ? secrets(groups) : "")
+        \(secrets(groups))
         """
     }
 
-    /// Of the files in `keys`, each group's own.
+    /// Of the files in `keys`, each group's own; and those of `http`, which are the coordinator's.
     private func secrets(_ groups: [Group]) -> String {
-        func secret(_ group: String, _ files: [String]) -> String {
+        func secret(_ name: String, of group: String, _ files: [String]) -> String {
             """
-              - name: \(self.secret(of: group))
-                files: [\(files.map { "keys/\($0)" }.joined(separator: ", "))]
+              - name: \(name)
+                files: [\(files.joined(separator: ", "))]
                 options:
                   # No hash in its name: a changed list of keys starts nothing anew.
                   disableNameSuffixHash: true
@@ -27,8 +27,18 @@ extension KubernetesRendering {
 
             """
         }
-        return "secretGenerator:\n" + secret("coordinator", RenderedKeys.coordinatorFiles)
-            + groups.map { secret($0.name, $0.processes.map { RenderedKeys.file(of: $0.name) }) }.joined()
+        func keys(_ group: String, _ files: [String]) -> String {
+            secret(self.secret(of: group), of: group, files.map { "keys/\($0)" })
+        }
+        var secrets: [String] = []
+        if hasKeys {
+            secrets.append(keys("coordinator", RenderedKeys.coordinatorFiles))
+            secrets += groups.map { keys($0.name, $0.processes.map { RenderedKeys.file(of: $0.name) }) }
+        }
+        if !httpFiles.isEmpty {
+            secrets.append(secret(httpSecret, of: "coordinator", httpFiles.names.map { "http/\($0)" }))
+        }
+        return secrets.isEmpty ? "" : "secretGenerator:\n" + secrets.joined()
     }
 
     func coordinator() -> String {

@@ -35,17 +35,22 @@ extension KubernetesRendering {
                 - name: models
                   persistentVolumeClaim: {claimName: \(name)-models, readOnly: true}
                 - name: tmp
-                  emptyDir: {}\(hasKeys ? "\n" + keyVolume(group) : "")
+                  emptyDir: {}\(hasKeys ? secretVolume("keys", secret(of: group)) : "")\
+        \(group == "coordinator" && !httpFiles.isEmpty ? secretVolume("http", httpSecret) : "")
         """
     }
 
-    /// Root's file, which the pod's group may read.
-    private func keyVolume(_ group: String) -> String {
+    /// Root's files, which the pod's group may read.
+    private func secretVolume(_ volume: String, _ secret: String) -> String {
         """
-                - name: keys
-                  secret: {secretName: \(secret(of: group)), defaultMode: 0400}
+
+                - name: \(volume)
+                  secret: {secretName: \(secret), defaultMode: 0400}
         """
     }
+
+    /// The Secret of what the coordinator's HTTP side reads.
+    var httpSecret: String { "\(name)-coordinator-http" }
 
     /// The Secret of a group's pods.
     func secret(of group: String) -> String { "\(name)-\(group)-keys" }
@@ -55,8 +60,9 @@ extension KubernetesRendering {
         container(
             plan.coordinator.arguments.unattended.map(KubernetesText.literal) + ["--advertise", "$(POD_IP)"],
             threads: topology.coordinator.threads ?? 1,
-            // The whole Secret: a changed list reaches the coordinator while it runs.
-            keys: "{name: keys, mountPath: \(Self.keyFolder), readOnly: true}")
+            // Whole Secrets: a changed list, or a new certificate, reaches the coordinator while it runs.
+            secrets: (hasKeys ? ["{name: keys, mountPath: \(Self.keyFolder), readOnly: true}"] : [])
+                + (httpFiles.isEmpty ? [] : ["{name: http, mountPath: \(RenderedHTTPFiles.folder), readOnly: true}"]))
     }
 
     /// A worker's. Where the stages differ a shell adds what is each one's own, by the pod's ordinal.
@@ -66,18 +72,19 @@ extension KubernetesRendering {
         }
         let own = ["--name", "$(POD_NAME)", "--advertise", "$(POD_IP)"]
         // Of the group's keys a pod sees its own alone.
-        let keys = "{name: keys, mountPath: \(Self.keyFile), subPathExpr: $(POD_NAME).key, readOnly: true}"
+        let key = "{name: keys, mountPath: \(Self.keyFile), subPathExpr: $(POD_NAME).key, readOnly: true}"
+        let secrets = hasKeys ? [key] : []
         guard let first = each.first, each.contains(where: { $0 != first }) else {
-            return container((each.first ?? []) + own, threads: group.threads, keys: keys)
+            return container((each.first ?? []) + own, threads: group.threads, secrets: secrets)
         }
         let cases = each.enumerated().map { ordinal, words in
             "\(ordinal)) set -- \"$@\" \(words.dropFirst().map(ShellWord.quoted).joined(separator: " "));;"
         }
         let script = "case ${POD_NAME##*-} in \(cases.joined(separator: " ")) esac; exec winnow \"$@\""
-        return container(["worker"] + own, threads: group.threads, keys: keys, script: script)
+        return container(["worker"] + own, threads: group.threads, secrets: secrets, script: script)
     }
 
-    private func container(_ arguments: [String], threads: Int, keys: String, script: String? = nil) -> String {
+    private func container(_ arguments: [String], threads: Int, secrets: [String], script: String? = nil) -> String {
         let text = KubernetesText.quoted
         let start =
             script.map { "          command: [/bin/sh, -c, \(text($0)), winnow]\n" }
@@ -105,7 +112,7 @@ extension KubernetesRendering {
                         capabilities: {drop: [ALL]}
                       volumeMounts:
                         - {name: models, mountPath: \(Self.models), readOnly: true}
-                        - {name: tmp, mountPath: /tmp}\(hasKeys ? "\n            - \(keys)" : "")
+                        - {name: tmp, mountPath: /tmp}\(secrets.map { "\n            - \($0)" }.joined())
             """
     }
 }

@@ -9,6 +9,7 @@ struct KubernetesRendering {
     let plan: LaunchPlan
     let name: String
     let options: RenderOptions
+    let httpFiles: RenderedHTTPFiles
 
     /// Where the volume with the models is mounted; it stands for the topology file's folder.
     static let models = "/models"
@@ -26,7 +27,9 @@ struct KubernetesRendering {
         there.coordinator.advertise = nil
         there.coordinator.cpus = nil
         there.coordinator.http = "*:\(topology.coordinator.httpPort)"
-        try Self.checkHTTP(of: topology)
+        try Self.checkProbes(of: topology)
+        httpFiles = RenderedHTTPFiles(beside: topology)
+        httpFiles.place(in: &there.coordinator)
         if let port = topology.coordinator.adminPort { there.coordinator.settings.set("admin", "*:\(port)") }
         there.model = try Self.path(topology.model, of: topology)
         if let speculator = topology.speculator { there.speculator = try Self.path(speculator, of: topology) }
@@ -54,18 +57,9 @@ struct KubernetesRendering {
         }
     }
 
-    /// Files of HTTP that a pod would not have, and probes that it would not answer.
-    private static func checkHTTP(of topology: Topology) throws(RenderError) {
+    /// Probes that a pod would not answer.
+    private static func checkProbes(of topology: Topology) throws(RenderError) {
         let settings = topology.coordinator.settings
-        for name in ["api_keys", "tls_certificate", "tls_key", "tls_client_ca"] {
-            guard let path = settings.text(name), path != SettingKind.noFolder else { continue }
-            guard path.hasPrefix("/"), !path.hasPrefix(topology.folder + "/") else {
-                throw RenderError(
-                    description:
-                        "a pod has no \(path): write the absolute path at which an overlay mounts a Secret as "
-                        + "`coordinator.\(name)`")
-            }
-        }
         guard settings.isSaid("tls_client_ca"), !settings.isSaid("admin") else { return }
         throw RenderError(
             description:
@@ -119,6 +113,9 @@ struct KubernetesRendering {
             topology.keys, plan, usual: "base/keys",
             copies: files.map { RenderedKeys.Copy(name: $0, path: "base/keys/\($0)") })
     }
+
+    /// Files of HTTP that Kustomize takes.
+    var copies: [RenderedCopy] { httpFiles.copies(to: "base/http") }
 
     func files() throws(RenderError) -> [RenderedFile] {
         let workers = plan.workers(coordinatorAt: "tcp://\(name)-coordinator:\(Topology.coordinatorPort)")

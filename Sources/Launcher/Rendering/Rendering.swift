@@ -70,6 +70,15 @@ public enum Rendering {
         }
     }
 
+    /// What these files name of the operator's own files, and has to be copied beside them.
+    ///
+    /// - Throws: as ``files(of:for:options:)``.
+    public static func copies(
+        of topology: Topology, for target: RenderTarget, options: RenderOptions = RenderOptions()
+    ) throws(RenderError) -> [RenderedCopy] {
+        target == .kubernetes ? try KubernetesRendering(topology, options).copies : []
+    }
+
     /// Refuses links in plain text over a network, unless the file allows them.
     ///
     /// - Parameter ends: What is at the two ends, for the error.

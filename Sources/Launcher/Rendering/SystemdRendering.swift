@@ -9,6 +9,7 @@ struct SystemdRendering {
     private let plan: LaunchPlan
     private let name: String
     private let executable: String
+    private let httpFiles: RenderedHTTPFiles
 
     init(_ topology: Topology, _ options: RenderOptions) throws(RenderError) {
         guard options.executable.hasPrefix("/") else {
@@ -17,7 +18,9 @@ struct SystemdRendering {
                     "systemd wants the program's absolute path, found `\(options.executable)`; write for example "
                     + "--executable /usr/local/bin/winnow")
         }
+        let httpFiles = RenderedHTTPFiles(all: topology)
         for path in [topology.model, topology.speculator, topology.coordinator.trace].compactMap({ $0 })
+            + httpFiles.sources
         where !path.hasPrefix("/") && topology.folder.hasPrefix("/") == false {
             throw RenderError(
                 description:
@@ -30,7 +33,8 @@ struct SystemdRendering {
         // Nothing runs here: every host is looked at as one that is not this machine, so that folders apply.
         let places = Places(topology, executable: options.executable, workingDirectory: "/") { _ in false }
         let plan = LaunchPlan(topology: topology, executable: options.executable, places: places, hasFixedPorts: true)
-        self.plan = topology.keys == .none ? plan : Self.withCredentials(plan, name)
+        self.httpFiles = httpFiles
+        self.plan = Self.withCredentials(plan, topology, httpFiles, name)
     }
 
     /// Stands for `%d`, where systemd gives a unit its credentials.
@@ -39,19 +43,30 @@ struct SystemdRendering {
     private static func keyFolder(_ name: String) -> String { "/etc/winnow-\(name)" }
 
     /// Secrets are credentials, copied for the unit alone when it starts. The list of who may join is none, and is read
-    /// where it lies: what changes there holds at once.
-    private static func withCredentials(_ plan: LaunchPlan, _ name: String) -> LaunchPlan {
+    /// where it lies: what changes there holds at once. API keys and certificates lie where the topology says, and change
+    /// with a restart, for the unit has nobody's rights to read them later.
+    private static func withCredentials(
+        _ plan: LaunchPlan, _ topology: Topology, _ httpFiles: RenderedHTTPFiles, _ name: String
+    ) -> LaunchPlan {
         var plan = plan
+        for file in httpFiles.files { plan.coordinator.set(file.setting, "\(credentials)/\(file.name)") }
+        guard topology.keys != .none else { return plan }
         plan.coordinator.set("keys", credentials)
         plan.coordinator.set("allow_list", "\(keyFolder(name))/allowed")
         for index in plan.workers.indices { plan.workers[index].set("key", "\(credentials)/key") }
         return plan
     }
 
-    private func credentialLine(_ process: ProcessPlan) -> String {
-        guard topology.keys != .none else { return "" }
-        let file = RenderedKeys.file(of: process.name)
-        return "LoadCredential=\(process.part == .coordinator ? file : "key"):\(Self.keyFolder(name))/\(file)\n"
+    private func credentialLines(_ process: ProcessPlan) -> String {
+        let isCoordinator = process.part == .coordinator
+        var credentials: [(name: String, path: String)] = []
+        if topology.keys != .none {
+            let file = RenderedKeys.file(of: process.name)
+            credentials.append((isCoordinator ? file : "key", "\(Self.keyFolder(name))/\(file)"))
+        }
+        if isCoordinator { credentials += httpFiles.files.map { ($0.name, $0.source) } }
+        // The path is the rest of the line as it stands, but for specifiers.
+        return credentials.map { "LoadCredential=\($0.name):\($0.path.replacing("%", with: "%%"))\n" }.joined()
     }
 
     /// A folder `winnow-NAME` for each host, with the keys of its processes alone.
@@ -115,7 +130,7 @@ struct SystemdRendering {
             Type=notify
             NotifyAccess=main
             ExecStart=\(words.map(Self.word).joined(separator: " "))
-            \(credentialLine(process))\(environment)\(restart)
+            \(credentialLines(process))\(environment)\(restart)
             # Reading a large model's weights is part of the start; the watchdog runs from then on.
             TimeoutStartSec=30min
             TimeoutStopSec=\(stop)

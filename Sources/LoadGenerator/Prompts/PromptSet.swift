@@ -51,14 +51,7 @@ public struct PromptSet: Sendable, Equatable {
     /// A file is JSON lines when its name ends in `.jsonl` or `.ndjson`, or its first line is such an object.
     /// - Throws: a prompts error that names the file, and the line where there is one.
     public init(file path: String) throws(LoadGeneratorError) {
-        let size = (try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int
-        guard let size, let contents = FileManager.default.contents(atPath: path) else {
-            throw LoadGeneratorError(.prompts, path, "cannot be read: no such file, a directory, or no permission")
-        }
-        guard size <= Self.maximumFileSize else {
-            throw LoadGeneratorError(
-                .prompts, path, "\(size) bytes is over the limit of \(Self.maximumFileSize): split the file")
-        }
+        let contents = try InputFile.read(path, limit: Self.maximumFileSize, fix: "split the file")
         try self.init(contents: contents, name: path)
     }
 

@@ -70,14 +70,7 @@ public struct Trace: Sendable, Equatable {
     ///
     /// - Throws: a prompts error that names the file, and the line where there is one.
     public init(file path: String, format: Format) throws(LoadGeneratorError) {
-        let size = (try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int
-        guard let size, let contents = FileManager.default.contents(atPath: path) else {
-            throw LoadGeneratorError(.prompts, path, "cannot be read: no such file, a directory, or no permission")
-        }
-        guard size <= Self.maximumFileSize else {
-            throw LoadGeneratorError(
-                .prompts, path, "\(size) bytes is over the limit of \(Self.maximumFileSize): keep its first lines only")
-        }
+        let contents = try InputFile.read(path, limit: Self.maximumFileSize, fix: "keep its first lines only")
         try self.init(contents: contents, format: format, name: path)
     }
 

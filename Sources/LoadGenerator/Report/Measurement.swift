@@ -179,6 +179,9 @@ private struct Headline: Encodable {
 
 /// What `loadgen compare` reads of a report.
 public struct MeasurementFile: Decodable, Sendable {
+    /// The greatest report that is read, in bytes.
+    public static let maximumFileSize = 512 << 20
+
     /// The version of its fields.
     public let schemaVersion: Int
     /// What kind of call it was.
@@ -190,9 +193,8 @@ public struct MeasurementFile: Decodable, Sendable {
     ///
     /// - Throws: a prompts error (bad input data) that names the file and what it should be.
     public init(file path: String) throws(LoadGeneratorError) {
-        guard let contents = FileManager.default.contents(atPath: path) else {
-            throw LoadGeneratorError(.prompts, path, "cannot be read: no such file, a directory, or no permission")
-        }
+        let contents = try InputFile.read(
+            path, limit: Self.maximumFileSize, fix: "give a report as winnow loadgen --json wrote it")
         struct Version: Decodable { var schemaVersion: Int }
         let decoder = ReportFile.decoder
         guard let version = try? decoder.decode(Version.self, from: contents) else {

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import SecretFiles
 
 /// Whose keys may join a cluster, and as what.
 ///
@@ -64,11 +65,11 @@ public struct AllowList: Equatable, Sendable {
 
     /// - Throws: `KeyError.file` with the line, for a file that can't be read or a line that is none.
     public init(path: String) throws(KeyError) {
-        guard let file = FileHandle(forReadingAtPath: path) else {
-            throw .file(path, "can't be read: \(String(cString: strerror(errno)))")
-        }
-        guard let data = try? file.read(upToCount: 1 << 20), data.count < 1 << 20 else {
-            throw .file(path, "is longer than 1 MiB, or can't be read")
+        let data: Data
+        do throws(SecretFileError) {
+            data = try SecretFile.read(path, isSecret: false)
+        } catch {
+            throw KeyError(error)
         }
         try self.init(String(decoding: data, as: UTF8.self), path: path)
     }

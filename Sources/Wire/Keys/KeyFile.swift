@@ -1,4 +1,5 @@
 internal import Foundation
+internal import SecretFiles
 
 /// A process's key on disk, in a file that nobody but its owner may read.
 ///
@@ -21,16 +22,11 @@ public struct KeyFile: Sendable {
 
     /// - Throws: `KeyError.file` for a file that can't be read, that others may read, or that is none.
     public init(path: String) throws(KeyError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .file(path, "can't be read: \(String(cString: strerror(errno)))") }
-        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw .file(path, "is no file")
-        }
-        if let problem = PrivateFile.problem(of: status) { throw .file(path, problem) }
-        guard status.st_size <= 4096, let data = try? file.read(upToCount: 4096) else {
-            throw .file(path, "is no key: make one with `winnow keys new`")
+        let data: Data
+        do throws(SecretFileError) {
+            data = try SecretFile.read(path, isSecret: true, limit: 4096)
+        } catch {
+            throw KeyError(error)
         }
         try self.init(String(decoding: data, as: UTF8.self), path: path)
     }
@@ -68,7 +64,11 @@ public struct KeyFile: Sendable {
     public func write(to path: String) throws(KeyError) {
         var text = "# Key of \(name). Whoever has it is \(name).\nname = \(name)\nsecret = \(pair.secretText)\n"
         if let coordinator { text += "coordinator = \(coordinator)\n" }
-        try PrivateFile.write(text, to: path)
+        do throws(SecretFileError) {
+            try SecretFile.write(Data(text.utf8), to: path)
+        } catch {
+            throw KeyError(error)
+        }
     }
 }
 

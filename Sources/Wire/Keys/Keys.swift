@@ -1,5 +1,6 @@
 internal import CZeroMQ
 internal import Foundation
+internal import SecretFiles
 
 /// The public half of a process's key (Curve25519, as CurveZMQ uses it: https://rfc.zeromq.org/spec/26/). It is who the
 /// process is.
@@ -74,6 +75,8 @@ public enum KeyError: Error, Equatable, CustomStringConvertible {
         case .file(let path, let problem): "\(path): \(problem)"
         }
     }
+
+    init(_ error: SecretFileError) { self = .file(error.place, error.problem) }
 }
 
 func hexText(_ bytes: some Sequence<UInt8>) -> String {

@@ -118,6 +118,9 @@ extension Winnow_Wire_V3_Report {
         cpuWaitMilliseconds = UInt64(clamping: Int64(max(.zero, report.cpuWait) / .milliseconds(1)))
         leaving = report.isLeaving
         clockMicroseconds = report.clock
+        refused = Refusals.Reason.allCases.compactMap { reason in
+            report.refused[reason].map { Winnow_Wire_V3_Refused(reason, count: $0) }
+        }
     }
 }
 
@@ -141,7 +144,52 @@ extension Report {
             // A host that says it is hours late is not waited for: nobody's word makes it immortal.
             lateness: .milliseconds(min(Int(message.latenessMilliseconds), 60_000)),
             cpuWait: .milliseconds(Int64(clamping: min(message.cpuWaitMilliseconds, 1 << 50))),
-            isLeaving: message.leaving, clock: message.clockMicroseconds)
+            isLeaving: message.leaving, clock: message.clockMicroseconds,
+            // A reason that a newer worker knows is left out.
+            refused: message.refused.reduce(into: [:]) { counts, refused in
+                guard refused.count > 0, let reason = Refusals.Reason(refused.reason) else { return }
+                counts[reason] = Int(clamping: min(refused.count, 1 << 50))
+            })
+    }
+}
+
+extension Winnow_Wire_V3_Refused {
+    fileprivate init(_ reason: Refusals.Reason, count: Int) {
+        self.init()
+        self.reason =
+            switch reason {
+            case .unknownKey: .unknownKey
+            case .unknownName: .unknownName
+            case .noKey: .noKey
+            case .forged: .forged
+            case .malformed: .malformed
+            case .slow: .slow
+            case .left: .left
+            case .flood: .flood
+            case .otherUser: .otherUser
+            case .revoked: .revoked
+            case .misplaced: .misplaced
+            }
+        self.count = UInt64(clamping: count)
+    }
+}
+
+extension Refusals.Reason {
+    fileprivate init?(_ reason: Winnow_Wire_V3_Refused.Reason) {
+        switch reason {
+        case .unknownKey: self = .unknownKey
+        case .unknownName: self = .unknownName
+        case .noKey: self = .noKey
+        case .forged: self = .forged
+        case .malformed: self = .malformed
+        case .slow: self = .slow
+        case .left: self = .left
+        case .flood: self = .flood
+        case .otherUser: self = .otherUser
+        case .revoked: self = .revoked
+        case .misplaced: self = .misplaced
+        case .UNRECOGNIZED: return nil
+        }
     }
 }
 

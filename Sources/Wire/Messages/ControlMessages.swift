@@ -81,14 +81,18 @@ package struct Report: Equatable, Sendable {
     package var isLeaving: Bool
     /// Its clock at this moment, microseconds since some moment of its own.
     package var clock: UInt64
+    /// Strangers that were not let in at its data edge since its beginning; no reason has 0.
+    package var refused: [Refusals.Reason: Int]
 
     package init(
         incarnation: Incarnation, role: WorkerRole = .stage, profileHash: UInt64, profile: Profile? = nil,
         epoch: Epoch? = nil, loaded: LayerSpan? = nil, loading: Float = 0, isLinked: Bool = false,
         fault: String? = nil, received: UInt64 = 0, computed: UInt64 = 0, sent: UInt64 = 0, progress: UInt64 = 0,
         isBusy: Bool = false, kvRowsUsed: Int = 0, requests: Int = 0, lateness: Duration = .zero,
-        cpuWait: Duration = .zero, isLeaving: Bool = false, clock: UInt64 = 0
+        cpuWait: Duration = .zero, isLeaving: Bool = false, clock: UInt64 = 0,
+        refused: [Refusals.Reason: Int] = [:]
     ) {
+        self.refused = refused
         self.clock = clock
         self.incarnation = incarnation
         self.role = role

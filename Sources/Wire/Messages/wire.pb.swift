@@ -242,6 +242,12 @@ nonisolated struct Winnow_Wire_V3_Report: @unchecked Sendable {
     set {_uniqueStorage()._cpuWaitMilliseconds = newValue}
   }
 
+  /// Strangers that were not let in at my data edge since the beginning; a reason there was none for is left out.
+  var refused: [Winnow_Wire_V3_Refused] {
+    get {_storage._refused}
+    set {_uniqueStorage()._refused = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum Role: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -281,6 +287,91 @@ nonisolated struct Winnow_Wire_V3_Report: @unchecked Sendable {
   init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// So many connections were not let in, or were ended, for this reason. See Refusals.swift.
+nonisolated struct Winnow_Wire_V3_Refused: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var reason: Winnow_Wire_V3_Refused.Reason = .unknownKey
+
+  var count: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum Reason: SwiftProtobuf.Enum, Swift.CaseIterable {
+    typealias RawValue = Int
+    case unknownKey // = 0
+    case unknownName // = 1
+    case noKey // = 2
+    case forged // = 3
+    case malformed // = 4
+    case slow // = 5
+    case left // = 6
+    case flood // = 7
+    case otherUser // = 8
+    case revoked // = 9
+    case misplaced // = 10
+    case UNRECOGNIZED(Int)
+
+    init() {
+      self = .unknownKey
+    }
+
+    init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unknownKey
+      case 1: self = .unknownName
+      case 2: self = .noKey
+      case 3: self = .forged
+      case 4: self = .malformed
+      case 5: self = .slow
+      case 6: self = .left
+      case 7: self = .flood
+      case 8: self = .otherUser
+      case 9: self = .revoked
+      case 10: self = .misplaced
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    var rawValue: Int {
+      switch self {
+      case .unknownKey: return 0
+      case .unknownName: return 1
+      case .noKey: return 2
+      case .forged: return 3
+      case .malformed: return 4
+      case .slow: return 5
+      case .left: return 6
+      case .flood: return 7
+      case .otherUser: return 8
+      case .revoked: return 9
+      case .misplaced: return 10
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    static let allCases: [Winnow_Wire_V3_Refused.Reason] = [
+      .unknownKey,
+      .unknownName,
+      .noKey,
+      .forged,
+      .malformed,
+      .slow,
+      .left,
+      .flood,
+      .otherUser,
+      .revoked,
+      .misplaced,
+    ]
+
+  }
+
+  init() {}
 }
 
 /// Coordinator to worker, control edge: what it should have. Answers every report, and is sent at once when it changed.
@@ -910,7 +1001,7 @@ nonisolated extension Winnow_Wire_V3_Profile: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Report"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}role\0\u{3}profile_hash\0\u{1}profile\0\u{1}epoch\0\u{1}loaded\0\u{1}loading\0\u{1}linked\0\u{1}fault\0\u{1}received\0\u{1}computed\0\u{1}sent\0\u{1}progress\0\u{1}busy\0\u{3}kv_rows_used\0\u{1}requests\0\u{3}lateness_milliseconds\0\u{1}leaving\0\u{3}clock_microseconds\0\u{3}cpu_wait_milliseconds\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}role\0\u{3}profile_hash\0\u{1}profile\0\u{1}epoch\0\u{1}loaded\0\u{1}loading\0\u{1}linked\0\u{1}fault\0\u{1}received\0\u{1}computed\0\u{1}sent\0\u{1}progress\0\u{1}busy\0\u{3}kv_rows_used\0\u{1}requests\0\u{3}lateness_milliseconds\0\u{1}leaving\0\u{3}clock_microseconds\0\u{3}cpu_wait_milliseconds\0\u{1}refused\0")
 
   fileprivate class _StorageClass {
     var _incarnation: UInt64 = 0
@@ -933,6 +1024,7 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
     var _leaving: Bool = false
     var _clockMicroseconds: UInt64 = 0
     var _cpuWaitMilliseconds: UInt64 = 0
+    var _refused: [Winnow_Wire_V3_Refused] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -963,6 +1055,7 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
       _leaving = source._leaving
       _clockMicroseconds = source._clockMicroseconds
       _cpuWaitMilliseconds = source._cpuWaitMilliseconds
+      _refused = source._refused
     }
   }
 
@@ -1001,6 +1094,7 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
         case 18: try { try decoder.decodeSingularBoolField(value: &_storage._leaving) }()
         case 19: try { try decoder.decodeSingularUInt64Field(value: &_storage._clockMicroseconds) }()
         case 20: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuWaitMilliseconds) }()
+        case 21: try { try decoder.decodeRepeatedMessageField(value: &_storage._refused) }()
         default: break
         }
       }
@@ -1073,6 +1167,9 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
       if _storage._cpuWaitMilliseconds != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._cpuWaitMilliseconds, fieldNumber: 20)
       }
+      if !_storage._refused.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._refused, fieldNumber: 21)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1102,6 +1199,7 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
         if _storage._leaving != rhs_storage._leaving {return false}
         if _storage._clockMicroseconds != rhs_storage._clockMicroseconds {return false}
         if _storage._cpuWaitMilliseconds != rhs_storage._cpuWaitMilliseconds {return false}
+        if _storage._refused != rhs_storage._refused {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1113,6 +1211,45 @@ nonisolated extension Winnow_Wire_V3_Report: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Winnow_Wire_V3_Report.Role: SwiftProtobuf._ProtoNameProviding {
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STAGE\0\u{1}SPECULATOR\0")
+}
+
+nonisolated extension Winnow_Wire_V3_Refused: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Refused"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{1}count\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.reason) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.reason != .unknownKey {
+      try visitor.visitSingularEnumField(value: self.reason, fieldNumber: 1)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Winnow_Wire_V3_Refused, rhs: Winnow_Wire_V3_Refused) -> Bool {
+    if lhs.reason != rhs.reason {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Winnow_Wire_V3_Refused.Reason: SwiftProtobuf._ProtoNameProviding {
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNKNOWN_KEY\0\u{1}UNKNOWN_NAME\0\u{1}NO_KEY\0\u{1}FORGED\0\u{1}MALFORMED\0\u{1}SLOW\0\u{1}LEFT\0\u{1}FLOOD\0\u{1}OTHER_USER\0\u{1}REVOKED\0\u{1}MISPLACED\0")
 }
 
 nonisolated extension Winnow_Wire_V3_Desired: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -44,8 +44,24 @@ package struct Refusals: Equatable, Sendable {
     }
 
     package mutating func add(_ other: Refusals) {
-        counts.merge(other.counts, uniquingKeysWith: +)
+        counts.merge(other.counts, uniquingKeysWith: Self.sum)
         if !other.isEmpty { last = other.last }
+    }
+
+    /// What has been added to counts that only grow.
+    package static func growth(_ counts: [Reason: Int], since earlier: [Reason: Int]) -> Refusals {
+        var growth = Refusals()
+        growth.counts = counts.reduce(into: [:]) { growth, entry in
+            let (before, now) = (max(0, earlier[entry.key] ?? 0), entry.value)
+            if now > before { growth[entry.key] = now - before }
+        }
+        return growth
+    }
+
+    /// Counts of other processes are their word: one that is too large takes nobody down.
+    package static func sum(_ a: Int, _ b: Int) -> Int {
+        let (sum, overflow) = a.addingReportingOverflow(b)
+        return overflow ? .max : sum
     }
 
     /// `no_key=2 slow=1`, in the order of the reasons.

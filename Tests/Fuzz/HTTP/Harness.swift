@@ -39,6 +39,25 @@ private let service: Unattended = {
 
 private let limits = GatewayLimits(connections: 4, connectionsPerAddress: 4)
 private let silent = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
+private let open = Access(refusals: Refusals(logger: silent))
+/// Wants a key, and there is none: whatever asks for more than health is turned away.
+private let closed: Access = {
+    let path = "/dev/shm/winnow-fuzz-keys-\(getpid())"
+    defer { unlink(path) }
+    do {
+        try APIKeyList().write(to: path)
+        return Access(keys: try APIKeyFile(path: path), refusals: Refusals(logger: silent))
+    } catch {
+        preconditionFailure("\(error)")
+    }
+}()
+private let cors: CORSPolicy = {
+    do {
+        return try CORSPolicy(allowing: ["http://a"])
+    } catch {
+        preconditionFailure("\(error)")
+    }
+}()
 
 /// Answers every request that gets through, and holds the rules to what they promise of it.
 private final class Endpoint: ChannelInboundHandler {
@@ -71,7 +90,7 @@ private final class Endpoint: ChannelInboundHandler {
 }
 
 /// `pieces`: the length of the pieces that the bytes arrive in.
-private func connection(_ bytes: UnsafeBufferPointer<UInt8>, pieces: Int) throws {
+private func connection(_ bytes: UnsafeBufferPointer<UInt8>, pieces: Int, _ access: Access) throws {
     let channel = EmbeddedChannel()
     let endpoint = Endpoint()
     try channel.pipeline.syncOperations.configureHTTPServerPipeline(
@@ -80,7 +99,7 @@ private func connection(_ bytes: UnsafeBufferPointer<UInt8>, pieces: Int) throws
         limits: .init(total: limits.connections, perAddress: limits.connectionsPerAddress, reserve: 1), logger: silent)
     try ConnectionRules.add(
         to: channel.pipeline.syncOperations, limits: limits, connections: connections,
-        access: Access(refusals: Refusals(logger: silent)), logger: silent)
+        access: access, cors: cors, logger: silent)
     try channel.pipeline.syncOperations.addHandler(endpoint)
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
     for start in stride(from: 0, to: bytes.count, by: pieces) where channel.isActive {
@@ -125,7 +144,8 @@ public func fuzzHTTP(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     case UInt8(ascii: "m"): body(bytes, path: "/v1/chat/completions")
     case let kind:
         do {
-            try connection(bytes, pieces: kind.isMultiple(of: 2) ? bytes.count : 1 + Int(kind) / 16)
+            try connection(
+                bytes, pieces: kind.isMultiple(of: 2) ? bytes.count : 1 + Int(kind) / 16, kind & 8 == 0 ? open : closed)
         } catch {
             preconditionFailure("\(error)")
         }

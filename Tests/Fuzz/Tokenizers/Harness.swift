@@ -54,7 +54,7 @@ private func exercise(_ tokenizer: Tokenizer, _ input: String) {
         for (adds, parses) in [(true, true), (false, false)] {
             let ids = tokenizer.encode(text, addSpecialTokens: adds, parseSpecialTokens: parses)
             precondition(ids.allSatisfy { 0 <= $0 && $0 < count }, "an id that no token has")
-            precondition(ids.count <= 4 * text.utf8.count + 64, "more tokens than bytes")
+            precondition(ids.count <= 64 * text.utf8.count + 128, "more tokens than a text may become")
             let whole = tokenizer.decode(ids, skipSpecialTokens: false)
             var stream = StreamingDetokenizer(tokenizer: tokenizer, skipSpecialTokens: false)
             let streamed = ids.map { stream.append($0) }.joined() + stream.finish()

@@ -23,6 +23,13 @@ public func fuzzTraces(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
             precondition((1...Trace.maximumTokens).contains(entry.promptTokens), "a prompt of no length")
             precondition((1...Trace.maximumTokens).contains(entry.outputTokens), "an answer of no length")
         }
+        let fast = try trace.scaled(by: 1e-3)
+        precondition(fast.entries.count == trace.entries.count && fast.span <= trace.span, "another trace")
+        let half = try trace.prefix(within: max(trace.span / 2, .nanoseconds(1)))
+        precondition(!half.entries.isEmpty && half.entries.allSatisfy { $0.offset <= trace.span }, "no beginning")
+        for entry in trace.clipped(promptTokens: 700).entries {
+            precondition((1...700).contains(entry.promptTokens) && entry.blocks.count <= 2, "too long a prompt")
+        }
     } catch {
         precondition(!"\(error)".isEmpty && "\(error)".utf8.count < 10_000, "too many words, or none")
     }
