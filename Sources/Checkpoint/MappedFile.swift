@@ -19,7 +19,8 @@ package final class MappedFile: @unchecked Sendable {  // `base` is set once and
     /// Maps the file. Throws when it is missing, unreadable or not a regular file.
     package init(path: String) throws(CheckpointError) {
         self.path = path
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // A pipe that nobody writes to is told at once.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw CheckpointError(
                 path: path, place: "", problem: "cannot open: \(Self.reason())",

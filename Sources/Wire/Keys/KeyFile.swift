@@ -21,7 +21,8 @@ public struct KeyFile: Sendable {
 
     /// - Throws: `KeyError.file` for a file that can't be read, that others may read, or that is none.
     public init(path: String) throws(KeyError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // A pipe that nobody writes to is told at once.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw .file(path, "can't be read: \(String(cString: strerror(errno)))") }
         let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         var status = stat()
