@@ -92,6 +92,14 @@ extension EndToEnd {
             #expect(run.end == .exit(0), "\(run.lines.joined(separator: "\n"))")
         }
 
+        @Test(.enabled(if: isBuilt && compiler != nil, "no library or no C compiler: IS SKIPPED"))
+        func fewFileDescriptorsAreAStatusNeverASignal() async throws {
+            let host = try await Host(Package.file("Tests/WinnowTests/Fixtures/hosts/few_descriptors.c"))
+            let run = try await Self.run(
+                host.program, [Package.stories, "tcp://127.0.0.1:9"], environment: host.environment)
+            #expect(run.end == .exit(0), "\(run.lines.joined(separator: "\n"))")
+        }
+
         /// Two workers in one process are the whole pipeline; they outlive the coordinator, and leave when a spare is there.
         @Test(.enabled(if: isBuilt && compiler != nil, "no library or no C compiler: IS SKIPPED"))
         func aCHostServesAPipeline() async throws {
