@@ -3,6 +3,7 @@
 set -euo pipefail
 
 known=(c cpp python rust go swift)
+pairs=7
 usage() {
     cat <<TEXT
 Usage: scripts/try_hosts.sh [OPTION...] [HOST...]
@@ -16,19 +17,27 @@ worker of winnow's own: it must answer right, live through a restart of the coor
   --lives N      instead: one process makes a worker, serves with it and destroys it, N times over; threads, descriptors and
                  memory must be flat
   --check        instead: the C host under valgrind, over a whole life in a cluster
-  --speed MODEL  instead: the C host against \`winnow worker\`, the same requests in turn, six runs each
+  --clean        instead: a fresh Debian 12 without Swift (debootstrap; as root). Winnow is installed there by scripts/install.sh,
+                 the C host is built there with what pkg-config says and nothing else, and cluster and host run there; then the same
+                 with the package that scripts/deb.sh makes, which lintian (where it is) finds no error in
+  --speed MODEL  instead: the C host against \`winnow worker\`, ${pairs} pairs of runs with the same requests, in turn first and
+                 second; wall and CPU time. Wants a machine that does nothing else
   -h, --help     this text
 
-Exit status: 0 when all that could be built pass, 1 when one fails, 69 when none fails but one was skipped.
+Exit status: 0 when all that could be built pass (--speed: within 2 %), 1 when one fails, 69 when none fails but one was skipped,
+75 when the runs of --speed differ too much to tell.
 TEXT
 }
 
-hosts=() built='' lives='' speed='' check=''
+hosts=() built='' lives='' speed='' check='' clean=''
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help) usage && exit 0 ;;
-    --check)
-        check=yes
+    --check | --clean)
+        case $1 in
+        --check) check=yes ;;
+        --clean) clean=yes ;;
+        esac
         shift
         ;;
     --built | --lives | --speed)
@@ -57,6 +66,13 @@ done
 
 # shellcheck source-path=SCRIPTDIR source=lib/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
+lib=$root/scripts/lib models=$root/cluster/models
+if [ -n "$clean" ]; then
+    # shellcheck source-path=SCRIPTDIR source=lib/clean_system.sh
+    source "$lib/clean_system.sh"
+    try_clean_system
+    exit
+fi
 if [ -z "$built" ]; then
     prepare python3
     build "swift build" --product winnow
@@ -99,28 +115,29 @@ make() {
         (cd "$sources/go" && CGO_ENABLED=1 GOFLAGS=-mod=mod GOCACHE=$logs/go-cache go build -o "$place/bin/go" .)
         ;;
     swift)
-        swift build --package-path "$sources/swift" --scratch-path "$root/.build/swift-host" -c "$configuration"
-        host=("$root/.build/swift-host/$configuration/Host")
+        # A package of its own, built in the tree's folder with the tree's versions of what both depend on: nothing twice.
+        cp "$root/Package.resolved" "$sources/swift/Package.resolved"
+        swift build --package-path "$sources/swift" --scratch-path "$root/.build" -c "$configuration" --product Host
+        host=("$root/.build/$configuration/Host")
         ;;
     esac
 }
 
-lib=$root/scripts/lib models=$root/cluster/models
 if [ -n "$lives" ]; then
     read -ra flags <<<"$(pkg-config --cflags --libs winnow_worker)"
     cc -std=gnu11 "$root/Tests/WinnowTests/Fixtures/hosts/lives.c" "${flags[@]}" -o "$place/bin/lives"
     exec python3 "$lib/host_lives.py" "$built/winnow" "$place/bin/lives" "$models/stories260K" "$lives"
 elif [ -n "$speed" ]; then
     make c
-    exec python3 "$lib/host_speed.py" "$built/winnow" "${host[0]}" "$speed" "$root/cluster/prompts/needle-2048.txt" 6
+    exec python3 "$lib/host_speed.py" "$built/winnow" "${host[0]}" "$(realpath "$speed")" \
+        "$root/cluster/prompts/needle-2048.txt" "$pairs"
 elif [ -n "$check" ]; then
     make c
     # Valgrind can't read Swift's debug information.
     strip --strip-debug "$place/lib/libwinnow_worker.so.1"
-    # Valgrind knows no AVX-512. Undefined values are left out: a switch over a Swift enum reads bytes that mean nothing in its
-    # case, and masks them afterwards. What is still reachable at the end is Swift's, made once.
+    # Valgrind knows no AVX-512. What is still reachable at the end is Swift's, made once.
     WINNOW_CPU_LEVEL=avx2 exec python3 "$lib/try_host.py" "$built/winnow" "$models" "c under valgrind" \
-        valgrind --quiet --fair-sched=yes --undef-value-errors=no --error-exitcode=99 --num-callers=40 \
+        valgrind --quiet --fair-sched=yes --error-exitcode=99 --num-callers=40 \
         --suppressions="$lib/valgrind.supp" --leak-check=full \
         --show-leak-kinds=definite --errors-for-leak-kinds=definite \
         "${host[0]}"
@@ -140,7 +157,7 @@ for name in "${hosts[@]}"; do
         failed=yes
         continue
     fi
-    python3 "$root/scripts/lib/try_host.py" "$built/winnow" "$root/cluster/models" "$name" "${host[@]}" || failed=yes
+    python3 "$lib/try_host.py" "$built/winnow" "$models" "$name" "${host[@]}" || failed=yes
 done
 [ -z "$failed" ] || exit 1
 [ -z "$skipped" ] || exit 69

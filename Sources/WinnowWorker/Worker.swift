@@ -104,6 +104,11 @@ public final class Worker: Service, @unchecked Sendable {
             watching: { board.show($0.status(load: $1), load: $1, at: $2) }, ending: { outcome.set($0) })
     }
 
+    deinit {
+        // Told to end and never run.
+        loop.abandon()
+    }
+
     // MARK: What it has
 
     /// Where the stage before this one connects, as other hosts are told it: `tcp://HOST:PORT` or `ipc://PATH`.
@@ -181,6 +186,7 @@ public final class Worker: Service, @unchecked Sendable {
             shell.tick()
         }
         guard lives.wait(timeout: .now() + Self.loopLimit) == .success else {
+            loop.abandon()
             throw .memory(purpose: "a thread's stack", bytes: 8 << 20)
         }
     }

@@ -1,7 +1,8 @@
 // What whoever runs a worker tells it: plain values, held against their ranges before anything is opened.
 
 internal import Compute
-package import Layers
+internal import Layers
+internal import OutsideText
 internal import Wire
 
 /// What a worker must be told. Every field but the first two has a default that serves.
@@ -45,8 +46,11 @@ public struct WorkerConfiguration: Sendable, Equatable {
     /// The layers to hold, absolute, not empty and inside the model. Default nil: the coordinator's choice, which may begin
     /// and end within a layer.
     public var layers: Range<Int>?
-    /// The same to the half of a layer; goes before ``layers``.
-    package var span: LayerSpan?
+    /// The same to the half of a layer, as `winnow worker --layers` takes it: first and last, both included, as `0-4` or `2`.
+    /// `0-7a` ends with the attention of layer 7, `7f-15` begins with its feed-forward; `0-7f34` ends with its feed-forward
+    /// for the first 34 % of a request's rows, and `7f34-15` begins with it for the others. Default nil: ``layers`` says; not
+    /// both.
+    public var layerSpan: String?
     /// Whether to measure how fast this host multiplies, for some tenths of a second while the worker is made, so that the
     /// coordinator gives it layers accordingly. Default false.
     public var measuresSpeed = false
@@ -89,9 +93,7 @@ public struct WorkerConfiguration: Sendable, Equatable {
     ///   coordinator.
     package func plan() throws(WorkerError) -> WorkerPlan {
         guard !model.isEmpty else { throw .badConfiguration("model", "is empty: give a directory or a GGUF file") }
-        if let layers, layers.lowerBound < 0 || layers.upperBound > Self.mostLayers {
-            throw .badConfiguration("layers", "must lie within 0..<\(Self.mostLayers), are \(layers)")
-        }
+        let span = try span()
         guard (1...128).contains(name.utf8.count) else {
             throw .badConfiguration("name", "must have 1 to 128 bytes, has \(name.utf8.count)")
         }
@@ -131,11 +133,25 @@ public struct WorkerConfiguration: Sendable, Equatable {
         return WorkerPlan(
             modelDirectory: model, coordinator: coordinator, listen: listen,
             advertisedHost: advertisedHost.map(HostAddress.bracketed),
-            role: role == .stage ? .stage : .speculator, layers: span ?? layers.map { LayerSpan($0) },
+            role: role == .stage ? .stage : .speculator, layers: span,
             measuresSpeed: measuresSpeed,
             pipeline: pipeline, threads: threads, cpus: cpus,
             precision: Compute.Precision(rawValue: precision.rawValue) ?? .automatic, kvRows: kvTokens,
             weightsCache: weightsCache, name: name, key: key)
+    }
+
+    private func span() throws(WorkerError) -> LayerSpan? {
+        if let layers, layers.lowerBound < 0 || layers.upperBound > Self.mostLayers {
+            throw .badConfiguration("layers", "must lie within 0..<\(Self.mostLayers), are \(layers)")
+        }
+        guard let layerSpan else { return layers.map { LayerSpan($0) } }
+        guard layers == nil else { throw .badConfiguration("layerSpan", "is given beside layers: give one of them") }
+        guard let span = LayerSpan(layerSpan, below: Self.mostLayers) else {
+            throw .badConfiguration(
+                "layerSpan",
+                "must be layers, first and last, as 0-4, 2, 0-7a or 7f-15, is \"\(layerSpan.shown(upTo: 200))\"")
+        }
+        return span
     }
 
     private static func endpoint(_ text: String, _ field: String) throws(WorkerError) -> Endpoint {

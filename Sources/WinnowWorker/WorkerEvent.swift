@@ -1,5 +1,7 @@
 // What a worker tells of its life.
 
+internal import Layers
+
 /// A change in a worker's life.
 public enum WorkerEvent: Sendable, Equatable {
     /// A coordinator answers.
@@ -49,11 +51,16 @@ public struct WorkerAssignment: Sendable, Equatable {
     public var stageCount: Int
     /// The layers it holds, absolute; of the first and the last perhaps a part.
     public var layers: Range<Int>
+    /// The same to the half of a layer, as ``WorkerConfiguration/layerSpan`` takes it.
+    public var layerSpan: String
 
     /// Names a place.
-    public init(stage: Int, stageCount: Int, layers: Range<Int>) {
+    ///
+    /// - Parameter layerSpan: nil: all of `layers`.
+    public init(stage: Int, stageCount: Int, layers: Range<Int>, layerSpan: String? = nil) {
         self.stage = stage
         self.stageCount = stageCount
         self.layers = layers
+        self.layerSpan = layerSpan ?? LayerSpan(layers).description
     }
 }

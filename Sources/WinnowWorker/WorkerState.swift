@@ -9,7 +9,9 @@ package import Wire
 package struct WorkerState: Sendable {
     package typealias Instant = ContinuousClock.Instant
 
-    package enum Action: Sendable {
+    /// Indirect, as lists of them are made and copied all the time: else each had the size of the largest, and its tag in bits of
+    /// a word that the others leave as they found it.
+    package indirect enum Action: Sendable {
         /// Say what you have, at once.
         case report
         /// Only these peers may send from now on.
@@ -138,7 +140,8 @@ package struct WorkerState: Sendable {
             status.epoch = "\(assignment.epoch)"
             status.assignment = WorkerAssignment(
                 stage: isStage ? assignment.stage : 0, stageCount: isStage ? assignment.stageCount : 1,
-                layers: (wanted ?? assignment.layers).layers)
+                layers: (wanted ?? assignment.layers).layers,
+                layerSpan: (wanted ?? assignment.layers).description)
             status.isLoaded = served.isLoaded
             status.isReady = served.isLoaded && served.isLinked && served.fault == nil
             status.fault = served.fault

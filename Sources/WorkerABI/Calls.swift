@@ -13,7 +13,9 @@ public func winnow_worker_config_init(_ config: UnsafeMutablePointer<winnow_work
     defaults.struct_size = struct_size
     withUnsafeBytes(of: defaults) { bytes in
         guard let start = bytes.baseAddress else { return }
-        UnsafeMutableRawPointer(config).copyMemory(from: start, byteCount: min(struct_size, bytes.count))
+        // A size that is no struct's, also one of the upper half of size_t, is told by what takes the struct.
+        let count = Int(min(UInt(bitPattern: struct_size), UInt(bytes.count)))
+        UnsafeMutableRawPointer(config).copyMemory(from: start, byteCount: count)
     }
 }
 

@@ -7,24 +7,32 @@ import WinnowWorker
 /// A struct of the interface that begins with its size.
 protocol SizedStruct {
     var struct_size: Int { get set }
-    /// Its size in the first version of the interface, the least that any program has.
-    static var firstSize: Int { get }
+    /// Its size in each version of the interface that added to it, ascending; the first is the least that any program has.
+    static var sizes: [Int] { get }
 }
 
-extension winnow_worker_config: SizedStruct { static let firstSize = 160 }
-extension winnow_event: SizedStruct { static let firstSize = 48 }
-extension winnow_worker_snapshot: SizedStruct { static let firstSize = 96 }
+extension winnow_worker_config: SizedStruct {
+    static var sizes: [Int] { [160, MemoryLayout<Self>.size] }
+}
+extension winnow_event: SizedStruct {
+    static var sizes: [Int] { [48, MemoryLayout<Self>.size] }
+}
+extension winnow_worker_snapshot: SizedStruct {
+    static var sizes: [Int] { [MemoryLayout<Self>.size] }
+}
 
 extension SizedStruct {
     /// Far more than any struct of this interface will have: a size beyond it was never set.
     private static var mostBytes: Int { 65_536 }
 
-    /// The bytes of a struct of the host that both sides know.
+    /// The bytes of a struct of the host that both sides know: of a version's struct, as half a field is none.
     static func known(_ size: Int, of name: String) throws(CallError) -> Int {
-        guard (firstSize...mostBytes).contains(size) else {
-            throw .argument("\(name)->struct_size", "is \(size), must be at least \(firstSize): set it to sizeof")
+        guard size <= mostBytes, let known = sizes.last(where: { $0 <= size }) else {
+            throw .argument(
+                "\(name)->struct_size",
+                "is \(UInt(bitPattern: size)), must be at least \(sizes.first ?? 0): set it to sizeof")
         }
-        return min(size, MemoryLayout<Self>.size)
+        return known
     }
 
     /// Writes a struct over the host's.
@@ -81,11 +89,18 @@ extension winnow_worker_config {
             }
             configuration.layers = Int(first_layer)..<Int(end_layer)
         }
+        configuration.layerSpan = try Self.text(layers, "layers")
+        guard layers == nil || configuration.layers == nil else {
+            throw .argument("layers", "is given beside first_layer and end_layer: give one of them")
+        }
         configuration.threads = Int(threads)
         configuration.measuresSpeed = measures_speed != 0
-        if cpu_count > 0 {
+        if cpu_count != 0 {
+            // Swift's Int is C's size_t here: a count of its upper half is negative.
+            guard (1...1024).contains(cpu_count) else {
+                throw .argument("cpu_count", "is \(UInt(bitPattern: cpu_count)), must be 0 to 1024")
+            }
             guard let cpus else { throw .argument("cpus", "is NULL, and cpu_count is \(cpu_count)") }
-            guard cpu_count <= 1024 else { throw .argument("cpu_count", "is \(cpu_count), must be 0 to 1024") }
             configuration.cpus = UnsafeBufferPointer(start: cpus, count: cpu_count).map { Int($0) }
         }
         guard kv_tokens >= 0 else { throw .argument("kv_tokens", "is \(kv_tokens), must not be negative") }
@@ -128,6 +143,8 @@ struct FlatEvent: Sendable {
     var place = WorkerAssignment(stage: 0, stageCount: 0, layers: 0..<0)
     var fraction = 0.0
     var text = ""
+    /// Of an assignment.
+    var layers = ""
 
     init(_ event: WorkerEvent) {
         switch event {
@@ -136,6 +153,7 @@ struct FlatEvent: Sendable {
         case .assigned(let assignment):
             kind = winnow_event_kind(WINNOW_EVENT_ASSIGNED)
             place = assignment
+            layers = assignment.layerSpan
         case .unassigned: kind = winnow_event_kind(WINNOW_EVENT_UNASSIGNED)
         case .loading(let layers, let fraction):
             kind = winnow_event_kind(WINNOW_EVENT_LOADING)
@@ -155,11 +173,12 @@ struct FlatEvent: Sendable {
         }
     }
 
-    /// The struct, whose text is `text`.
-    func event(text: UnsafePointer<CChar>?) -> winnow_event {
+    /// The struct, whose strings are `text` and `layers`.
+    func event(text: UnsafePointer<CChar>?, layers: UnsafePointer<CChar>?) -> winnow_event {
         winnow_event(
             struct_size: MemoryLayout<winnow_event>.size, kind: kind, code: code, stage: Int32(clamping: place.stage),
             stage_count: Int32(clamping: place.stageCount), first_layer: Int32(clamping: place.layers.lowerBound),
-            end_layer: Int32(clamping: place.layers.upperBound), fraction: fraction, text: text)
+            end_layer: Int32(clamping: place.layers.upperBound), fraction: fraction, text: text,
+            layers: layers)
     }
 }

@@ -17,11 +17,14 @@ final class HostedWorker: @unchecked Sendable {
         var worker: Worker?
         var ender: PoolThread?
         var isStarted = false
+        /// A thread of the host is inside ``start()``.
+        var isStarting = false
         var result: Result<Void, WorkerError>?
         var events: Deque<FlatEvent> = []
         var descriptor: Int32
         /// Of the event that was taken last.
         var text: UnsafeMutablePointer<CChar>?
+        var layers: UnsafeMutablePointer<CChar>?
     }
     private let condition = NSCondition()
     private var state: State
@@ -56,6 +59,7 @@ final class HostedWorker: @unchecked Sendable {
     deinit {
         if state.descriptor >= 0 { close(state.descriptor) }
         free(state.text)
+        free(state.layers)
         free(endpoint)
     }
 
@@ -65,22 +69,28 @@ final class HostedWorker: @unchecked Sendable {
         return try body(&state)
     }
 
+    private static var destroyed: CallError { CallError(Int(WINNOW_INVALID_HANDLE), "the worker is being destroyed") }
+
     private func worker() throws(CallError) -> Worker {
-        guard let worker = try locked({ $0.worker }) else {
-            throw CallError(Int(WINNOW_INVALID_HANDLE), "the worker is being destroyed")
-        }
+        guard let worker = try locked({ $0.worker }) else { throw Self.destroyed }
         return worker
     }
 
     // MARK: Its life
 
     func start() throws(CallError) {
-        let worker = try worker()
-        let isFirst = try locked { state in
-            defer { state.isStarted = true }
-            return !state.isStarted
+        let worker = try locked { state throws(CallError) in
+            guard let worker = state.worker else { throw Self.destroyed }
+            guard !state.isStarted else { throw CallError(Int(WINNOW_MISUSE), "the worker was started before") }
+            (state.isStarted, state.isStarting) = (true, true)
+            return worker
         }
-        guard isFirst else { throw CallError(Int(WINNOW_MISUSE), "the worker was started before") }
+        defer {
+            condition.lock()
+            state.isStarting = false
+            condition.broadcast()
+            condition.unlock()
+        }
         let ending = Ending()
         // The worker's own threads can't wait for themselves.
         let ender = PoolThread(name: "\(name)-end", cpu: nil) { [self] in
@@ -153,10 +163,14 @@ final class HostedWorker: @unchecked Sendable {
 
     /// Ends it, and lets go of all it has.
     func destroy() throws(CallError) {
-        let (worker, ender) = try locked { state in
-            defer { (state.worker, state.ender) = (nil, nil) }
-            return (state.worker, state.ender)
-        }
+        // Not by `locked`: another thread may be about to start it, and is waited for.
+        condition.lock()
+        let worker = state.worker
+        state.worker = nil
+        while state.isStarting { condition.wait() }
+        let ender = state.ender
+        state.ender = nil
+        condition.unlock()
         worker?.stop()
         ender?.join()
         try locked { state in
@@ -176,8 +190,10 @@ final class HostedWorker: @unchecked Sendable {
         condition.unlock()
         guard let onEvent else { return }
         event.text.withCString { text in
-            var flat = event.event(text: text)
-            callingHost { onEvent(&flat, userData.pointer) }
+            event.layers.withCString { layers in
+                var flat = event.event(text: text, layers: layers)
+                callingHost { onEvent(&flat, userData.pointer) }
+            }
         }
     }
 
@@ -187,12 +203,17 @@ final class HostedWorker: @unchecked Sendable {
             guard let event = state.events.popFirst() else { return nil }
             if state.events.isEmpty, state.descriptor >= 0 { winnow_parts_clear(state.descriptor) }
             free(state.text)
-            state.text = strdup(event.text)
-            return event.event(text: UnsafePointer(state.text))
+            free(state.layers)
+            (state.text, state.layers) = (strdup(event.text), strdup(event.layers))
+            return event.event(text: UnsafePointer(state.text), layers: UnsafePointer(state.layers))
         }
     }
 
-    func descriptor() throws(CallError) -> Int32 { try locked { $0.descriptor } }
+    func descriptor() throws(CallError) -> Int32 {
+        let descriptor = try locked { $0.descriptor }
+        guard descriptor >= 0 else { throw Self.destroyed }
+        return descriptor
+    }
 
     func snapshot() throws(CallError) -> WorkerSnapshot { try worker().snapshot }
 

@@ -27,7 +27,17 @@ struct CallError: Error {
             case .refused: WINNOW_REFUSED
             case .ranBefore: WINNOW_MISUSE
             }
-        self.init(Int(code), "\(error)")
+        guard case .badConfiguration(let field, let problem) = error else {
+            self.init(Int(code), "\(error)")
+            return
+        }
+        self.init(Int(code), "\(Self.field(field)): \(problem)")
+    }
+
+    /// What C calls a field of `WorkerConfiguration`: `kv_tokens` is kvTokens.
+    private static func field(_ name: String) -> String {
+        if name == "layerSpan" { return "layers" }
+        return name.reduce(into: "") { $0 += $1.isUppercase ? "_\($1.lowercased())" : String($1) }
     }
 
     static func argument(_ name: String, _ problem: String) -> CallError {

@@ -100,7 +100,7 @@ extension WorkerConfiguration {
         listen = values.text("listen")
         advertisedHost = values.text("advertise")
         role = values.text("role").flatMap { Role(rawValue: $0) } ?? .stage
-        span = values.layers
+        layerSpan = values.layers?.description
         measuresSpeed = values.text("layers") == "auto"
         pipeline = values.text("pipeline")
         threads = compute.threads

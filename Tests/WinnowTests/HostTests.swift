@@ -92,6 +92,14 @@ extension EndToEnd {
             #expect(run.end == .exit(0), "\(run.lines.joined(separator: "\n"))")
         }
 
+        @Test(.enabled(if: isBuilt && compiler != nil, "no library or no C compiler: IS SKIPPED"))
+        func fewFileDescriptorsAreAStatusNeverASignal() async throws {
+            let host = try await Host(Package.file("Tests/WinnowTests/Fixtures/hosts/few_descriptors.c"))
+            let run = try await Self.run(
+                host.program, [Package.stories, "tcp://127.0.0.1:9"], environment: host.environment)
+            #expect(run.end == .exit(0), "\(run.lines.joined(separator: "\n"))")
+        }
+
         /// Two workers in one process are the whole pipeline; they outlive the coordinator, and leave when a spare is there.
         @Test(.enabled(if: isBuilt && compiler != nil, "no library or no C compiler: IS SKIPPED"))
         func aCHostServesAPipeline() async throws {
@@ -120,6 +128,31 @@ extension EndToEnd {
             }
         }
 
+        /// A pipeline that is cut between the halves of a layer, and within one of them.
+        @Test(
+            .enabled(if: isBuilt && compiler != nil, "no library or no C compiler: IS SKIPPED"),
+            arguments: [["0-1a", "1f-3"], ["0-2f40", "2f40-3"]])
+        func aCHostHoldsLayersToTheHalf(layers: [String]) async throws {
+            let host = try await Host(Package.file("cluster/hosts/c/host.c"))
+            let needle = try #require(try Needle.all("needle-2048").first { $0.answer == "25502" })
+            try await withCluster(.needle(stages: 2)) { cluster in
+                let stages = try RunningProgram(
+                    ["stage", Package.needle, cluster.endpoint, "2"] + layers, name: "host", program: host.program,
+                    environment: host.environment)
+                defer { stages.kill(SIGKILL) }
+                let client = try await cluster.ready()
+                #expect(try await client.complete(needle.ask(.windows)).text.contains(needle.answer))
+                stages.kill(SIGTERM)
+                stages.kill(SIGTERM)
+                let end = try await within(.seconds(30), "the host's end") { try await stages.end() }
+                let said = try await stages.output.all()
+                #expect(end == .exit(0), "\((said + stages.log.soFar).joined(separator: "\n"))")
+                for (worker, span) in layers.enumerated() {
+                    #expect(said.contains("\(worker) assigned stage \(worker) of 2 layers \(span)"), "\(said)")
+                }
+            }
+        }
+
         @Test(.enabled(if: hasABIDiff, "abidiff is not installed (abigail-tools): IS SKIPPED"))
         func theInterfaceIsTheBaselines() async throws {
             let same = try await Self.run("/bin/bash", [Package.file("scripts/abi.sh")])
@@ -127,15 +160,19 @@ extension EndToEnd {
             // And a change that breaks programs is seen.
             let folder = try TemporaryFolder()
             let header = try String(contentsOfFile: "\(Self.headers)/winnow_worker.h", encoding: .utf8)
-            for (name, old, new) in [
-                ("type.h", "double fraction;", "float fraction;"),
-                ("code.h", "WINNOW_TIMEOUT = 10", "WINNOW_TIMEOUT = 11"),
-                ("middle.h", "int32_t requests;", "int32_t requests; int64_t more;"),
+            for (name, old, new, status) in [
+                ("type.h", "double fraction;", "float fraction;", 1),
+                ("code.h", "WINNOW_TIMEOUT = 10", "WINNOW_TIMEOUT = 11", 1),
+                ("middle.h", "int32_t requests;", "int32_t requests; int64_t more;", 1),
+                ("gone.h", "    const char *layers;\n} winnow_event;", "} winnow_event;", 1),
+                // One that does not: a field more at the end.
+                ("end.h", "double busy_share;", "double busy_share; int64_t more;", 0),
             ] {
+                #expect(header.contains(old))
                 try Data(header.replacing(old, with: new).utf8).write(to: folder.file(name))
                 let changed = try await Self.run(
                     "/bin/bash", [Package.file("scripts/abi.sh"), "--header", folder.file(name).path])
-                #expect(changed.end == .exit(1), "\(name)")
+                #expect(changed.end == .exit(Int32(status)), "\(name)\n\(changed.lines.joined(separator: "\n"))")
             }
         }
     }

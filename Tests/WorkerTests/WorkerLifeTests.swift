@@ -37,7 +37,9 @@ struct WorkerLifeTests {
             ("listen", { $0.listen = "smtp://x" }), ("threads", { $0.threads = 0 }),
             ("threads", { $0.threads = 1025 }), ("cpus", { $0.cpus = [] }), ("cpus", { $0.cpus = [1024] }),
             ("kvTokens", { $0.kvTokens = 0 }), ("name", { $0.name = "" }), ("layers", { $0.layers = 4..<6 }),
-            ("layers", { $0.layers = 2..<2 }),
+            ("layers", { $0.layers = 2..<2 }), ("layers", { $0.layerSpan = "2-7a" }),
+            ("layerSpan", { $0.layerSpan = "" }), ("layerSpan", { $0.layerSpan = "4-1" }),
+            ("layerSpan", { ($0.layers, $0.layerSpan) = (0..<2, "0-1") }),
         ]
         for (field, change) in faults {
             let error = #expect(throws: WorkerError.self) { try make("tcp://127.0.0.1:9", change) }
@@ -85,6 +87,10 @@ struct WorkerLifeTests {
             return
         }
         #expect(worker.snapshot.phase == .faulty)
+        // A place that ends within a layer.
+        await opposite.assign(3, layers: LayerSpan(sublayers: 2..<5))
+        let half = try await next(&events) { if case .assigned = $0 { true } else { false } }
+        #expect(half == .assigned(WorkerAssignment(stage: 0, stageCount: 1, layers: 1..<3, layerSpan: "1-2a")))
         worker.drain()
         _ = try await next(&events) { $0 == .draining }
         #expect(worker.snapshot.phase == .draining)
@@ -97,6 +103,38 @@ struct WorkerLifeTests {
         var late = worker.events.makeAsyncIterator()
         #expect(await late.next() == .ended(nil))
         await opposite.stop()
+    }
+
+    @Test(arguments: ["1-3", "0-2a", "2f-4", "1f", "0-2f34"]) func layersAreAskedForToTheHalf(span: String) async throws
+    {
+        let opposite = try Opposite()
+        let worker = try make(opposite.endpoint.description) { $0.layerSpan = span }
+        let running = Task { try await worker.run() }
+        var profile: Profile?
+        for await report in opposite.reports {
+            profile = report.profile
+            if profile != nil { break }
+        }
+        #expect(profile?.layers?.description == span)
+        worker.stop()
+        try await running.value
+        await opposite.stop()
+    }
+
+    /// What is told to a worker that never runs holds nothing of it.
+    @Test func aWorkerThatNeverRunsLeavesNothing() throws {
+        weak var gone: Worker?
+        do {
+            let worker = try make("tcp://127.0.0.1:9")
+            worker.drain()
+            worker.stop()
+            gone = worker
+        }
+        #expect(gone == nil)
+        let endpoint = try make("tcp://127.0.0.1:9").endpoint
+        // Its socket went with it: the port is free.
+        let again = try make("tcp://127.0.0.1:9") { $0.listen = endpoint }
+        again.stop()
     }
 
     @Test func aRefusalIsTheLastEvent() async throws {

@@ -8,6 +8,7 @@
  *     winnow_worker_config_init(&config, sizeof config);
  *     config.model = "/models/main";
  *     config.coordinator = "tcp://head:5700";
+ *     config.key_file = "/etc/winnow/worker-0.key";    (a coordinator on this host needs none)
  *     winnow_worker *worker = NULL;
  *     winnow_status *status = winnow_worker_create(&config, &worker);
  *     if (status == NULL) status = winnow_worker_start(worker);
@@ -26,7 +27,8 @@
  * - Handles are names, not addresses: one that was destroyed, or never was, gives WINNOW_INVALID_HANDLE.
  * - Structs that you fill begin with their size, as your compiler knows it: winnow_*_init sets it. The library reads and
  *   writes no byte beyond it, so that a program built against this header runs with every later library of the same
- *   major version. Fields are only ever added at the end.
+ *   major version. Fields are only ever added at the end; each says since which version of the interface it is there, if
+ *   that is not the first. An older library leaves a newer field alone: look at winnow_abi_version.
  * - fork without exec: the child has no worker; let it call nothing of this library.
  */
 #ifndef WINNOW_WORKER_H
@@ -41,7 +43,7 @@ extern "C" {
 
 /* The version of this interface. It changes when a function or a field is added; the library's major version (SONAME)
  * when something goes or means another thing. */
-#define WINNOW_WORKER_ABI_VERSION 1
+#define WINNOW_WORKER_ABI_VERSION 2
 
 #if defined(__GNUC__) || defined(__clang__)
 #define WINNOW_MUST_CHECK __attribute__((warn_unused_result))
@@ -133,6 +135,9 @@ typedef struct winnow_event {
     /* FAULT, ENDED: why; else "". Never NULL. In a callback good until it returns; from winnow_worker_next_event until the
      * next call of that for this worker, or its destruction. */
     const char *text;
+    /* Since version 2. ASSIGNED: the layers to the half of one, as winnow_worker_config.layers takes them; else "". Never
+     * NULL; good for as long as text. */
+    const char *layers;
 } winnow_event;
 
 /* Takes events, in order, one at a time, on a thread of the worker's own: be quick, and hand long work to a thread of
@@ -224,9 +229,15 @@ typedef struct winnow_worker_config {
     /* NULL: no calls; events can be taken by winnow_worker_next_event all the same. */
     winnow_event_callback on_event;
     void *event_user_data;
+    /* Since version 2. The layers to hold, to the half of one, in place of first_layer and end_layer: first and last, both
+     * included, "0-4", or "2". "0-7a" ends with the attention of layer 7, "7f-15" begins with its feed-forward; "0-7f34" ends
+     * with its feed-forward for the first 34 % of a request's rows, and "7f34-15" begins with it for the others. NULL:
+     * first_layer and end_layer say. */
+    const char *layers;
 } winnow_worker_config;
 
-/* Fills in the defaults and the size. Takes NULL; of a struct smaller than this header's no byte beyond is written. */
+/* Fills in the defaults and the size, which is sizeof(winnow_worker_config). Takes NULL; no byte beyond the size is
+ * written, and none beyond the struct as the library knows it. */
 WINNOW_PUBLIC void winnow_worker_config_init(winnow_worker_config *config, size_t struct_size);
 
 /* ---- A worker's life ------------------------------------------------------------------------------------------------ */

@@ -38,17 +38,18 @@ struct event {
     winnow_code code;
     std::int32_t stage, stage_count, first_layer, end_layer;
     double fraction;
-    std::string text;
+    std::string text, layers;
 
     explicit event(const winnow_event &from)
         : kind(from.kind), code(from.code), stage(from.stage), stage_count(from.stage_count),
-          first_layer(from.first_layer), end_layer(from.end_layer), fraction(from.fraction), text(from.text) {}
+          first_layer(from.first_layer), end_layer(from.end_layer), fraction(from.fraction), text(from.text),
+          layers(from.layers) {}
 };
 
 /// What a worker is told: the C struct's fields, with strings and functions that it owns.
 struct config {
     std::string model, coordinator;
-    std::optional<std::string> listen, advertised_host, pipeline, weights_cache, name, key_file;
+    std::optional<std::string> listen, advertised_host, pipeline, weights_cache, name, key_file, layers;
     std::vector<std::int32_t> cpus;
     /// The other fields; its pointers are set from the above.
     winnow_worker_config fields;
@@ -76,6 +77,7 @@ public:
         fields.weights_cache = text(config_->weights_cache);
         fields.name = text(config_->name);
         fields.key_file = text(config_->key_file);
+        fields.layers = text(config_->layers);
         fields.cpus = config_->cpus.data();
         fields.cpu_count = config_->cpus.size();
         if (config_->on_log) {
@@ -96,6 +98,8 @@ public:
                 }
             };
         }
+        if (winnow_abi_version() < WINNOW_WORKER_ABI_VERSION)
+            throw error(WINNOW_MISUSE, "the winnow_worker library is older than this program");
         check(winnow_worker_create(&fields, &handle_));
     }
 

@@ -61,6 +61,16 @@ package final class SocketLoop: SerialExecutor, @unchecked Sendable {
         finished.signal()
     }
 
+    /// Lets go of what was submitted to a loop that never ran, and takes nothing more: it may hold what holds this.
+    package func abandon() {
+        let left = inbox.withLock { inbox in
+            (inbox.stopping, inbox.hasEnded) = (true, true)
+            defer { inbox.items = [] }
+            return inbox.items
+        }
+        _ = consume left
+    }
+
     // MARK: Reaching the loop's thread
 
     /// Runs `work` on the loop's thread, after everything submitted before it.
@@ -122,13 +132,8 @@ package final class SocketLoop: SerialExecutor, @unchecked Sendable {
             fireTimers()
             poll()
         }
-        // What comes too late is let go: it may hold what holds this.
-        let late = inbox.withLock { inbox in
-            inbox.hasEnded = true
-            defer { inbox.items = [] }
-            return inbox.items
-        }
-        _ = consume late
+        // What comes too late is let go.
+        abandon()
         watches.removeAll()
         timers.removeAll()
         finished.signal()

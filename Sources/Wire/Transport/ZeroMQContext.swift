@@ -1,4 +1,5 @@
 import CZeroMQ
+import Glibc
 import Synchronization
 
 /// A ZeroMQ context: its I/O threads and the sockets opened on it. One per process is enough.
@@ -8,12 +9,27 @@ public final class ZeroMQContext: @unchecked Sendable {
     let pointer: UnsafeMutableRawPointer
     private let gatekeeper = Mutex<Gatekeeper?>(nil)
 
-    /// A context of its own. Throws what libzmq answered where it can have none.
+    /// File descriptors that must be free: a context's threads and first sockets take half of them.
+    private static let descriptors = 32
+
+    /// A context of its own. Throws what libzmq answered where it can have none, and where too few file descriptors are left:
+    /// libzmq ends the process when it can't open what its threads need.
     public init() throws(ZeroMQError) {
+        try Self.checkDescriptors()
         guard let pointer = zmq_ctx_new() else { throw ZeroMQError("create a context") }
         self.pointer = pointer
         // Sockets closed with unsent messages wait for them only as long as their own linger says.
         zmq_ctx_set(pointer, ZMQ_BLOCKY, 0)
+    }
+
+    private static func checkDescriptors() throws(ZeroMQError) {
+        var taken: [Int32] = []
+        defer { for descriptor in taken { close(descriptor) } }
+        while taken.count < descriptors {
+            let descriptor = eventfd(0, Int32(EFD_CLOEXEC))
+            guard descriptor >= 0 else { throw ZeroMQError("open \(descriptors) file descriptors") }
+            taken.append(descriptor)
+        }
     }
 
     /// Waits for every socket's linger, which each socket bounds. Sockets hold their context, so none is open here but the

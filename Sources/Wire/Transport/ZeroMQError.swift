@@ -39,6 +39,7 @@ public struct ZeroMQError: Error, Sendable, CustomStringConvertible {
                 + "e.g. tcp://127.0.0.1:0"
         case EINVAL, EPROTONOSUPPORT:
             return "cannot \(operation)\(place): \(reason); endpoints look like tcp://127.0.0.1:5700 or ipc:///tmp/name"
+        case EMFILE, ENFILE: return "cannot \(operation)\(place): \(reason); raise the limit (ulimit -n, LimitNOFILE=)"
         default:
             return "cannot \(operation)\(place): \(reason)"
         }

@@ -1,4 +1,4 @@
-/* A worker in a C program's own event loop: `host stage|speculator MODEL COORDINATOR [WORKERS]`.
+/* A worker in a C program's own event loop: `host stage|speculator MODEL COORDINATOR [WORKERS [LAYERS...]]`.
  *
  * Prints one line an event. SIGTERM or SIGINT drains, a second one ends at once. Exit status 0: every worker ended in order.
  *
@@ -43,7 +43,7 @@ static int take_events(int number, winnow_worker *worker, int *ended, int *fault
         const int kind = event.kind > 0 && event.kind <= WINNOW_EVENT_ENDED ? event.kind : 0;
         printf("%d %s", number, kinds[kind]);
         if (kind == WINNOW_EVENT_ASSIGNED)
-            printf(" stage %d of %d layers %d..<%d", event.stage, event.stage_count, event.first_layer, event.end_layer);
+            printf(" stage %d of %d layers %s", event.stage, event.stage_count, event.layers);
         if (kind == WINNOW_EVENT_LOADING) printf(" %.0f %%", event.fraction * 100);
         printf("%s%s\n", event.text[0] != '\0' ? " " : "", event.text);
         fflush(stdout);
@@ -55,10 +55,10 @@ static int take_events(int number, winnow_worker *worker, int *ended, int *fault
 }
 
 int main(int count, char **words) {
-    const int workers = count == 5 ? atoi(words[4]) : 1;
-    if (count < 4 || count > 5 || workers < 1 || workers > most_workers
+    const int workers = count > 4 ? atoi(words[4]) : 1;
+    if (count < 4 || count > 5 + workers || workers < 1 || workers > most_workers
         || (strcmp(words[1], "stage") != 0 && strcmp(words[1], "speculator") != 0)) {
-        fprintf(stderr, "usage: host stage|speculator MODEL COORDINATOR [WORKERS]\n");
+        fprintf(stderr, "usage: host stage|speculator MODEL COORDINATOR [WORKERS [LAYERS...]]\n");
         return 64;
     }
     if (winnow_abi_version() < WINNOW_WORKER_ABI_VERSION) {
@@ -85,6 +85,7 @@ int main(int count, char **words) {
         config.model = words[2];
         config.coordinator = words[3];
         config.name = name;
+        config.layers = count > 5 + i ? words[5 + i] : NULL;
         config.log_level = WINNOW_LOG_WARNING;
         config.on_log = on_log;
         config.log_user_data = "host";

@@ -38,6 +38,9 @@ var kinds = []string{
 
 // Prints events until the last. The descriptor could be polled too; one goroutine that waits is the way of Go.
 func run(role C.winnow_role, model, coordinator string) error {
+	if C.winnow_abi_version() < C.WINNOW_WORKER_ABI_VERSION {
+		return workerError{C.WINNOW_MISUSE, "the winnow_worker library is older than this program"}
+	}
 	var config C.winnow_worker_config
 	C.winnow_worker_config_init(&config, C.sizeof_winnow_worker_config)
 	config.role = role

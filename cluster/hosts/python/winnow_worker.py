@@ -12,12 +12,14 @@ KINDS = {
 }
 PHASES = ["waiting", "registered", "loading", "linking", "ready", "faulty", "draining", "ended"]
 TIMEOUT = 10
+ABI_VERSION = 2
 
 
 class _Event(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("kind", c_int32), ("code", c_int32), ("stage", c_int32), ("stage_count", c_int32),
         ("first_layer", c_int32), ("end_layer", c_int32), ("fraction", c_double), ("text", c_char_p),
+        ("layers", c_char_p),
     ]
 
 
@@ -38,6 +40,7 @@ class _Config(ctypes.Structure):
         ("cpu_count", c_size_t), ("kv_tokens", c_int64), ("pipeline", c_char_p), ("weights_cache", c_char_p),
         ("name", c_char_p), ("key_file", c_char_p), ("insecure", c_int32), ("log_level", c_int32), ("on_log", c_void_p),
         ("log_user_data", c_void_p), ("on_event", c_void_p), ("event_user_data", c_void_p),
+        ("layers", c_char_p),
     ]
 
 
@@ -63,6 +66,8 @@ def _load() -> ctypes.CDLL:
     ]:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
+    if library.winnow_abi_version() < ABI_VERSION:
+        raise OSError("the winnow_worker library is older than this module")
     return library
 
 
@@ -82,6 +87,7 @@ class Event(NamedTuple):
     layers: range
     fraction: float
     text: str
+    layer_span: str
 
 
 class Worker:
@@ -129,7 +135,8 @@ class Worker:
             return None
         return Event(
             KINDS.get(event.kind, "?"), event.code, event.stage, event.stage_count,
-            range(event.first_layer, event.end_layer), event.fraction, event.text.decode())
+            range(event.first_layer, event.end_layer), event.fraction, event.text.decode(),
+            event.layers.decode())
 
     def snapshot(self) -> dict:
         snapshot = _Snapshot(struct_size=ctypes.sizeof(_Snapshot))

@@ -3,6 +3,9 @@
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::{fmt, mem, ptr};
 
+/// The version of the interface that the structs below are of.
+const ABI_VERSION: u32 = 2;
+
 #[repr(C)]
 pub struct RawEvent {
     struct_size: usize,
@@ -14,6 +17,7 @@ pub struct RawEvent {
     end_layer: i32,
     fraction: f64,
     text: *const c_char,
+    layers: *const c_char,
 }
 
 #[repr(C)]
@@ -65,10 +69,12 @@ struct RawConfig {
     log_user_data: *mut c_void,
     on_event: Option<EventCallback>,
     event_user_data: *mut c_void,
+    layers: *const c_char,
 }
 
 #[link(name = "winnow_worker")]
 extern "C" {
+    fn winnow_abi_version() -> u32;
     fn winnow_status_code(status: *const c_void) -> i32;
     fn winnow_status_message(status: *const c_void) -> *const c_char;
     fn winnow_status_release(status: *mut c_void);
@@ -127,6 +133,7 @@ pub struct Event {
     pub layers: std::ops::Range<i32>,
     pub fraction: f64,
     pub text: String,
+    pub layer_span: String,
 }
 
 impl Event {
@@ -154,6 +161,9 @@ impl Worker {
             CString::new(value).map_err(|_| Error { code: 1, message: "a string has a zero byte inside".into() })
         };
         let (model, coordinator, name) = (text(model)?, text(coordinator)?, text(name)?);
+        if unsafe { winnow_abi_version() } < ABI_VERSION {
+            return Err(Error { code: 3, message: "the winnow_worker library is older than this program".into() });
+        }
         // SAFETY: init fills what the size covers; strings outlive the call, which copies them.
         unsafe {
             let mut config = mem::zeroed::<RawConfig>();
@@ -207,6 +217,7 @@ impl Worker {
                 layers: raw.first_layer..raw.end_layer,
                 fraction: raw.fraction,
                 text: CStr::from_ptr(raw.text).to_string_lossy().into_owned(),
+                layer_span: CStr::from_ptr(raw.layers).to_string_lossy().into_owned(),
             }))
         }
     }

@@ -42,6 +42,10 @@ static int live(const char *model, const char *coordinator, int must_serve) {
     config.model = model;
     config.coordinator = coordinator;
     winnow_worker *worker;
+    /* One that never lived leaves as little. */
+    if (check("create", winnow_worker_create(&config, &worker))) return 1;
+    if (check("drain", winnow_worker_drain(worker))) return 1;
+    if (check("destroy", winnow_worker_destroy(worker))) return 1;
     if (check("create", winnow_worker_create(&config, &worker))) return 1;
     if (check("start", winnow_worker_start(worker))) return 1;
     winnow_worker_snapshot snapshot = {.struct_size = sizeof snapshot};
