@@ -100,8 +100,11 @@ extension Setting {
     /// Threads, CPUs and memory.
     private static let compute = [
         Setting(
-            "threads", .integer(1...1024), .threads, default: "1", of: Set(Process.allCases),
-            in: [.coordinator, .worker, .pipeline], "Compute threads."),
+            "threads", .integer(1...1024), .threads, of: [.coordinator], in: [.coordinator],
+            "The speculator's compute threads. Default: one for each CPU while no stage computes, and one meanwhile."),
+        Setting(
+            "threads", .integer(1...1024), .threads, default: "1", of: [.worker, .generate, .bench],
+            in: [.worker, .pipeline], "Compute threads."),
         Setting(
             "cpus", .cpus, of: Set(Process.allCases), in: [.coordinator, .worker],
             "CPUs to stay on, e.g. 0,2-3. Default: any."),
