@@ -222,5 +222,10 @@ extension Setting {
         Setting(
             "threshold", .integer(0...1_048_576), .tokens, default: "512", of: [.coordinator, .generate, .bench],
             in: [.speculation], "Prompts with fewer tokens go dense."),
+        Setting(
+            "speculator_attention", .choice(what: "attention", ["exact", "sparse"]), default: "exact",
+            of: [.coordinator, .generate, .bench], in: [.speculation], value: "mode",
+            "exact: the speculator's tokens look at all before them. sparse: in long prompts at the blocks that hold most "
+                + "of their attention; faster, and nearly the same tokens are kept."),
     ]
 }
