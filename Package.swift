@@ -175,7 +175,8 @@ let package = Package(
             exclude: ["Fixtures"],
             swiftSettings: swift),
         .testTarget(
-            name: "SpeculationTests", dependencies: ["Speculation", "Layers", "Transformer", "Checkpoint", "Compute"],
+            name: "SpeculationTests",
+            dependencies: ["Speculation", "Layers", "Transformer", "Checkpoint", "Compute", "Tokenizer"],
             exclude: ["Fixtures"], swiftSettings: swift),
         .testTarget(
             name: "WireTests",

@@ -14,6 +14,11 @@ WINNOW_BODY float value_at(const void *values, int half, size_t index) {
     return winnow_from_bf16(((const uint16_t *)values)[index]);
 }
 
+// The block of a task that a cache row is in may be seen.
+WINNOW_BODY int is_visible(const winnow_attention_task *task, size_t key) {
+    return !task->visible || task->visible[key / (size_t)task->block_keys];
+}
+
 // Two passes over the keys, in Double; the scratch memory is not used.
 static void attend_reference(const winnow_attention_task *task) {
     const size_t dim = task->head_dim;
@@ -22,22 +27,53 @@ static void attend_reference(const winnow_attention_task *task) {
             const float *query = task->queries + row * task->query_stride + head * dim;
             float *out = task->output + row * task->output_stride + head * dim;
             double best = -INFINITY, sum = 0;
+            const size_t first = (size_t)task->first[row], keys = (size_t)task->limit[row] - first;
+            const size_t means = task->visible ? task->means : 0;
             for (int pass = 0; pass < 2; pass++)
-                for (size_t key = (size_t)task->first[row]; key < (size_t)task->limit[row]; key++) {
+                for (size_t place = 0; place < keys + means; place++) {
+                    const int is_mean = place >= keys;
+                    const size_t key = is_mean ? place - keys : first + place;
+                    if (is_mean ? task->visible[key] : !is_visible(task, key)) continue;
+                    const void *from = is_mean ? task->mean_keys : task->keys;
                     double score = 0;
-                    for (size_t i = 0; i < dim; i++)
-                        score += (double)query[i] * value_at(task->keys, task->half, key * dim + i);
+                    for (size_t i = 0; i < dim; i++) score += (double)query[i] * value_at(from, task->half, key * dim + i);
                     score *= task->scale;
+                    if (is_mean) score += log((double)task->block_keys);
                     if (pass == 0) {
                         best = score > best || isnan(score) ? score : best;
                     } else {
                         double weight = exp(score - best), total = sum + weight;
                         for (size_t i = 0; i < dim; i++) {
-                            double value = value_at(task->values, task->half, key * dim + i);
+                            double value =
+                                value_at(is_mean ? task->mean_values : task->values, task->half, key * dim + i);
                             out[i] = (float)(sum == 0 ? value : (out[i] * sum + weight * value) / total);
                         }
                         sum = total;
                     }
+                }
+        }
+}
+
+static void block_weights_reference(const winnow_attention_task *task, float *weights) {
+    const size_t dim = task->head_dim, size = (size_t)task->block_keys;
+    size_t end = 0;
+    for (size_t row = 0; row < task->rows; row++)
+        end = (size_t)task->limit[row] > end ? (size_t)task->limit[row] : end;
+    for (size_t block = 0; block * size < end; block++) weights[block] = 0;
+    for (size_t row = 0; row < task->rows; row++)
+        for (size_t head = 0; head < task->heads; head++) {
+            const float *query = task->queries + row * task->query_stride + head * dim;
+            double best = -INFINITY, sum = 0;
+            for (int pass = 0; pass < 3; pass++)
+                for (size_t key = (size_t)task->first[row]; key < (size_t)task->limit[row]; key++) {
+                    double score = 0;
+                    for (size_t i = 0; i < dim; i++)
+                        score += (double)query[i] * value_at(task->keys, task->half, key * dim + i);
+                    score *= task->scale;
+                    if (pass == 0) best = score > best || isnan(score) ? score : best;
+                    if (pass == 1) sum += exp(score - best);
+                    if (pass == 2)
+                        weights[key / size] += (float)(exp(score - best) / sum / (double)(task->rows * task->heads));
                 }
         }
 }
@@ -54,6 +90,19 @@ static void scores_reference(const float *queries, size_t rows, size_t head_dim,
 }
 
 #if defined(__x86_64__)
+
+// Moves `from` to the next cache row before `end` that the task sees, and returns where the rows it sees from there on end:
+// at `end` or a multiple of `most` at the latest. At the end, not beyond `from`.
+static int32_t visible_run(const winnow_attention_task *task, int32_t *from, int32_t end, int32_t most) {
+    const int32_t size = task->block_keys;
+    if (task->visible)
+        while (*from < end && !task->visible[*from / size]) *from = (*from / size + 1) * size;
+    const int32_t multiple = (*from / most + 1) * most, stop = end < multiple ? end : multiple;
+    if (!task->visible) return stop;
+    int32_t to = *from;
+    while (to < stop && task->visible[to / size]) to = (to / size + 1) * size;
+    return to < stop ? to : stop;
+}
 
 #define VECTOR f8
 #define LANES 8
@@ -184,6 +233,26 @@ void winnow_attend(winnow_level level, const winnow_attention_task *task, void *
     }
 }
 
+void winnow_block_weights(winnow_level level, const winnow_attention_task *task, void *scratch, float *sums,
+                          float *weights) {
+    switch (level) {
+        case winnow_level_avx512_bf16:
+            if (task->half) avx512_bf16_block_weights(task, scratch, sums, weights);
+            else avx512_block_weights(task, scratch, sums, weights);
+            return;
+        case winnow_level_avx512_vnni:
+        case winnow_level_avx512:
+            avx512_block_weights(task, scratch, sums, weights);
+            return;
+        case winnow_level_avx2:
+            if (task->half) avx2_fixed_block_weights(task, scratch, sums, weights);
+            else avx2_block_weights(task, scratch, sums, weights);
+            return;
+        case winnow_level_reference:
+            block_weights_reference(task, weights);
+    }
+}
+
 void winnow_scores(winnow_level level, const float *queries, size_t rows, size_t head_dim, const void *keys, int half,
                    size_t count, float scale, float *scores) {
     switch (level) {
@@ -210,6 +279,12 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch) {
     (void)level, (void)scratch;
     attend_reference(task);
+}
+
+void winnow_block_weights(winnow_level level, const winnow_attention_task *task, void *scratch, float *sums,
+                          float *weights) {
+    (void)level, (void)scratch, (void)sums;
+    block_weights_reference(task, weights);
 }
 
 void winnow_scores(winnow_level level, const float *queries, size_t rows, size_t head_dim, const void *keys, int half,

@@ -30,6 +30,41 @@ INLINE_BODY void *NAME(take)(char **free, size_t bytes) {
     return taken;
 }
 
+// Packs a panel's queries and says what its lanes see. The softmax works with powers of two: `factor` has log2 e in it.
+TARGET static void NAME(load_panel)(const winnow_attention_task *task, size_t panel, float factor,
+                                    NAME(panel_state) *state, ELEMENT *queries) {
+    const size_t dim = task->head_dim, lanes = task->rows * task->heads;
+    state->lowest = state->common_limit = INT32_MAX;
+    state->highest = state->common_first = 0;
+    for (size_t j = 0; j < PANEL; j++) {
+        // Lanes beyond the last repeat it; their results are dropped.
+        size_t lane = panel * PANEL + j < lanes ? panel * PANEL + j : lanes - 1;
+        size_t row = lane / task->heads, head = lane % task->heads;
+        const float *from = task->queries + row * task->query_stride + head * dim;
+        ELEMENT *to = queries + j;
+#if FIXED
+        const float scale = winnow_fixed_scale(winnow_sum_of_squares(from, dim), WINNOW_FIXED_NORM);
+        fix_pairs(from, dim, winnow_fixed_inverse(scale), to, PANEL);
+        state->scales[j] = scale * factor;
+#elif PAIRS
+        for (size_t p = 0; p < dim / 2; p++)
+            to[p * PANEL] = winnow_bf16_bits(from[2 * p] * factor) |
+                            (uint32_t)winnow_bf16_bits(from[2 * p + 1] * factor) << 16;
+#else
+        for (size_t p = 0; p < dim; p++) to[p * PANEL] = from[p] * factor;
+#endif
+        int32_t first = task->first[row], limit = task->limit[row];
+        state->first[j] = first;
+        state->limit[j] = limit;
+        if (first < state->lowest) state->lowest = first;
+        if (first > state->common_first) state->common_first = first;
+        if (limit > state->highest) state->highest = limit;
+        if (limit < state->common_limit) state->common_limit = limit;
+        state->best[j] = UNSEEN;
+        state->sums[j] = 0;
+    }
+}
+
 TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch) {
     const size_t dim = task->head_dim, steps = PAIRS ? dim / 2 : dim;
     const size_t lanes = task->rows * task->heads, panels = (lanes + PANEL - 1) / PANEL;
@@ -43,44 +78,12 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
     winnow_key_scales *scales = NAME(take)(&free, (BLOCK_KEYS + 1) * sizeof *scales);
     float *spare = NAME(take)(&free, dim * sizeof(float));
     (void)spare;
-    // The softmax works with powers of two.
     const float factor = task->scale * 1.44269504f;
 
     int32_t begin = INT32_MAX, end = 0;
     for (size_t panel = 0; panel < panels; panel++) {
         NAME(panel_state) *state = states + panel;
-        state->lowest = state->common_limit = INT32_MAX;
-        state->highest = state->common_first = 0;
-        for (size_t j = 0; j < PANEL; j++) {
-            // Lanes beyond the last repeat it; their results are dropped.
-            size_t lane = panel * PANEL + j < lanes ? panel * PANEL + j : lanes - 1;
-            size_t row = lane / task->heads, head = lane % task->heads;
-            const float *from = task->queries + row * task->query_stride + head * dim;
-            ELEMENT *to = queries + panel * steps * PANEL + j;
-#if FIXED
-            const float scale = winnow_fixed_scale(winnow_sum_of_squares(from, dim), WINNOW_FIXED_NORM);
-            fix_pairs(from, dim, winnow_fixed_inverse(scale), to, PANEL);
-            state->scales[j] = scale * factor;
-#else
-            for (size_t p = 0; p < steps; p++) {
-#if PAIRS
-                to[p * PANEL] = winnow_bf16_bits(from[2 * p] * factor) |
-                                (uint32_t)winnow_bf16_bits(from[2 * p + 1] * factor) << 16;
-#else
-                to[p * PANEL] = from[p] * factor;
-#endif
-            }
-#endif
-            int32_t first = task->first[row], limit = task->limit[row];
-            state->first[j] = first;
-            state->limit[j] = limit;
-            if (first < state->lowest) state->lowest = first;
-            if (first > state->common_first) state->common_first = first;
-            if (limit > state->highest) state->highest = limit;
-            if (limit < state->common_limit) state->common_limit = limit;
-            state->best[j] = UNSEEN;
-            state->sums[j] = 0;
-        }
+        NAME(load_panel)(task, panel, factor, state, queries + panel * steps * PANEL);
         memset(out + panel * dim * PANEL, 0, dim * PANEL * sizeof(float));
         if (state->lowest < begin) begin = state->lowest;
         if (state->highest > end) end = state->highest;
@@ -88,37 +91,49 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
 
     // Blocks begin at multiples of their size: which keys of a row are weighed together does not depend on the rows it
     // comes with.
-    for (int32_t from = begin - begin % BLOCK_KEYS; from < end; from += BLOCK_KEYS) {
-        const int32_t to = end - from < BLOCK_KEYS ? end : from + BLOCK_KEYS;
+    const int32_t means = task->visible ? (int32_t)task->means : 0;
+    int32_t from = begin - begin % BLOCK_KEYS, to;
+    // After the keys that are seen, the means of the others.
+    for (int are_means = 0;; from = to) {
+        if (!are_means && (to = visible_run(task, &from, end, BLOCK_KEYS)) <= from) {
+            are_means = 1;
+            from = 0;
+        }
+        if (are_means) {
+            if (from >= means) break;
+            to = means - from < BLOCK_KEYS ? means : from + BLOCK_KEYS;
+        }
+        const void *all_keys = are_means ? task->mean_keys : task->keys;
+        const void *all_values = are_means ? task->mean_values : task->values;
         const size_t count = (size_t)(to - from);
         const ELEMENT *keys, *values;
 #if FIXED
-        fix_keys((const uint16_t *)task->keys + (size_t)from * dim, count, dim, block_keys, scales, spare);
-        fix_values((const uint16_t *)task->values + (size_t)from * dim, count, dim, block_values, scales);
+        fix_keys((const uint16_t *)all_keys + (size_t)from * dim, count, dim, block_keys, scales, spare);
+        fix_values((const uint16_t *)all_values + (size_t)from * dim, count, dim, block_values, scales);
         keys = block_keys;
         values = block_values;
 #elif PAIRS
-        keys = (const ELEMENT *)((const uint16_t *)task->keys + (size_t)from * dim);
-        winnow_interleave_rows((const uint16_t *)task->values + (size_t)from * dim, count, dim, block_values);
+        keys = (const ELEMENT *)((const uint16_t *)all_keys + (size_t)from * dim);
+        winnow_interleave_rows((const uint16_t *)all_values + (size_t)from * dim, count, dim, block_values);
         (void)block_keys;
         values = block_values;
 #else
         if (task->half) {
-            NAME(widen)((const uint16_t *)task->keys + (size_t)from * dim, block_keys, count * dim);
-            NAME(widen)((const uint16_t *)task->values + (size_t)from * dim, block_values, count * dim);
+            NAME(widen)((const uint16_t *)all_keys + (size_t)from * dim, block_keys, count * dim);
+            NAME(widen)((const uint16_t *)all_values + (size_t)from * dim, block_values, count * dim);
             keys = block_keys;
             values = block_values;
         } else {
-            keys = (const float *)task->keys + (size_t)from * dim;
-            values = (const float *)task->values + (size_t)from * dim;
+            keys = (const float *)all_keys + (size_t)from * dim;
+            values = (const float *)all_values + (size_t)from * dim;
         }
 #endif
         for (size_t panel = 0; panel < panels; panel++) {
             NAME(panel_state) *state = states + panel;
-            int32_t low = state->lowest > from ? state->lowest : from;
-            const int32_t high = state->highest < to ? state->highest : to;
+            int32_t low = state->lowest > from && !are_means ? state->lowest : from;
+            const int32_t high = state->highest < to && !are_means ? state->highest : to;
             if (low >= high) continue;
-            // Pairs of keys begin where the block does.
+            // Pairs of keys begin where the run does.
             if (PAIRS) low -= (low - from) % 2;
             const size_t skipped = (size_t)(low - from), used = (size_t)(high - low);
             VECTOR before[2] = {F(load)(state->best), F(load)(state->best + LANES)};
@@ -131,7 +146,11 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
             VECTOR best[2] = {least[0], least[1]};
             NAME(scores)(used, keys + skipped * steps, steps, queries + panel * steps * PANEL, steps,
                          scales + skipped, state->scales, scores, best);
-            if (low < state->common_first || high > state->common_limit) {
+            if (are_means) {
+                best[0] = least[0];
+                best[1] = least[1];
+                NAME(count_means)(scores, used, task->visible + from, log2f((float)task->block_keys), best);
+            } else if (low < state->common_first || high > state->common_limit) {
                 best[0] = least[0];
                 best[1] = least[1];
                 NAME(mask)(scores, used, low, state->first, state->limit, best);
@@ -165,6 +184,90 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
         const float share = 1.0f / states[panel].sums[j];
         float *to = task->output + lane / task->heads * task->output_stride + lane % task->heads * dim;
         for (size_t i = 0; i < dim; i++) to[i] = from[i * PANEL] * share;
+    }
+}
+
+// See winnow_block_weights.
+TARGET static void NAME(block_weights)(const winnow_attention_task *task, void *scratch, float *block_sums,
+                                       float *weights) {
+    const size_t dim = task->head_dim, steps = PAIRS ? dim / 2 : dim;
+    const size_t lanes = task->rows * task->heads, panels = (lanes + PANEL - 1) / PANEL;
+    char *free = scratch;
+    NAME(panel_state) *states = NAME(take)(&free, panels * sizeof *states);
+    ELEMENT *queries = NAME(take)(&free, panels * steps * PANEL * sizeof(ELEMENT));
+    float *scores = NAME(take)(&free, (BLOCK_KEYS + 1) * PANEL * sizeof(float));
+    ELEMENT *block_keys = NAME(take)(&free, (BLOCK_KEYS + 1) * dim * sizeof(float));
+    winnow_key_scales *scales = NAME(take)(&free, (BLOCK_KEYS + 1) * sizeof *scales);
+    float *spare = NAME(take)(&free, dim * sizeof(float));
+    (void)block_keys, (void)spare;
+    int32_t end = 0;
+    for (size_t panel = 0; panel < panels; panel++) {
+        NAME(load_panel)(task, panel, task->scale * 1.44269504f, states + panel, queries + panel * steps * PANEL);
+        if (states[panel].highest > end) end = states[panel].highest;
+    }
+    // Values have no scales here.
+    for (size_t key = 0; key <= BLOCK_KEYS; key++) scales[key].value_log = 0, scales[key].value_inverse = 1;
+
+    // Of each block, panel and lane the largest score and the sum over it.
+    const int32_t size = task->block_keys;
+    const size_t blocks = (size_t)((end + size - 1) / size);
+    for (size_t block = 0; block < blocks; block++) {
+        const int32_t from = (int32_t)block * size, to = end - from < size ? end : from + size;
+        const size_t count = (size_t)(to - from);
+        const ELEMENT *keys;
+#if FIXED
+        fix_keys((const uint16_t *)task->keys + (size_t)from * dim, count, dim, block_keys, scales, spare);
+        keys = block_keys;
+#elif PAIRS
+        keys = (const ELEMENT *)((const uint16_t *)task->keys + (size_t)from * dim);
+#else
+        keys = (const float *)task->keys + (size_t)from * dim;
+        if (task->half) {
+            NAME(widen)((const uint16_t *)task->keys + (size_t)from * dim, block_keys, count * dim);
+            keys = block_keys;
+        }
+#endif
+        for (size_t panel = 0; panel < panels; panel++) {
+            NAME(panel_state) *state = states + panel;
+            VECTOR best[2] = {F(all)(UNSEEN), F(all)(UNSEEN)}, sums[2];
+            NAME(scores)(count, keys, steps, queries + panel * steps * PANEL, steps, scales, state->scales, scores, best);
+            if (from < state->common_first || to > state->common_limit) {
+                best[0] = best[1] = F(all)(UNSEEN);
+                NAME(mask)(scores, count, from, state->first, state->limit, best);
+            }
+            NAME(weights)(scores, count, scales, best, sums);
+            float *at = block_sums + (block * panels + panel) * 2 * PANEL;
+            for (int half = 0; half < 2; half++) {
+                F(store)(at + half * LANES, best[half]);
+                F(store)(at + PANEL + half * LANES, sums[half]);
+                F(store)(state->best + half * LANES, F(maximum)(F(load)(state->best + half * LANES), best[half]));
+            }
+        }
+    }
+
+    memset(weights, 0, blocks * sizeof *weights);
+    for (size_t panel = 0; panel < panels; panel++) {
+        NAME(panel_state) *state = states + panel;
+        const VECTOR best[2] = {F(load)(state->best), F(load)(state->best + LANES)};
+        VECTOR total[2] = {F(zero)(), F(zero)()}, share[2];
+        for (size_t block = 0; block < blocks; block++) {
+            float *at = block_sums + (block * panels + panel) * 2 * PANEL;
+            for (int half = 0; half < 2; half++) {
+                VECTOR factor = NAME(power)(F(subtract)(F(load)(at + half * LANES), best[half]));
+                VECTOR sum = F(multiply)(F(load)(at + PANEL + half * LANES), factor);
+                F(store)(at + half * LANES, sum);
+                total[half] = F(add)(total[half], sum);
+            }
+        }
+        F(store)(state->sums, total[0]);
+        F(store)(state->sums + LANES, total[1]);
+        for (size_t j = 0; j < PANEL; j++)
+            state->sums[j] = panel * PANEL + j < lanes ? 1 / (state->sums[j] * (float)lanes) : 0;
+        for (int half = 0; half < 2; half++) share[half] = F(load)(state->sums + half * LANES);
+        for (size_t block = 0; block < blocks; block++) {
+            const float *at = block_sums + (block * panels + panel) * 2 * PANEL;
+            weights[block] += F(sum)(F(fma)(F(load)(at), share[0], F(multiply)(F(load)(at + LANES), share[1])));
+        }
     }
 }
 

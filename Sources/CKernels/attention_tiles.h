@@ -170,6 +170,18 @@ TARGET static void NAME(mask)(float *scores, size_t count, int32_t key, const in
         }
 }
 
+// Of blocks' means: masks those of blocks that are seen, lets the others count for `keys` keys (its logarithm), and finds the
+// largest of each lane again.
+TARGET static void NAME(count_means)(float *scores, size_t count, const uint8_t *visible, float keys, VECTOR best[2]) {
+    for (size_t i = 0; i < count; i++)
+        for (int half = 0; half < 2; half++) {
+            float *at = scores + i * PANEL + half * LANES;
+            VECTOR x = visible[i] ? F(all)(UNSEEN) : F(add)(F(load)(at), F(all)(keys));
+            F(store)(at, x);
+            best[half] = F(maximum)(best[half], x);
+        }
+}
+
 #if FIXED
 INLINE_BODY INTEGERS NAME(weight_pairs)(VECTOR even, VECTOR odd) {
     const VECTOR unit = F(all)(WEIGHT_UNIT), round = F(all)(WINNOW_FIXED_ROUND);

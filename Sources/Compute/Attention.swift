@@ -18,14 +18,21 @@ package struct AttentionSegment: Sendable {
     package var rows: Range<Int>
     /// The first cache row that each row sees, at most its own; nil: from 0 on.
     package var firstVisible: [Int32]?
+    /// Which keys its rows look at, windows apart; nil: all before them.
+    package var sparsity: BlockSparsity?
+    /// What stands for the keys that its rows do not look at; nil: nothing.
+    package var means: KeyMeans?
     /// Its rows from this one on were decoded one by one, and are computed as then.
     package var decodedFrom: Int
 
     /// Describes one request's share of a call. `decodedFrom`: nil takes a lone row for a decoded one.
     package init(
         keys: KVRows, values: KVRows, capacity: Int, firstCacheRow: Int, rows: Range<Int>,
-        firstVisible: [Int32]? = nil, decodedFrom: Int? = nil
+        firstVisible: [Int32]? = nil, sparsity: BlockSparsity? = nil, means: KeyMeans? = nil,
+        decodedFrom: Int? = nil
     ) {
+        self.sparsity = sparsity
+        self.means = means
         self.decodedFrom = decodedFrom ?? (rows.count == 1 ? 0 : rows.count)
         self.keys = keys
         self.values = values
@@ -138,10 +145,15 @@ package final class Attention: Sendable {
         let blockRows = max(1, block / group)
         var tasks: [Task] = []
         for (index, segment) in segments.enumerated() {
+            if segment.sparsity != nil { segment.means?.update(segment) }
             let decodedFrom = min(segment.decodedFrom, segment.rows.count)
-            for first in stride(from: 0, to: decodedFrom, by: blockRows) {
-                let rows = first..<min(decodedFrom, first + blockRows)
+            // Blocks of queries that share a choice of keys begin at multiples of their size in the cache.
+            let step = segment.sparsity == nil ? blockRows : BlockSparsity.queryRows
+            var first = segment.sparsity == nil ? 0 : -(segment.firstCacheRow % step)
+            while first < decodedFrom {
+                let rows = max(0, first)..<min(decodedFrom, first + step)
                 for kvHead in 0..<kvHeads { tasks.append(Task(segment: index, kvHead: kvHead, rows: rows)) }
+                first += step
             }
             for row in decodedFrom..<segment.rows.count {
                 for kvHead in 0..<kvHeads {
@@ -154,7 +166,8 @@ package final class Attention: Sendable {
         pool.parallelFor(tasks.count) { index in
             let scratch =
                 spare.withLock { $0.popLast() }
-                ?? AttentionScratch(rows: max(1, Self.largeBlock / group), heads: group, headDim: headDim)
+                ?? AttentionScratch(
+                    rows: max(1, Self.largeBlock / group, BlockSparsity.queryRows), heads: group, headDim: headDim)
             run(tasks[index], segment: segments[tasks[index].segment], queries, into: output, scratch)
             spare.withLock { $0.append(scratch) }
         }
@@ -187,10 +200,51 @@ package final class Attention: Sendable {
             keys: UnsafeRawPointer(segment.keys.pointer(row: task.kvHead * segment.capacity)),
             values: UnsafeRawPointer(segment.values.pointer(row: task.kvHead * segment.capacity)),
             half: segment.keys.isHalf ? 1 : 0, decoded: task.isDecoded ? 1 : 0, first: scratch.first,
-            limit: scratch.limits,
+            limit: scratch.limits, visible: nil, block_keys: Int32(BlockSparsity.keyRows),
+            mean_keys: nil, mean_values: nil, means: 0,
             scale: 1 / Float(headDim).squareRoot(),
             output: output.pointer(row: firstRow) + task.kvHead * width, output_stride: output.columns)
+        let cacheRows = segment.firstCacheRow + task.rows.lowerBound..<segment.firstCacheRow + task.rows.upperBound
+        if let sparsity = segment.sparsity, !task.isDecoded, !sparsity.isExact(rows: cacheRows) {
+            work.visible = visibleBlocks(of: work, cacheRows: cacheRows, sparsity, scratch)
+            if let means = segment.means {
+                work.mean_keys = UnsafeRawPointer(means.keys.pointer(row: task.kvHead * means.blocks))
+                work.mean_values = UnsafeRawPointer(means.values.pointer(row: task.kvHead * means.blocks))
+                // Blocks beyond are not before all of the task's rows, and seen.
+                work.means = min(means.count, cacheRows.lowerBound / BlockSparsity.keyRows)
+            }
+        }
         winnow_attend(Kernels.level, &work, scratch.memory)
+    }
+
+    /// A byte for each block of keys up to the task's last row, not 0 if its rows look at it; nil: they look at all. It
+    /// stays in `scratch`.
+    private func visibleBlocks(
+        of task: winnow_attention_task, cacheRows: Range<Int>, _ sparsity: BlockSparsity, _ scratch: AttentionScratch
+    ) -> UnsafePointer<UInt8>? {
+        let sampling = BlockSparsity.sampling
+        let skipped = sampling - 1 - cacheRows.lowerBound % sampling
+        guard skipped < task.rows else { return nil }
+        let sampled = Array(stride(from: skipped, to: task.rows, by: sampling))
+        let blocks = (cacheRows.upperBound + BlockSparsity.keyRows - 1) / BlockSparsity.keyRows
+        scratch.reserve(blocks: blocks, lanes: sampled.count * group)
+        return sampled.map { task.first[$0] }.withUnsafeBufferPointer { first in
+            sampled.map { task.limit[$0] }.withUnsafeBufferPointer { limits in
+                var sample = task
+                sample.queries = task.queries + skipped * task.query_stride
+                sample.query_stride = task.query_stride * sampling
+                sample.rows = sampled.count
+                sample.first = first.baseAddress
+                sample.limit = limits.baseAddress
+                scratch.weights.update(repeating: 0, count: blocks)  // the last blocks may be beyond the sample
+                winnow_block_weights(Kernels.level, &sample, scratch.memory, scratch.sums, scratch.weights)
+                let weights = UnsafeBufferPointer(start: scratch.weights, count: blocks)
+                for (block, isVisible) in sparsity.visibleBlocks(weights, rows: cacheRows).enumerated() {
+                    scratch.visible[block] = isVisible ? 1 : 0
+                }
+                return UnsafePointer(scratch.visible)
+            }
+        }
     }
 
     private func normHeads(_ heads: UnsafeMutablePointer<Float>, count: Int, weight: Matrix, epsilon: Float) {
@@ -205,20 +259,49 @@ package final class Attention: Sendable {
     }
 }
 
-/// The memory one task works in; its size does not depend on the length of the cache.
+/// The memory one task works in; its size does not depend on the length of the cache, but for what sparse attention needs.
 private final class AttentionScratch: @unchecked Sendable {  // used by one task at a time
     let memory: UnsafeMutableRawPointer
     let first: UnsafeMutablePointer<Int32>
     let limits: UnsafeMutablePointer<Int32>
+    /// For each block of keys: sums of each sampled lane, their weight, whether it is looked at.
+    private(set) var sums: UnsafeMutablePointer<Float>?
+    private(set) var weights: UnsafeMutablePointer<Float>
+    private(set) var visible: UnsafeMutablePointer<UInt8>
+    private var (blocks, lanes) = (0, 0)
 
     init(rows: Int, heads: Int, headDim: Int) {
         memory = .allocate(
             byteCount: winnow_attention_scratch(Kernels.level, rows, heads, headDim), alignment: 64)
         first = .allocate(capacity: rows)
         limits = .allocate(capacity: rows)
+        weights = .allocate(capacity: 0)
+        visible = .allocate(capacity: 0)
+    }
+
+    /// Makes room for so many blocks of keys and sampled lanes.
+    func reserve(blocks: Int, lanes: Int) {
+        guard blocks > self.blocks || lanes > self.lanes else { return }
+        // Prompts grow by and by.
+        self.blocks = max(blocks + blocks / 4, self.blocks)
+        self.lanes = max(lanes, self.lanes)
+        release()
+        let count = 2 * self.blocks * ((self.lanes + 31) / 32 * 32)
+        sums = UnsafeMutableRawPointer.allocate(
+            byteCount: count * MemoryLayout<Float>.stride, alignment: 64
+        ).bindMemory(to: Float.self, capacity: count)
+        weights = .allocate(capacity: self.blocks)
+        visible = .allocate(capacity: self.blocks)
+    }
+
+    private func release() {
+        UnsafeMutableRawPointer(sums)?.deallocate()
+        weights.deallocate()
+        visible.deallocate()
     }
 
     deinit {
+        release()
         memory.deallocate()
         first.deallocate()
         limits.deallocate()

@@ -15,6 +15,7 @@ public final class ThreadPool: Sendable {
     package let waiting: CPUWait
     private let loop: SharedLoop
     private let workers: [PoolThread]
+    private let callerAlone = Atomic<Bool>(false)
 
     /// Starts `threads - 1` threads; the caller of ``parallelFor(_:_:)`` is the remaining one.
     ///
@@ -43,11 +44,18 @@ public final class ThreadPool: Sendable {
         for worker in workers { worker.join() }
     }
 
+    /// Whether the calling thread works on loops alone, from the next one on, while the others sleep: it leaves their CPUs
+    /// to whoever else needs them now. Set from any thread.
+    package var isCallerAlone: Bool {
+        get { callerAlone.load(ordering: .relaxed) }
+        set { callerAlone.store(newValue, ordering: .relaxed) }
+    }
+
     /// Runs `body` for every index in `0..<count`, on any of the threads in any order, and returns when all are done.
     ///
     /// `body` must be safe to run on several threads at once, and must not call this function of the same pool.
     public func parallelFor(_ count: Int, _ body: (Int) -> Void) {
-        if workers.isEmpty || count <= 1 {
+        if workers.isEmpty || count <= 1 || isCallerAlone {
             for index in 0..<max(count, 0) { body(index) }
         } else {
             withoutActuallyEscaping(body) { body in

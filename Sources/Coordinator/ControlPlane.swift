@@ -75,6 +75,9 @@ package struct ControlPlane: Sendable {
 
     static let firstSpeculator = 1_000_000
 
+    /// Whether micro-batches are under way in some pipeline.
+    package var isComputing: Bool { underWay.values.contains { !$0.isEmpty } }
+
     package init(settings: Settings) {
         self.settings = settings
         membership = Membership(limits: Membership.Limits(stall: settings.stall))

@@ -27,7 +27,7 @@ extension ControlPlane {
                 .score(
                     WireScore(
                         request: id, prompt: request.prompt, lookAhead: request.speculation.lookAhead,
-                        pool: request.speculation.pool)))
+                        pool: request.speculation.pool, isSparse: request.speculation.attention == .sparse)))
             directives.append(.flush(line: number))
         }
     }

@@ -141,7 +141,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
                 ("KV rows", configuration.kvRows, 1...Int(Int32.max)),
                 ("max requests", configuration.maxRequests, 1...1_000_000),
                 ("max queued tokens", configuration.maxQueuedTokens, 1...Int(Int32.max)),
-                ("threads", configuration.threads, 1...1024),
+                ("threads", configuration.threads ?? 1, 1...1024),
                 ("max replays", configuration.maxReplays, 0...1000),
             ] + configuration.pipelines.map { ("stages of pipeline \($0.name)", $0.stageCount, 1...layers) }
         for (what, value, range) in counts where !range.contains(value) {

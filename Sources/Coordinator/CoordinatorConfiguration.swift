@@ -21,8 +21,9 @@ public struct CoordinatorConfiguration: Sendable {
     /// Prompts are scored by speculator workers; this process reads of the speculator only what tells that the pair belongs
     /// together.
     public var speculatorsAreWorkers: Bool
-    /// The speculator's compute threads, at least 1.
-    public var threads: Int
+    /// The speculator's compute threads, at least 1. `nil`: as many as there are CPUs for this process while no pipeline
+    /// computes, which may be on the same ones, and one meanwhile.
+    public var threads: Int?
     /// The CPUs that compute threads beyond the first are pinned to, `nil`: any. `ThreadPool.pinProcess` pins the first
     /// along with the rest of the process.
     public var cpus: [Int]?
@@ -72,7 +73,7 @@ public struct CoordinatorConfiguration: Sendable {
     public init(
         modelDirectory: String, speculatorDirectory: String? = nil, modelName: String? = nil, listen: Endpoint,
         results: Endpoint? = nil, advertisedHost: String? = nil, stageCount: Int = 1, pipelines: [PipelineShape]? = nil,
-        speculatorsAreWorkers: Bool = false, threads: Int = 1, cpus: [Int]? = nil,
+        speculatorsAreWorkers: Bool = false, threads: Int? = nil, cpus: [Int]? = nil,
         precision: Precision = .automatic, weightsCache: String? = nil,
         microBatchRows: Int = 512, kvRows: Int = 131_072, maxRequests: Int = 256, maxQueuedTokens: Int = 1 << 20,
         requestTimeout: Duration = .seconds(600), speculation: SpeculationParameters = .init(),

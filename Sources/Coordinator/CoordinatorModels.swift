@@ -1,5 +1,6 @@
 import Checkpoint
 import Compute
+import Foundation
 import Layers
 import Speculation
 import Tokenizer
@@ -58,13 +59,16 @@ struct CoordinatorModels {
                 speculator = nil
                 return
             }
+            let pool = ThreadPool(
+                threads: settings.threads ?? min(64, max(1, ProcessInfo.processInfo.activeProcessorCount)),
+                cpus: settings.cpus, name: "speculator")
             let stage = try Stage(
                 checkpoint: checkpoint, layers: checkpoint.configuration.allLayers, precision: settings.precision,
                 cache: settings.weightsCache.map { WeightsCache(directory: $0) },
-                pool: ThreadPool(threads: settings.threads, cpus: settings.cpus, name: "speculator"))
+                pool: pool)
             speculator = SpeculatorRunner(
                 speculator: Speculator(stage: stage, eosTokens: tokenizer.endTokens(of: checkpoint.configuration)),
-                contextLength: checkpoint.configuration.contextLength)
+                contextLength: checkpoint.configuration.contextLength, pool: pool, yields: settings.threads == nil)
         } catch let error as CoordinatorError {
             throw error
         } catch {

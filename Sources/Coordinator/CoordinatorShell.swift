@@ -239,6 +239,7 @@ package final class CoordinatorShell: @unchecked Sendable {
     // MARK: Directives
 
     private func perform() {
+        defer { speculator?.pipelines(compute: plane.isComputing) }
         for directive in plane.take() {
             switch directive {
             case .tell(let peer, let desired): tell(peer, desired)

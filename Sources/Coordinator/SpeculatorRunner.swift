@@ -1,3 +1,4 @@
+import Compute
 import Dispatch
 import Speculation
 import Synchronization
@@ -21,11 +22,24 @@ final class SpeculatorRunner: @unchecked Sendable {
     /// The longest prompt it can read.
     let contextLength: Int
     private let speculator: Speculator
+    private let pool: ThreadPool
+    private let yields: Bool
     private let queue = DispatchQueue(label: "speculator", qos: .userInitiated)
 
-    init(speculator: Speculator, contextLength: Int) {
+    /// - Parameters:
+    ///   - pool: the threads of the speculator's stage.
+    ///   - yields: whether it keeps to one of them while pipelines compute.
+    init(speculator: Speculator, contextLength: Int, pool: ThreadPool, yields: Bool) {
         self.speculator = speculator
         self.contextLength = contextLength
+        self.pool = pool
+        self.yields = yields
+    }
+
+    /// Whether some pipeline computes now, maybe on this host's CPUs.
+    func pipelines(compute: Bool) {
+        guard yields, pool.isCallerAlone != compute else { return }
+        pool.isCallerAlone = compute
     }
 
     /// Scores a prompt when its turn comes. Both calls back are made on the speculator's queue: `onStart` when it begins

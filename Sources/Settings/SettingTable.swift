@@ -100,8 +100,11 @@ extension Setting {
     /// Threads, CPUs and memory.
     private static let compute = [
         Setting(
-            "threads", .integer(1...1024), .threads, default: "1", of: Set(Process.allCases),
-            in: [.coordinator, .worker, .pipeline], "Compute threads."),
+            "threads", .integer(1...1024), .threads, of: [.coordinator], in: [.coordinator],
+            "The speculator's compute threads. Default: one for each CPU while no stage computes, and one meanwhile."),
+        Setting(
+            "threads", .integer(1...1024), .threads, default: "1", of: [.worker, .generate, .bench],
+            in: [.worker, .pipeline], "Compute threads."),
         Setting(
             "cpus", .cpus, of: Set(Process.allCases), in: [.coordinator, .worker],
             "CPUs to stay on, e.g. 0,2-3. Default: any."),
@@ -219,5 +222,10 @@ extension Setting {
         Setting(
             "threshold", .integer(0...1_048_576), .tokens, default: "512", of: [.coordinator, .generate, .bench],
             in: [.speculation], "Prompts with fewer tokens go dense."),
+        Setting(
+            "speculator_attention", .choice(what: "attention", ["exact", "sparse"]), default: "exact",
+            of: [.coordinator, .generate, .bench], in: [.speculation], value: "mode",
+            "exact: the speculator's tokens look at all before them. sparse: in long prompts at the blocks that hold most "
+                + "of their attention; faster, and nearly the same tokens are kept."),
     ]
 }

@@ -10,6 +10,15 @@ public enum SelectionMode: String, Sendable, Codable, CaseIterable {
     case reference
 }
 
+/// Which keys the speculator's rows look at while it reads the prompt.
+public enum SpeculatorAttention: String, Sendable, Codable, CaseIterable {
+    /// All before them.
+    case exact
+    /// Of a long prompt the blocks of keys that hold most of their attention: see ``BlockSparsity``. The rows at its end,
+    /// and the look-ahead, look at all.
+    case sparse
+}
+
 /// The parameters of speculative prefill (arXiv 2502.02789), with the additions of Winnow's default mode.
 public struct SpeculationParameters: Sendable, Equatable {
     /// Whether to prune at all; if not, the whole prompt is prefilled.
@@ -32,13 +41,16 @@ public struct SpeculationParameters: Sendable, Equatable {
     public var tail: Int
     /// Prompts with fewer tokens are not pruned: 0 or more. Not in reference mode.
     public var threshold: Int
+    /// How the speculator reads the prompt.
+    public var attention: SpeculatorAttention
 
     /// The defaults are those of Winnow's default mode.
     public init(
         enabled: Bool = true, keepRate: Double = 0.2, lookAhead: Int = 8, chunk: Int = 32, stride: Int = 8,
         pool: Int = 13, selection: SelectionMode = .windows, keepHead: Bool = true, tail: Int = 64,
-        threshold: Int = 512
+        threshold: Int = 512, attention: SpeculatorAttention = .exact
     ) {
+        self.attention = attention
         self.enabled = enabled
         self.keepRate = keepRate
         self.lookAhead = lookAhead

@@ -1,7 +1,7 @@
 // The small model reads the prompt and looks ahead.
 
 internal import Checkpoint
-internal import Compute
+public import Compute
 public import Transformer
 
 /// Scores the tokens of a prompt by the attention that the speculator's next tokens pay to them.
@@ -13,6 +13,9 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
     private let stage: Stage
     private let prefillRows: Int
     private let eosTokens: Set<Int32>
+    private let sparsity: BlockSparsity
+    /// Rows at a prompt's end that look at all keys, at least.
+    private static let exactRows = 512
 
     /// Scores with a model.
     ///
@@ -20,8 +23,12 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
     ///   - stage: all layers of the speculator.
     ///   - prefillRows: rows in a block of prefill, at least 1; a cancellation is seen between two blocks.
     ///   - eosTokens: tokens that end the look-ahead; nil for those of the model's configuration.
-    public init(stage: Stage, prefillRows: Int = 512, eosTokens: [Int32]? = nil) {
+    ///   - sparsity: what ``SpeculatorAttention/sparse`` means; where its exact rows begin follows from the prompt.
+    public init(
+        stage: Stage, prefillRows: Int = 512, eosTokens: [Int32]? = nil, sparsity: BlockSparsity = BlockSparsity()
+    ) {
         self.stage = stage
+        self.sparsity = sparsity
         self.prefillRows = max(1, prefillRows)
         self.eosTokens = Set(eosTokens ?? stage.configuration.eosTokens)
     }
@@ -32,7 +39,7 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
     ///
     /// - Parameters:
     ///   - prompt: at least one token, at most the speculator's context length.
-    ///   - parameters: `lookAhead` and `pool` are used.
+    ///   - parameters: `lookAhead`, `pool` and `attention` are used.
     ///   - isCancelled: asked between two forward passes.
     public func importance(
         of prompt: [Int32], parameters: SpeculationParameters, isCancelled: () -> Bool = { false }
@@ -49,9 +56,10 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
         let group = configuration.headCount / configuration.kvHeadCount
         let accumulator = ImportanceAccumulator(
             promptCount: prompt.count, pool: parameters.pool, group: group, headDim: configuration.headDim)
+        let sparsity = parameters.attention == .sparse ? sparsity(promptCount: prompt.count) : nil
         let cache: KVCache
         do throws(MemoryError) {
-            cache = try stage.reserveCache(capacity: prompt.count + steps - 1)
+            cache = try stage.reserveCache(capacity: prompt.count + steps - 1, isSparse: sparsity != nil)
         } catch {
             throw .stage(StageError(code: .noMemory, operation: "importance", problem: "\(error)"))
         }
@@ -70,7 +78,7 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
             do {
                 let hidden = try stage.embed(tokens)
                 try stage.forward(
-                    hidden, segments: [Segment(cache: cache, positions: positions)],
+                    hidden, segments: [Segment(cache: cache, positions: positions, sparsity: sparsity)],
                     outputs: scoring ? [tokens.count - 1] : [], observer: scoring ? observer : nil)
                 if scoring { accumulator.endStep() }
                 return hidden
@@ -80,8 +88,9 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
         }
 
         var last: (hidden: Matrix, row: Int)?
-        for first in stride(from: 0, to: prompt.count, by: prefillRows) {
-            let end = min(prompt.count, first + prefillRows)
+        let step = sparsity == nil ? prefillRows : prefillRows.roundedUp(to: BlockSparsity.queryRows)
+        for first in stride(from: 0, to: prompt.count, by: step) {
+            let end = min(prompt.count, first + step)
             let hidden = try forward(Array(prompt[first..<end]), at: first, scoring: end == prompt.count)
             last = (hidden, end - first - 1)
         }
@@ -96,6 +105,14 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
         return importance
     }
 
+    /// What the rows of a prompt look at when it is read sparsely: those at its end, where the question is, at all keys.
+    private func sparsity(promptCount: Int) -> BlockSparsity {
+        let block = BlockSparsity.queryRows
+        var sparsity = sparsity
+        sparsity.exactFrom = max(0, promptCount - Self.exactRows) / block * block
+        return sparsity
+    }
+
     private func greedyToken(after hidden: Matrix, row: Int) throws(SpeculationError) -> Int32 {
         do {
             let greedy = SamplingParameters(temperature: 0)
@@ -104,4 +121,9 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
             throw .stage(error)
         }
     }
+}
+
+extension Int {
+    /// The least multiple of `step` that is not below it; both are at least 1.
+    fileprivate func roundedUp(to step: Int) -> Int { (self + step - 1) / step * step }
 }

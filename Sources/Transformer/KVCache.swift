@@ -1,7 +1,7 @@
 // The keys and values one request has left behind in the layers of a stage.
 
 internal import Checkpoint
-package import Compute
+public import Compute
 
 /// Keys and values of one request in a stage's layers, rows in the order they were computed.
 ///
@@ -24,9 +24,12 @@ public final class KVCache: @unchecked Sendable {  // like its Stage, used by on
     /// Per layer, `[kvHeadCount * capacity, headDim]`.
     private let keys: [KVRows]
     private let values: [KVRows]
+    /// Per layer; none where no row is to be passed sparsely.
+    private let means: [KeyMeans]
 
-    init(configuration: ModelConfiguration, layers: Range<Int>, precision: Precision, capacity: Int) throws(MemoryError)
-    {
+    init(
+        configuration: ModelConfiguration, layers: Range<Int>, precision: Precision, capacity: Int, isSparse: Bool
+    ) throws(MemoryError) {
         self.layers = layers
         self.capacity = capacity
         self.precision = precision
@@ -40,6 +43,11 @@ public final class KVCache: @unchecked Sendable {  // like its Stage, used by on
         }
         keys = try layers.map { _ throws(MemoryError) in try make() }
         values = try layers.map { _ throws(MemoryError) in try make() }
+        means = try (isSparse ? layers : layers.prefix(0)).map { _ throws(MemoryError) in
+            try KeyMeans(
+                capacity: capacity, kvHeads: configuration.kvHeadCount, headDim: configuration.headDim,
+                isHalf: precision != .f32)
+        }
         positions.reserveCapacity(min(capacity, configuration.contextLength))
     }
 
@@ -91,11 +99,13 @@ public final class KVCache: @unchecked Sendable {  // like its Stage, used by on
 
     /// What attention needs to know of `layer` for rows `rows` of a call, the first of which is cache row `first`.
     func attentionSegment(
-        layer: Int, firstCacheRow first: Int, rows: Range<Int>, firstVisible: [Int32]?, decodedFrom: Int
+        layer: Int, firstCacheRow first: Int, rows: Range<Int>, firstVisible: [Int32]?, sparsity: BlockSparsity?,
+        decodedFrom: Int
     ) -> AttentionSegment {
         AttentionSegment(
             keys: keys[index(of: layer)], values: values[index(of: layer)], capacity: capacity, firstCacheRow: first,
-            rows: rows, firstVisible: firstVisible, decodedFrom: decodedFrom)
+            rows: rows, firstVisible: firstVisible, sparsity: sparsity,
+            means: means.isEmpty ? nil : means[index(of: layer)], decodedFrom: decodedFrom)
     }
 
     /// For each cache row from `first` on, the first row whose position is inside its window: over p - window.
@@ -123,9 +133,15 @@ public struct Segment: Sendable {
     /// The first row that was decoded, at most the number of rows. Such a row is computed alike whether it comes alone or,
     /// when an answer is taken up again, with others; so is a prompt's row however the prompt is cut.
     public var decodedFrom: Int
+    /// Which keys a prompt's rows look at, in layers without a window; nil: all before them. What it changes, it changes
+    /// in the same way however the prompt is cut between blocks of ``BlockSparsity/queryRows``.
+    public var sparsity: BlockSparsity?
 
     /// Pairs a cache with the position ids of the next rows. `decodedFrom`: nil takes a lone row for a decoded one.
-    public init(cache: KVCache, positions: [Int32], decodedFrom: Int? = nil) {
+    public init(
+        cache: KVCache, positions: [Int32], decodedFrom: Int? = nil, sparsity: BlockSparsity? = nil
+    ) {
+        self.sparsity = sparsity
         self.decodedFrom = decodedFrom ?? (positions.count == 1 ? 0 : positions.count)
         self.cache = cache
         self.positions = positions

@@ -116,10 +116,13 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
 
     /// An empty cache for one request, with room for `capacity` rows.
     ///
+    /// - Parameter isSparse: whether rows that look at some keys only (``Segment/sparsity``) are to look at the means of the
+    ///   others, which a sixty-fourth of the memory on top holds.
     /// - Throws: if the memory cannot be had.
-    public func reserveCache(capacity: Int) throws(MemoryError) -> KVCache {
+    public func reserveCache(capacity: Int, isSparse: Bool = false) throws(MemoryError) -> KVCache {
         try KVCache(
-            configuration: configuration, layers: layers.attention, precision: precision, capacity: max(capacity, 0))
+            configuration: configuration, layers: layers.attention, precision: precision, capacity: max(capacity, 0),
+            isSparse: isSparse)
     }
 
     /// The bytes a cache of `capacity` rows takes when full.
@@ -201,7 +204,8 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
                 let shares = zip(segments, ranges).enumerated().map { index, share in
                     share.0.cache.attentionSegment(
                         layer: layer, firstCacheRow: share.1.first, rows: share.1.rows,
-                        firstVisible: isWindowed ? visible?[index] : nil, decodedFrom: share.0.decodedFrom)
+                        firstVisible: isWindowed ? visible?[index] : nil,
+                        sparsity: isWindowed ? nil : share.0.sparsity, decodedFrom: share.0.decodedFrom)
                 }
                 half.forward(
                     hidden, outputs: wanted, segments: shares, angles: angles, attention: attention,

@@ -109,7 +109,8 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
             do {
                 let importance = try speculator.importance(
                     of: score.prompt,
-                    parameters: SpeculationParameters(lookAhead: score.lookAhead, pool: score.pool),
+                    parameters: SpeculationParameters(
+                        lookAhead: score.lookAhead, pool: score.pool, attention: score.isSparse ? .sparse : .exact),
                     isCancelled: { [self] in
                         progress.add(1, ordering: .relaxed)
                         return life.load(ordering: .relaxed) != born

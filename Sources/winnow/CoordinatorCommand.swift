@@ -182,7 +182,7 @@ extension CoordinatorConfiguration {
             ? [PipelineShape(name: PipelineShape.defaultName, stageCount: values.integer("stages") ?? 1)]
             : pipelines.map { PipelineShape(name: $0.name, stageCount: $0.stages) }
         speculatorsAreWorkers = values.boolean("speculator_workers")
-        threads = compute.threads
+        threads = values.integer("threads")
         cpus = compute.cpus
         precision = compute.precision
         weightsCache = values.weightsCache

@@ -32,6 +32,9 @@ extension SpeculationParameters {
         take("pool", \.pool)
         take("tail", \.tail)
         take("threshold", \.threshold)
+        if let mode = values.text("speculator_attention").flatMap({ SpeculatorAttention(rawValue: $0) }) {
+            attention = mode
+        }
     }
 }
 

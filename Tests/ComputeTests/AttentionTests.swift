@@ -138,7 +138,8 @@ import Testing
                                     queries: queries.baseAddress, query_stride: heads * headDim, rows: rows,
                                     heads: heads, head_dim: headDim, keys: keys, values: values,
                                     half: isHalf ? 1 : 0, decoded: rows == 1 ? 1 : 0, first: first.baseAddress,
-                                    limit: limits.baseAddress,
+                                    limit: limits.baseAddress, visible: nil, block_keys: 64, mean_keys: nil,
+                                    mean_values: nil, means: 0,
                                     scale: 0.3, output: output.baseAddress, output_stride: heads * headDim)
                                 winnow_attend(level, &task, scratch)
                             }

@@ -76,6 +76,24 @@ import Transformer
         }
     }
 
+    /// A thousand tokens of which rows see a quarter at most.
+    private static let sparsity = BlockSparsity(coverage: 0.9, mostKeys: 0.25, nearKeys: 64, exactKeys: 128)
+
+    @Test func aSparselyReadPromptIsScoredAlikeHoweverItIsCut() throws {
+        let stage = try makeStage()
+        let prompt = (0..<1000).map { Int32(($0 * $0 / 7) % 90 + 2) }
+        func importance(_ rows: Int, _ attention: SpeculatorAttention, _ sparsity: BlockSparsity) throws -> [Float] {
+            try Speculator(stage: stage, prefillRows: rows, eosTokens: [], sparsity: sparsity)
+                .importance(of: prompt, parameters: .init(attention: attention))
+        }
+        let sparse = try importance(512, .sparse, Self.sparsity)
+        let exact = try importance(512, .exact, Self.sparsity)
+        #expect(sparse != exact)
+        for rows in [1, 128, 200, 4096] { #expect(try importance(rows, .sparse, Self.sparsity) == sparse) }
+        // A prompt too short to gain anything is read exactly.
+        #expect(try importance(512, .sparse, BlockSparsity()) == exact)
+    }
+
     @Test func badInputIsRefused() throws {
         let speculator = Speculator(stage: try makeStage())
         #expect(throws: SpeculationError.invalidPrompt(problem: "the prompt is empty")) {

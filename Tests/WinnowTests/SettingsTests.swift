@@ -29,6 +29,7 @@ extension EndToEnd {
             let (values, defaults, limits) = (SettingValues(.coordinator), SpeculationParameters(), GatewayLimits())
             #expect(values.number("keep_rate") == defaults.keepRate)
             #expect(values.text("selection") == defaults.selection.rawValue)
+            #expect(values.text("speculator_attention") == defaults.attention.rawValue)
             for (name, value) in [
                 ("look_ahead", defaults.lookAhead), ("chunk", defaults.chunk), ("stride", defaults.stride),
                 ("pool", defaults.pool), ("tail", defaults.tail), ("threshold", defaults.threshold),

@@ -30,7 +30,10 @@ extension Seeded {
         case .outcome: .outcome(outcome())
         case .release: .release(list(20) { $0.next() })
         case .score:
-            .score(WireScore(request: next(), prompt: ids(200), lookAhead: int(0...128), pool: int(0...99)))
+            .score(
+                WireScore(
+                    request: next(), prompt: ids(200), lookAhead: int(0...128), pool: int(0...99),
+                    isSparse: int(0...1) == 1))
         case .scored: .scored(WireScored(request: next(), error: maybe { $0.word() }, microseconds: next()))
         }
     }

@@ -22,12 +22,24 @@ typedef struct {
     int decoded;
     // Row r sees cache rows first[r] ..< limit[r]; at least one.
     const int32_t *first, *limit;
+    // Of those, only the ones in blocks of `block_keys` cache rows (even, at most winnow_block_keys_most) whose byte here is
+    // not 0; every row must see one of them. NULL: all.
+    const uint8_t *visible;
+    int32_t block_keys;
+    // The means of the keys and of the values of the first `means` blocks, laid out like the keys, a row for a block: a block
+    // among them that is not seen counts as so many keys like their mean. Rows see all of each such block. 0: it counts for
+    // nothing.
+    const void *mean_keys, *mean_values;
+    size_t means;
     // Multiplies the products of queries and keys, before the softmax.
     float scale;
     // Laid out like the queries.
     float *output;
     size_t output_stride;
 } winnow_attention_task;
+
+// The most keys in a block that is seen, or not, as a whole.
+enum { winnow_block_keys_most = 96 };
 
 // Bytes of scratch memory a task of this shape needs, 64-byte aligned; they do not depend on the cache's length.
 size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, size_t head_dim);
@@ -40,6 +52,13 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 // and keys with a scale each, values with a power of two that goes into the weight of their key, weights relative to the
 // largest of about 100 keys. Otherwise, and for a decoded row of up to 8 heads, all arithmetic is Float32.
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch);
+
+// weights[b] = the share of the attention of the task's rows and heads, on average, that falls on block b of
+// `block_keys` cache rows, for all blocks up to the largest limit; `visible`, values and output are not looked at. The
+// arithmetic is that of winnow_attend. `sums` has room for 2 * (rows * heads, rounded up to a multiple of 32) values a block,
+// aligned like the scratch memory.
+void winnow_block_weights(winnow_level level, const winnow_attention_task *task, void *scratch, float *sums,
+                          float *weights);
 
 // scores[q][key] = scale * q . k for `count` keys of one KV head and a few queries, `[queries, head_dim]`.
 void winnow_scores(winnow_level level, const float *queries, size_t rows, size_t head_dim, const void *keys, int half,

@@ -180,6 +180,7 @@ extension Winnow_Wire_V3_Score {
         prompt = words(score.prompt)
         lookAhead = UInt32(clamping: score.lookAhead)
         pool = UInt32(clamping: score.pool)
+        sparseAttention = score.isSparse
     }
 }
 
@@ -187,7 +188,7 @@ extension WireScore {
     init(_ message: Winnow_Wire_V3_Score) throws(MessageError) {
         self.init(
             request: message.request, prompt: try integers(message.prompt, "score.prompt"),
-            lookAhead: Int(message.lookAhead), pool: Int(message.pool))
+            lookAhead: Int(message.lookAhead), pool: Int(message.pool), isSparse: message.sparseAttention)
     }
 }
 

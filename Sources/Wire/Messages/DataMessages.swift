@@ -165,8 +165,11 @@ package struct WireScore: Equatable, Sendable {
     package var prompt: [Int32]
     package var lookAhead: Int
     package var pool: Int
+    /// Whether a long prompt may be read with block-sparse attention.
+    package var isSparse: Bool
 
-    package init(request: UInt64, prompt: [Int32], lookAhead: Int, pool: Int) {
+    package init(request: UInt64, prompt: [Int32], lookAhead: Int, pool: Int, isSparse: Bool = false) {
+        self.isSparse = isSparse
         self.request = request
         self.prompt = prompt
         self.lookAhead = lookAhead

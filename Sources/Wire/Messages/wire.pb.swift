@@ -803,6 +803,9 @@ nonisolated struct Winnow_Wire_V3_Score: Sendable {
 
   var pool: UInt32 = 0
 
+  /// Whether a long prompt may be read with block-sparse attention; a speculator that does not know how reads it exactly.
+  var sparseAttention: Bool = false
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1895,7 +1898,7 @@ nonisolated extension Winnow_Wire_V3_Release: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Winnow_Wire_V3_Score: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Score"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}prompt\0\u{3}look_ahead\0\u{1}pool\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}prompt\0\u{3}look_ahead\0\u{1}pool\0\u{3}sparse_attention\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1907,6 +1910,7 @@ nonisolated extension Winnow_Wire_V3_Score: SwiftProtobuf.Message, SwiftProtobuf
       case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.prompt) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.lookAhead) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.pool) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.sparseAttention) }()
       default: break
       }
     }
@@ -1925,6 +1929,9 @@ nonisolated extension Winnow_Wire_V3_Score: SwiftProtobuf.Message, SwiftProtobuf
     if self.pool != 0 {
       try visitor.visitSingularUInt32Field(value: self.pool, fieldNumber: 4)
     }
+    if self.sparseAttention != false {
+      try visitor.visitSingularBoolField(value: self.sparseAttention, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1933,6 +1940,7 @@ nonisolated extension Winnow_Wire_V3_Score: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.prompt != rhs.prompt {return false}
     if lhs.lookAhead != rhs.lookAhead {return false}
     if lhs.pool != rhs.pool {return false}
+    if lhs.sparseAttention != rhs.sparseAttention {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -21,6 +21,7 @@ struct BenchCommand: AsyncParsableCommand {
             """,
         subcommands: [
             BenchGemm.self, BenchAttention.self, BenchPrefill.self, BenchDecode.self, BenchSpeculate.self,
+            BenchAgreement.self,
             BenchFirstToken.self, BenchLevels.self,
         ])
 }

@@ -194,7 +194,8 @@ private func attention(_ level: winnow_level, _ source: inout Source) {
             queries: queries.start, query_stride: heads * dim, rows: rows, heads: heads, head_dim: dim,
             keys: half == 1 ? UnsafeRawPointer(halfKeys.start) : UnsafeRawPointer(keys.start),
             values: half == 1 ? UnsafeRawPointer(halfValues.start) : UnsafeRawPointer(values.start),
-            half: Int32(half), decoded: isDecoded ? 1 : 0, first: first.start, limit: limits.start, scale: 0.125,
+            half: Int32(half), decoded: isDecoded ? 1 : 0, first: first.start, limit: limits.start,
+            visible: nil, block_keys: 64, mean_keys: nil, mean_values: nil, means: 0, scale: 0.125,
             output: output.start, output_stride: heads * dim)
         let scratch = Block(winnow_attention_scratch(level, rows, heads, dim))
         winnow_attend(level, &task, scratch.start)
