@@ -25,6 +25,11 @@ package enum CPULevel: String, Sendable, CaseIterable, Comparable {
     /// The best that this CPU has.
     package static var best: CPULevel { CPULevel(winnow_cpu_level()) }
 
+    /// Whether a product's row in bf16 or int8 is the same to the last bit however many columns the weights are cut into.
+    ///
+    /// With AVX-512 but without its bf16 instructions products are Float32's, whose order of sums depends on the shape.
+    package var keepsSumsOfShares: Bool { self != .avx512 && self != .avx512vnni }
+
     /// The levels that this CPU has.
     package static var possible: [CPULevel] { allCases.filter { $0 <= best } }
 

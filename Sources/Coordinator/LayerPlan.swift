@@ -37,9 +37,10 @@ package struct LayerPlan: Equatable {
     ///     with the embedding in the first and the head in the last. What is no number or below 0 counts as 0.
     ///   - speeds: of each stage, in that unit a second or any other unit; the mean of the others where it is `nil`, absent
     ///     or not a positive number.
+    ///   - sharesRows: whether two stages may share a feed-forward's rows.
     /// - Throws: `Impossible`, with the reason, when wishes overlap or the count does not come out.
     package init(
-        work: [Double], stageCount: Int, wishes: [LayerSpan], speeds: [Double?] = []
+        work: [Double], stageCount: Int, wishes: [LayerSpan], speeds: [Double?] = [], sharesRows: Bool = true
     ) throws(Impossible) {
         let wishes = Set(wishes).sorted { $0.bounds.lowerBound < $1.bounds.lowerBound }
         for (first, second) in zip(wishes, wishes.dropFirst()) where first.overlaps(second) {
@@ -66,11 +67,14 @@ package struct LayerPlan: Equatable {
             throw Impossible(reason: "\(stageCount) stages are more than the layers there are to share out")
         }
         slots = Self.balanced(
-            wishes: wishes, gaps: gaps, costs: StageCosts(work: work, slotCount: stageCount, speeds: speeds))
+            wishes: wishes, gaps: gaps, costs: StageCosts(work: work, slotCount: stageCount, speeds: speeds),
+            sharesRows: sharesRows)
     }
 
     /// The best cut, which must exist: a stage is either a whole wish or a part of one gap.
-    private static func balanced(wishes: [LayerSpan], gaps: [LayerSpan], costs: StageCosts) -> [Slot] {
+    private static func balanced(
+        wishes: [LayerSpan], gaps: [LayerSpan], costs: StageCosts, sharesRows: Bool
+    ) -> [Slot] {
         // Where a stage may end that begins here: between sub-layers first.
         var ends: [Int: [Int]] = [:]
         for wish in wishes { ends[wish.bounds.lowerBound] = [wish.bounds.upperBound] }
@@ -85,6 +89,7 @@ package struct LayerPlan: Equatable {
         let slots = zip(cut, cut.dropFirst()).map {
             Slot(layers: LayerSpan(bounds: $0..<$1), isWish: starts.contains($0))
         }
+        guard sharesRows else { return slots }
         let refined = costs.refined(slots)
         return costs.slowest(refined) < (1 - Self.worth) * costs.slowest(slots) ? refined : slots
     }

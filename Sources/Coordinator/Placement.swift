@@ -1,3 +1,4 @@
+internal import Compute
 package import Layers
 package import Wire
 
@@ -54,7 +55,9 @@ package enum Placement {
         }
         let plan: LayerPlan
         do {
-            plan = try LayerPlan(work: work, stageCount: shape.stageCount, wishes: wishes, speeds: speeds)
+            plan = try LayerPlan(
+                work: work, stageCount: shape.stageCount, wishes: wishes, speeds: speeds,
+                sharesRows: able.allSatisfy(\.profile.keepsSumsOfShares))
         } catch {
             throw Unfilled(reason: error.reason)
         }
@@ -142,5 +145,13 @@ package enum Placement {
 
     package static func present(_ count: Int, of all: Int) -> String {
         "\(count) of \(counted(all, "worker")) \(all == 1 ? "is" : "are") here"
+    }
+}
+
+extension Profile {
+    /// Whether the worker's sums are the same where a stage holds a part of a feed-forward's rows: a request that moves to
+    /// another cut goes on with the same tokens. The last word of its arithmetic is its CPU's level.
+    fileprivate var keepsSumsOfShares: Bool {
+        arithmetic.split(separator: " ").last.flatMap { CPULevel(rawValue: String($0)) }?.keepsSumsOfShares ?? true
     }
 }

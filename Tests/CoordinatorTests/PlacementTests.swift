@@ -10,7 +10,7 @@ struct PlacementTests {
     )
 
     private func members(
-        _ list: [Worker]
+        _ list: [Worker], arithmetic: String = ""
     ) -> [Membership.Member] {
         var membership = Membership(limits: .init(stall: .seconds(60)))
         for (index, one) in list.enumerated() {
@@ -19,8 +19,7 @@ struct PlacementTests {
                 profile: Profile(
                     name: one.name, fingerprint: [UInt8](repeating: 1, count: 32), model: "m", layerCount: 6,
                     dataEndpoint: "ipc:///\(index)", dataPeer: .random(), layers: one.wish.map { LayerSpan($0) },
-                    pipeline: one.pipeline,
-                    speed: one.speed),
+                    pipeline: one.pipeline, arithmetic: arithmetic, speed: one.speed),
                 loaded: one.loaded.map { LayerSpan($0) }, isLeaving: one.isLeaving)
             _ = try? membership.hear(report, from: .random(), now: .now, check: { _ in })
         }
@@ -54,6 +53,21 @@ struct PlacementTests {
         #expect(fill([worker("w-10"), worker("w-2"), worker("w-1")]) == ["w-1 0-2", "w-2 3-5"])
         #expect(fill([worker("w-1")]) == ["1 of 2 workers are here"])
         #expect(fill([], stages: 1) == ["0 of 1 worker is here"])
+    }
+
+    /// A request that moves to another cut must go on with the same tokens.
+    @Test func rowsAreSharedWhereSumsStayTheSame() throws {
+        // The last layer is for one row only: even stages share a feed-forward.
+        let work: [Double] = (0..<30).map { $0 % 2 == 0 ? 0.25 : 0.75 } + [0.03, 0]
+        func cut(_ arithmetic: String) throws -> [LayerSpan] {
+            try Placement.fill(
+                PipelineShape(name: "main", stageCount: 2), work: work,
+                free: members([worker("a"), worker("b")], arithmetic: arithmetic)
+            ).map(\.layers)
+        }
+        let isShared = { (spans: [LayerSpan]) in spans[0].bounds.upperBound % LayerSpan.unit != 0 }
+        for level in ["portable", "avx2", "avx512bf16"] { #expect(isShared(try cut("bf16 by oneDNN \(level)"))) }
+        for level in ["avx512", "avx512vnni"] { #expect(!isShared(try cut("bf16 by oneDNN \(level)"))) }
     }
 
     @Test func whoHasTheLayersAlreadyComesFirst() {

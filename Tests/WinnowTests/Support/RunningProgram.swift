@@ -12,6 +12,8 @@ final class RunningProgram: Sendable {
     let output = LineLog()
     let log = LineLog()
     private let child: ChildProgram
+    /// Whoever waits for it can be cancelled.
+    private let ended = Promise<End>()
 
     /// `environment` comes on top of the tests' own.
     init(
@@ -21,6 +23,7 @@ final class RunningProgram: Sendable {
         child = try ChildProgram(program, arguments, environment: environment)
         Self.read(child.output, into: output)
         Self.read(child.log, into: log)
+        Task { [child, ended] in ended.fulfil(await child.end()) }
     }
 
     /// On a thread of its own: `readabilityHandler` misses the end of a pipe now and then.
@@ -44,5 +47,5 @@ final class RunningProgram: Sendable {
 
     var hasEnded: Bool { child.known != nil }
 
-    func end() async throws -> End { await child.end() }
+    func end() async throws -> End { try await ended.value() }
 }
