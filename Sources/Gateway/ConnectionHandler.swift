@@ -307,7 +307,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         ]
         if let wait = error.retryAfterSeconds { headers.add(name: "retry-after", value: "\(wait)") }
         for challenge in error.challenges { headers.add(name: "www-authenticate", value: challenge) }
-        for field in cors.fields(for: origin) { headers.add(name: field.name.rawName, value: field.value) }
+        for field in cors.fields(for: origin) { headers.add(name: field.name.canonicalName, value: field.value) }
         let body = (try? encoded(ErrorBody(error))) ?? ByteBuffer()
         headers.add(name: "content-length", value: "\(body.readableBytes)")
         let status = HTTPResponseStatus(statusCode: error.status.code, reasonPhrase: error.status.reasonPhrase)

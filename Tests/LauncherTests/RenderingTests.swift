@@ -147,10 +147,10 @@ struct RenderingTests {
 
     /// What lies beside the topology file becomes a Secret; an absolute path is a pod's own.
     @Test func filesOfHTTPGoWithTheCoordinator() throws {
-        func render(_ coordinator: String, keys: String = "") throws -> (
+        func render(_ coordinator: String, keys: String = "", stages: String = "1") throws -> (
             base: String, pod: String, workers: String, copies: [RenderedCopy]
         ) {
-            let yaml = "model: m\n\(keys)coordinator: {\(coordinator)}\npipelines: [{name: p, stages: 1}]"
+            let yaml = "model: m\n\(keys)coordinator: {\(coordinator)}\npipelines: [{name: p, stages: \(stages)}]"
             let files = try files(yaml, .kubernetes, path: "/t/t.yaml")
             let topology = try Topology(yaml: yaml, path: "/t/t.yaml") { _ in true }
             return (
@@ -182,7 +182,7 @@ struct RenderingTests {
         ] { #expect(whole.pod.contains(words), "\(whole.pod)") }
         #expect(!whole.workers.contains("http"))
         // Without keys of links there is that Secret alone.
-        let open = try render("api_keys: k, insecure: true", keys: "keys: none\nworkers: {insecure: true}\n")
+        let open = try render("api_keys: k, insecure: true", keys: "keys: none\n", stages: "[{insecure: true}]")
         #expect(open.base.contains("secretGenerator:\n  - name:") && !open.base.contains("keys/"))
         #expect(open.pod.contains("mountPath: /etc/winnow/http,") && !open.pod.contains("mountPath: /etc/winnow/keys"))
         for coordinator in ["api_keys: none", "api_keys: /etc/http/keys"] {
