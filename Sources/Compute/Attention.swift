@@ -239,9 +239,9 @@ package final class Attention: Sendable {
                 scratch.weights.update(repeating: 0, count: blocks)  // the last blocks may be beyond the sample
                 winnow_block_weights(Kernels.level, &sample, scratch.memory, scratch.sums, scratch.weights)
                 let weights = UnsafeBufferPointer(start: scratch.weights, count: blocks)
-                for (block, isVisible) in sparsity.visibleBlocks(weights, rows: cacheRows).enumerated() {
-                    scratch.visible[block] = isVisible ? 1 : 0
-                }
+                let visible = sparsity.visibleBlocks(weights, rows: cacheRows)
+                guard visible.contains(false) else { return nil }
+                for (block, isVisible) in visible.enumerated() { scratch.visible[block] = isVisible ? 1 : 0 }
                 return UnsafePointer(scratch.visible)
             }
         }
