@@ -51,6 +51,32 @@ import Testing
         }
     }
 
+    /// However a prompt is cut, and whoever shares a panel with it: blocks that a row sees nothing of change no bit of it.
+    @Test(arguments: Shape.all) func aRowIsTheSameInAnyCompany(shape: Shape) {
+        let (heads, kvHeads, headDim) = (shape.heads, shape.kvHeads, shape.headDim)
+        let count = 1100
+        let pool = ThreadPool(threads: 2, name: "attention")
+        let attention = Attention(heads: heads, kvHeads: kvHeads, headDim: headDim)
+        let queries = filled(rows: count, columns: heads * headDim, seed: 5)
+        let keys = filledCache(rows: kvHeads * count, columns: headDim, isHalf: shape.isHalf, seed: 6)
+        let values = filledCache(rows: kvHeads * count, columns: headDim, isHalf: shape.isHalf, seed: 7)
+        func attend(_ calls: [Range<Int>]) -> [Float] {
+            let output = Matrix(rows: count, columns: heads * headDim)
+            for rows in calls {
+                let segment = AttentionSegment(
+                    keys: keys, values: values, capacity: count, firstCacheRow: rows.lowerBound, rows: rows,
+                    firstVisible: shape.isWindowed ? rows.map { Int32(max(0, $0 - 150)) } : nil,
+                    decodedFrom: rows.count)
+                attention.attend(queries, segments: [segment], into: output, pool: pool)
+            }
+            return output.withUnsafeBufferPointer(Array.init)
+        }
+        let whole = attend([0..<count])
+        for bounds in [[0, 37, 549, 550, 900, count], [0, 512, 1024, count], [0, 255, 257, 511, 1003, count]] {
+            #expect((attend(zip(bounds, bounds.dropFirst()).map { $0..<$1 }) == whole) as Bool, "\(bounds)")
+        }
+    }
+
     @Test(arguments: Shape.all, [1, 3])
     func blocksGiveTheTextbookResult(shape: Shape, threads: Int) {
         let (heads, kvHeads, headDim) = (shape.heads, shape.kvHeads, shape.headDim)

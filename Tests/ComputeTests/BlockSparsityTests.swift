@@ -203,7 +203,6 @@ import Testing
 
     /// A cache of one layer, and the attention of its last rows.
     private struct Layer {
-        // Tasks of whole panels, however they are cut: which rows share one shows in the last bit.
         let heads = 8
         let kvHeads = 2
         let headDim = 32
