@@ -43,7 +43,9 @@ try_clean_system() {
     write_on_system "$on_system"
     run_quietly "debootstrap" "$logs/debootstrap.log" debootstrap --variant=minbase --include="$clean_packages" bookworm "$system" ||
         fail 69 "no fresh Debian can be had"
-    if [ -n "$(find "$system" -xdev -iname '*swift*' -print -quit)" ]; then fail 1 "the fresh Debian has Swift"; fi
+    local found
+    found=$(find "$system" -xdev \( -name swift -o -name swiftc -o -name 'libswift*' \) -print -quit)
+    [ -z "$found" ] || fail 1 "the fresh Debian has Swift: $found"
     cp "$root/cluster/hosts/c/host.c" "$system/root/"
     mkdir -p "$system$models"
     cp -r "$models"/needle-* "$system$models/"
