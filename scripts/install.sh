@@ -64,8 +64,13 @@ if [ -z "$built" ]; then
     prepare
     build "swift build" --product winnow
     build "swift build" --product winnow_worker
-    build "swift build" --product generate-manual
     built=$(products)
+fi
+# Tests don't build it.
+manual=$built/generate-manual
+if [ ! -x "$manual" ]; then
+    build "swift build" --product generate-manual
+    manual=$(products)/generate-manual
 fi
 # The command, linked once more with Swift's runtime inside, as the library is: the objects are the same.
 command=$logs/winnow
@@ -109,7 +114,7 @@ install -d "$target/share/bash-completion/completions" "$target/share/zsh/site-f
 "$command" --generate-completion-script bash >"$target/share/bash-completion/completions/winnow"
 "$command" --generate-completion-script zsh >"$target/share/zsh/site-functions/_winnow"
 "$command" --generate-completion-script fish >"$target/share/fish/vendor_completions.d/winnow.fish"
-"$built/generate-manual" "$command" --multi-page --section 1 --output-directory "$target/share/man/man1" >&2
+"$manual" "$command" --multi-page --section 1 --output-directory "$target/share/man/man1" >&2
 # `man winnow worker` looks for winnow-worker.
 for page in "$target"/share/man/man1/winnow.*.1; do
     name=$(basename "$page" .1)
