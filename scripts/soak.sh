@@ -101,7 +101,7 @@ for weather in "${weathers[@]}"; do
         printf 'name: soak\nmodel: %s\nspeculator: %s\ndtype: bf16\npipelines: [{stages: 2, threads: 1}]\n' \
             "$root/cluster/models/needle-main-2m" "$root/cluster/models/needle-speculator-0.4m" >"$topology"
         # All clients come from one address here.
-        printf 'coordinator: {max_requests: 1100, max_connections: 1100, max_connections_per_address: 1100}\n' >>"$topology"
+        printf 'coordinator: {max_requests: 1100, max_connections: 1100, max_connections_per_address: 1100, max_queued_tokens: 8388608}\n' >>"$topology"
         ;;
     esac
     start_cluster "$weather" "$topology" "$winnow"
