@@ -22,10 +22,13 @@ public final class ChildProgram: Sendable {
         public var description: String { "\(path): \(String(cString: strerror(status)))" }
     }
 
+    /// Its number, and that of its process group.
     public let pid: pid_t
     /// Where its standard input is written; closed by whoever is done with it.
     public let input: FileHandle
+    /// Where its standard output is read.
     public let output: FileHandle
+    /// Where its standard error is read.
     public let log: FileHandle
 
     /// Of glibc 2.34; its header hides it from Swift.
@@ -42,6 +45,7 @@ public final class ChildProgram: Sendable {
     /// - Parameters:
     ///   - path: Of the program.
     ///   - environment: Comes on top of this process's own.
+    /// - Throws: ``NotStarted``, with what the system answered.
     public init(_ path: String, _ arguments: [String] = [], environment: [String: String] = [:]) throws {
         let (input, output, log) = (Pipe(), Pipe(), Pipe())
         var actions = posix_spawn_file_actions_t()
@@ -115,12 +119,7 @@ public final class ChildProgram: Sendable {
         }
     }
 
-    /// Blocks until it has ended.
-    public func wait() -> End {
-        ending.wait()
-        return reached
-    }
-
+    /// Waits until it has ended; not to be cancelled.
     public func end() async -> End {
         await withCheckedContinuation { done in
             ending.notify(queue: .global()) { done.resume() }
