@@ -28,6 +28,8 @@ package struct ControlPlane: Sendable {
         case request(RequestTable.Directive)
         /// Score a prompt in this process.
         case score(UInt64)
+        /// For the drafter in this process.
+        case draft(DraftOrder)
         /// `nil`: requests can be served.
         case readiness(String?)
         /// The names of the stages of a pipeline that can serve from now on.
@@ -53,6 +55,7 @@ package struct ControlPlane: Sendable {
     var activeSince: [Int: Instant] = [:]
     /// The prompt that each speculator scores.
     var jobs: [Int: UInt64] = [:]
+    var drafts: DraftTable
     /// When traced requests began.
     var begun: [UInt64: Instant] = [:]
     var nextSpeculator = Self.firstSpeculator
@@ -82,6 +85,7 @@ package struct ControlPlane: Sendable {
         self.settings = settings
         membership = Membership(limits: Membership.Limits(stall: settings.stall))
         requests = RequestTable(limits: settings.requests, ends: settings.ends)
+        drafts = DraftTable(most: settings.drafts)
         for index in settings.pipelines.indices {
             unfilled[index] = Placement.present(0, of: settings.pipelines[index].stageCount)
         }
@@ -154,6 +158,7 @@ package struct ControlPlane: Sendable {
         reconcile(now: now)
         route(now: now)
         dispatchScores(now: now)
+        hurryDrafts(now: now)
         // Everyone is told again what should be; whether the connection takes it says whether it stands.
         for member in membership.all { directives.append(.tell(member.peer, desired(member.peer))) }
     }

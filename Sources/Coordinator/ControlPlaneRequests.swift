@@ -30,6 +30,7 @@ extension ControlPlane {
             case .firstToken(let id, _, let seconds):
                 note(phase: "first token", of: id, since: now - .seconds(seconds), now: now)
             case .end(let id, _, _, _):
+                forgetDraft(id)
                 if let start = begun.removeValue(forKey: id) { note(phase: "request", of: id, since: start, now: now) }
             case .withdraw(let id, let number):
                 guard let effects = schedulers[number]?.cancel(id) else { break }
@@ -184,6 +185,7 @@ extension ControlPlane {
         let count = effects.count { if case .token = $0 { true } else { false } }
         if count > 0 { directives.append(.record { $0.generated(tokens: count) }) }
         perform(requests.apply(effects, now: now), now: now)
+        draft(after: effects, of: number, now: now)
         release(effects, on: number)
         pump(number, now: now)
         route(now: now)
@@ -209,7 +211,7 @@ extension WireMicroBatch {
                         WireSegment.Opening(
                             kvRows: $0.kvRows, sampling: WireSampling($0.sampling), topTargets: $0.topTargets)
                     }, sample: part.sample, step: part.step, targets: part.targets,
-                    decoded: part.decoded)
+                    decoded: part.decoded, cached: part.cached, drafts: part.drafts)
             })
     }
 }

@@ -112,6 +112,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
                     timeout: configuration.requestTimeout, replayWait: configuration.replayWait,
                     maxReplays: configuration.maxReplays),
                 ends: Set(models.tokenizer.endTokens(of: models.configuration)),
+                drafts: configuration.draftTokens,
                 isTracing: configuration.traceFile != nil))
         do {
             trace = try configuration.traceFile.map { try TraceWriter(path: $0, logger: logger) }
@@ -125,7 +126,8 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
             notReadyReason: plane.notReadyReason ?? "starting")
         shell = CoordinatorShell(
             plane: plane, control: control, results: results, transport: transport, admission: admission,
-            ledger: ledger, board: board, speculator: models.speculator, trace: trace,
+            ledger: ledger, board: board, speculator: models.speculator,
+            drafter: models.speculator, trace: trace,
             allowed: configuration.keys?.allowed, logger: logger, now: { ContinuousClock.now },
             hop: { [loop] work in loop.submit(work) }, onStands: onReady)
     }
@@ -143,6 +145,7 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
                 ("max queued tokens", configuration.maxQueuedTokens, 1...Int(Int32.max)),
                 ("threads", configuration.threads ?? 1, 1...1024),
                 ("max replays", configuration.maxReplays, 0...1000),
+                ("speculative decoding", configuration.draftTokens, 0...Protocol.maxDrafts),
             ] + configuration.pipelines.map { ("stages of pipeline \($0.name)", $0.stageCount, 1...layers) }
         for (what, value, range) in counts where !range.contains(value) {
             throw .badConfiguration("\(what) must be \(range.lowerBound) to \(range.upperBound), found \(value)")
@@ -151,6 +154,12 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
             configuration.pipelines.count { $0.name == name } > 1
         }) {
             throw .badConfiguration("two pipelines are called \(name)")
+        }
+        if configuration.draftTokens > 0, models.speculator == nil {
+            throw .badConfiguration(
+                "speculative decoding needs a speculator in the coordinator's own process: "
+                    + (models.speculatorContext == nil
+                        ? "name one (--speculator DIR)" : "its speculators are workers, which only score prompts"))
         }
         do {
             try configuration.speculation.validate()

@@ -51,6 +51,9 @@ public struct CoordinatorConfiguration: Sendable {
     public var stallLimit: Duration
     /// How hidden rows travel between stages.
     public var wireType: WireType
+    /// Speculative decoding: the most tokens that the speculator guesses ahead of an answer, 0 to 16; 0: none. Needs a
+    /// speculator in this process.
+    public var draftTokens = 0
     /// Where to write a trace of every request and stage; `nil`: nowhere.
     public var traceFile: String?
     /// Allow plain text on links that other machines can read and write.

@@ -68,6 +68,7 @@ struct CoordinatorModels {
                 pool: pool)
             speculator = SpeculatorRunner(
                 speculator: Speculator(stage: stage, eosTokens: tokenizer.endTokens(of: checkpoint.configuration)),
+                drafter: Drafter(stage: stage),
                 contextLength: checkpoint.configuration.contextLength, pool: pool, yields: settings.threads == nil)
         } catch let error as CoordinatorError {
             throw error

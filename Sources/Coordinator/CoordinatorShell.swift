@@ -25,6 +25,7 @@ package final class CoordinatorShell: @unchecked Sendable {
     private let admission: Admission
     private let ledger: MetricsLedger
     private let speculator: SpeculatorRunner?
+    private let drafter: (any DraftSource)?
     private let trace: TraceWriter?
     /// Whose keys may join; `nil` where links are plain text.
     private let allowed: AllowListFile?
@@ -46,22 +47,25 @@ package final class CoordinatorShell: @unchecked Sendable {
 
     package convenience init(
         plane: ControlPlane, control: any Listener, results: any Listener, transport: any Transport,
-        admission: Admission, ledger: MetricsLedger, allowed: AllowListFile? = nil, logger: Logger,
+        admission: Admission, ledger: MetricsLedger, drafter: (any DraftSource)? = nil,
+        allowed: AllowListFile? = nil, logger: Logger,
         now: @escaping @Sendable () -> Instant,
         hop: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
         onStands: @escaping @Sendable ([String]) -> Void
     ) {
         self.init(
             plane: plane, control: control, results: results, transport: transport, admission: admission,
-            ledger: ledger, board: StatusBoard(model: ""), speculator: nil, trace: nil, allowed: allowed,
-            logger: logger, now: now, hop: hop, onStands: onStands)
+            ledger: ledger, board: StatusBoard(model: ""), speculator: nil, drafter: drafter, trace: nil,
+            allowed: allowed, logger: logger, now: now, hop: hop, onStands: onStands)
     }
 
-    /// - Parameter speculator: scores prompts in this process.
+    /// - Parameters:
+    ///   - speculator: scores prompts in this process.
+    ///   - drafter: guesses tokens in this process.
     init(
         plane: ControlPlane, control: any Listener, results: any Listener, transport: any Transport,
         admission: Admission, ledger: MetricsLedger, board: StatusBoard, speculator: SpeculatorRunner?,
-        trace: TraceWriter?, allowed: AllowListFile?, logger: Logger,
+        drafter: (any DraftSource)?, trace: TraceWriter?, allowed: AllowListFile?, logger: Logger,
         now: @escaping @Sendable () -> Instant,
         hop: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void,
         onStands: @escaping @Sendable ([String]) -> Void
@@ -75,6 +79,7 @@ package final class CoordinatorShell: @unchecked Sendable {
         self.board = board
         start = now()
         self.speculator = speculator
+        self.drafter = drafter
         self.trace = trace
         self.allowed = allowed
         self.logger = logger
@@ -256,6 +261,7 @@ package final class CoordinatorShell: @unchecked Sendable {
             case .allow(let guests): results.allow(guests)
             case .request(let directive): serve(directive)
             case .score(let id): score(id)
+            case .draft(let order): draft(order)
             case .readiness(let reason):
                 admission.setReadiness(reason)
                 // Told with the next look.
@@ -331,5 +337,15 @@ package final class CoordinatorShell: @unchecked Sendable {
                     perform()
                 }
             })
+    }
+
+    private func draft(_ order: DraftOrder) {
+        let id = order.request
+        drafter?.take(order) { [self] result in
+            hop { [self] in
+                plane.drafted(id, result, now: now())
+                perform()
+            }
+        }
     }
 }

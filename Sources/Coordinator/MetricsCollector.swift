@@ -103,6 +103,12 @@ package struct MetricsCollector {
         enter(.queue, id, now)
     }
 
+    /// So many guesses went down a pipeline, and so many of them were right.
+    package mutating func drafted(proposed: Int, accepted: Int) {
+        sums.acceptedDrafts += accepted
+        sums.rejectedDrafts += max(0, proposed - accepted)
+    }
+
     package mutating func generated(tokens: Int) { sums.generatedTokens += tokens }
 
     /// The request's one end. Unknown requests are ignored.

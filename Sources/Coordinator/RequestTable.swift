@@ -220,7 +220,7 @@ package struct RequestTable: Sendable {
             case .finished(let id, let reason): directives += end(id, .finished(reason))
             case .failed(let id, let reason):
                 directives += end(id, .failed(RequestError(.internalError, "a stage could not compute: \(reason)")))
-            case .release: break
+            case .drafted, .release: break
             }
         }
         return directives

@@ -80,6 +80,8 @@ package struct Scheduler: Sendable {
         package var targets: [Int32] = []
         /// Its last so many rows are of the answer, not of the prompt: they are computed as decoded ones.
         package var decoded = 0
+        /// Guesses of the tokens to be sampled; they are its last tokens.
+        package var drafts: [Int32] = []
     }
     package struct Opening: Equatable, Sendable {
         package var kvRows: Int
@@ -103,6 +105,8 @@ package struct Scheduler: Sendable {
         case finished(UInt64, FinishReason)
         /// A stage could not compute it, or gave an answer that cannot be right.
         case failed(UInt64, String)
+        /// So many guesses were sent down, and so many of them were right.
+        case drafted(UInt64, proposed: Int, accepted: Int)
         /// Tell the stages to free the request.
         case release(UInt64)
     }
@@ -114,6 +118,10 @@ package struct Scheduler: Sendable {
         var generated: Int
         /// Sampled, and to be sent down as the next decode row.
         var pendingToken: Int32?
+        /// Guesses of what follows it, to be sent down with it.
+        var drafts: [Int32] = []
+        /// It waits for them.
+        var isHeld = false
         /// How the prompt is cut while it is alone; made when that is first needed.
         var plan: ChunkPlan?
 
@@ -131,6 +139,7 @@ package struct Scheduler: Sendable {
         let rows: Int
         let isSampled: Bool
         let targets: [Int32]
+        let drafts: [Int32]
     }
 
     package let limits: Limits
@@ -180,7 +189,9 @@ package struct Scheduler: Sendable {
         guard !parts.isEmpty else { return nil }
         defer { nextMicroBatch += 1 }
         inFlight[nextMicroBatch] = parts.map {
-            Expected(request: $0.request, rows: $0.tokens.count, isSampled: $0.sample, targets: $0.targets)
+            Expected(
+                request: $0.request, rows: $0.tokens.count, isSampled: $0.sample, targets: $0.targets,
+                drafts: $0.drafts)
         }
         return MicroBatch(id: nextMicroBatch, parts: parts)
     }
@@ -188,14 +199,17 @@ package struct Scheduler: Sendable {
     private mutating func takeDecodeRows(_ parts: inout [Part], room: inout Int) {
         while room > 0, let id = decodable.popFirst() {
             guard let request = active[id], let token = request.pendingToken else { continue }
+            let drafts = Array(request.drafts.prefix(room - 1))
             active[id]?.pendingToken = nil
+            active[id]?.drafts = []
+            let rows = 1 + drafts.count
+            let position = request.work.promptCount + request.generated - 1
             parts.append(
                 Part(
-                    request: id, tokens: [token],
-                    positions: [Int32(request.work.promptCount + request.generated - 1)],
+                    request: id, tokens: [token] + drafts, positions: (position..<position + rows).map(Int32.init),
                     cached: request.work.tokens.count + request.generated - request.work.firstStep - 1, opening: nil,
-                    sample: true, step: request.generated, decoded: 1))
-            room -= 1
+                    sample: true, step: request.generated, decoded: rows, drafts: drafts))
+            room -= rows
         }
     }
 
@@ -283,27 +297,60 @@ package struct Scheduler: Sendable {
         guard scored.map(\.token) == part.targets else {
             return [.failed(id, "the last stage scored other tokens than the prompt's")] + end(id)
         }
-        guard sampled.count == (part.isSampled ? 1 : 0) else {
-            // Without its one token the request would wait for ever.
+        // Without its token the request would wait for ever; and each further one follows guesses that were right.
+        guard (part.isSampled ? 1...1 + part.drafts.count : 0...0).contains(sampled.count),
+            part.drafts.starts(with: sampled.dropLast().map(\.token))
+        else {
             return [.failed(id, "the last stage drew \(sampled.count) tokens for rows that ask for another number")]
                 + end(id)
         }
         var effects: [Effect] = scored.isEmpty ? [] : [.promptTokens(id, scored)]
-        guard let token = sampled.first else { return effects }
-        guard request.generated < request.work.maxTokens else {
-            // The prompt is through, which is all that was asked for.
-            return effects + [.finished(id, .length)] + end(id)
+        if !part.drafts.isEmpty {
+            effects.append(.drafted(id, proposed: part.drafts.count, accepted: sampled.count - 1))
         }
-        request.generated += 1
-        if request.work.ends.contains(token.token) {
-            return effects + [.endToken(id, token), .finished(id, .stop)] + end(id)
+        for token in sampled {
+            guard request.generated < request.work.maxTokens else {
+                // The prompt is through, which is all that was asked for.
+                return effects + [.finished(id, .length)] + end(id)
+            }
+            request.generated += 1
+            if request.work.ends.contains(token.token) {
+                return effects + [.endToken(id, token), .finished(id, .stop)] + end(id)
+            }
+            effects.append(.token(id, token))
+            if request.generated >= request.work.maxTokens { return effects + [.finished(id, .length)] + end(id) }
+            request.pendingToken = token.token
         }
-        effects.append(.token(id, token))
-        if request.generated >= request.work.maxTokens { return effects + [.finished(id, .length)] + end(id) }
-        request.pendingToken = token.token
+        guard !sampled.isEmpty else { return effects }
         active[id] = request
         decodable.append(id)
         return effects
+    }
+
+    // MARK: Guesses
+
+    /// How many guesses of what follows its last token are of use; 0 for a request that has no token to go on from.
+    package func draftRoom(_ id: UInt64) -> Int {
+        guard let request = active[id], request.pendingToken != nil else { return 0 }
+        // After the last guess one more token is sampled.
+        return max(0, min(request.work.maxTokens - request.generated, limits.maxRows) - 1)
+    }
+
+    /// Keeps a request back until ``resume(_:drafts:)``. `false`: its rows are not waiting to be sent.
+    package mutating func hold(_ id: UInt64) -> Bool {
+        guard active[id]?.pendingToken != nil, let index = decodable.firstIndex(of: id) else { return false }
+        decodable.remove(at: index)
+        active[id]?.isHeld = true
+        return true
+    }
+
+    /// Lets a request that was kept back go on, with guesses of what follows its last token. Nothing for others.
+    package mutating func resume(_ id: UInt64, drafts: [Int32]) {
+        guard active[id]?.isHeld == true else { return }
+        active[id]?.isHeld = false
+        let room = draftRoom(id)
+        active[id]?.drafts = Array(drafts.prefix(room))
+        decodable.append(id)
     }
 
     /// Takes a request out, wherever it is.

@@ -87,6 +87,9 @@ public struct ServiceMetrics: Sendable, Equatable {
     public var promptTokens = 0
     public var keptTokens = 0
     public var generatedTokens = 0
+    /// Tokens that the speculator guessed ahead, by whether they were the main model's.
+    public var acceptedDrafts = 0
+    public var rejectedDrafts = 0
     /// Time the speculator spent on prompts, those given up included.
     public var speculatorBusy: Duration = .zero
     /// Prompts it has scored.

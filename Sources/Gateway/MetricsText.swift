@@ -86,6 +86,13 @@ extension ServiceMetrics {
         text.write(
             "winnow_generated_tokens_total", .counter, "Tokens generated.", [.init(.count(generatedTokens))])
         text.write(
+            "winnow_draft_tokens_total", .counter,
+            "Tokens the speculator guessed ahead (speculative decoding), by whether they were the main model's.",
+            [
+                .init(.count(acceptedDrafts), ["outcome": "accepted"]),
+                .init(.count(rejectedDrafts), ["outcome": "rejected"]),
+            ])
+        text.write(
             "winnow_speculator_busy_seconds_total", .counter,
             "Time the speculator spent on prompts, those given up included.", [.init(.time(speculatorBusy))])
         text.write(

@@ -190,6 +190,10 @@ extension Setting {
             of: [.coordinator], in: [.coordinator], value: "type",
             "How hidden rows travel between stages: f32, or bf16 (half the bytes, rounded)."),
         Setting(
+            "speculative_decoding", .integer(0...16), .tokens, default: "0", of: [.coordinator], in: [.coordinator],
+            "Tokens of an answer that the coordinator's own speculator guesses ahead at most, where that is faster; 0: none."
+        ),
+        Setting(
             "trace", .file, of: [.coordinator], in: [.coordinator],
             "Write a trace of all requests over all processes, in Chrome's format (Perfetto opens it)."),
     ]

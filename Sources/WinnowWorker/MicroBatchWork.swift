@@ -32,8 +32,14 @@ struct MicroBatchWork: Sendable {
         var row: Int
         /// The part it belongs to.
         var part: Int
-        /// The token to score; `nil`: one is to be sampled.
-        var target: Int32?
+        var purpose: Purpose
+    }
+
+    enum Purpose: Sendable, Equatable {
+        /// How likely this token is that follows.
+        case score(Int32)
+        /// What follows the last row but for drafts, and so many of them.
+        case sample(draft: Int)
     }
 
     let id: UInt64
@@ -119,6 +125,20 @@ struct MicroBatchWork: Sendable {
             guard segment.decoded <= segment.positions.count else {
                 throw MessageError("decoded", "\(segment.decoded) of \(segment.positions.count) rows")
             }
+            guard segment.drafts.count <= Protocol.maxDrafts else {
+                throw MessageError("drafts", "more than \(Protocol.maxDrafts)")
+            }
+            // Sampled as if each had come alone, so they must be computed so.
+            guard
+                segment.drafts.isEmpty
+                    || segment.sample && segment.targets.isEmpty
+                        && segment.drafts.count < segment.decoded
+            else {
+                throw MessageError("drafts", "\(segment.drafts.count) for \(segment.decoded) decoded rows")
+            }
+            guard segment.drafts.allSatisfy({ Int($0) < limits.vocabularySize }) else {
+                throw MessageError("drafts", "outside the vocabulary of \(limits.vocabularySize)")
+            }
             guard let opening = segment.opening else { return }
             let least = segment.positions.count
             guard (least...max(least, limits.kvRows)).contains(opening.kvRows) else {
@@ -164,9 +184,13 @@ struct MicroBatchWork: Sendable {
         var first = 0
         return parts.enumerated().flatMap { index, part in
             defer { first += part.rows }
-            let scored = part.segment.targets.enumerated().map { Output(row: first + $0, part: index, target: $1) }
-            return scored
-                + (part.segment.sample ? [Output(row: first + part.rows - 1, part: index, target: nil)] : [])
+            let scored = part.segment.targets.enumerated().map {
+                Output(row: first + $0, part: index, purpose: .score($1))
+            }
+            guard part.segment.sample else { return scored }
+            let drafts = part.segment.drafts.count
+            let sampled = first + part.rows - 1 - drafts
+            return scored + (0...drafts).map { Output(row: sampled + $0, part: index, purpose: .sample(draft: $0)) }
         }
     }
 

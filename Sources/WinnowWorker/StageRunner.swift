@@ -204,11 +204,8 @@ final class StageRunner: Executor, @unchecked Sendable {
     /// Makes room for a request with its first part. Returns what is wrong when that can't be, or when it should have been.
     private func open(_ part: MicroBatchWork.Part, stage: Stage, limits: StageLimits) -> String? {
         let request = part.segment.request
-        let isHeld = held[request] != nil
-        guard let opening = part.segment.opening, let sampling = part.sampling else {
-            return isHeld ? nil : "it is not open on this stage"
-        }
-        guard !isHeld else { return "it is open on this stage already" }
+        guard let opening = part.segment.opening, let sampling = part.sampling else { return takeUp(part.segment) }
+        guard held[request] == nil else { return "it is open on this stage already" }
         guard reservedRows + opening.kvRows <= limits.kvRows else {
             return "its \(opening.kvRows) KV rows do not fit: \(reservedRows) of \(limits.kvRows) are taken"
         }
@@ -223,6 +220,16 @@ final class StageRunner: Executor, @unchecked Sendable {
             kvRows: opening.kvRows)
         reservedRows += opening.kvRows
         publishUse()
+        return nil
+    }
+
+    /// Goes on with a request that is open, without the guesses that were wrong. Returns why that can't be.
+    private func takeUp(_ segment: WireSegment) -> String? {
+        guard let cache = held[segment.request]?.cache else { return "it is not open on this stage" }
+        guard (cache.count - Protocol.maxDrafts...cache.count).contains(segment.cached) else {
+            return "\(segment.cached) rows are said to be on this stage, which has \(cache.count)"
+        }
+        cache.truncate(to: segment.cached)
         return nil
     }
 
@@ -270,6 +277,8 @@ final class StageRunner: Executor, @unchecked Sendable {
     /// time, so that they stay small beside the weights.
     private func read(_ work: MicroBatchWork, hidden: Matrix, stage: Stage, into outcome: inout WireOutcome) throws {
         let wanted = work.outputs
+        // Parts of which a guess was wrong: what was computed behind it is of no use.
+        var isOver: Set<Int> = []
         let block = max(1, Self.logitsAtOnce / stage.configuration.vocabularySize)
         for first in stride(from: 0, to: wanted.count, by: block) {
             let outputs = wanted[first..<min(first + block, wanted.count)]
@@ -278,13 +287,19 @@ final class StageRunner: Executor, @unchecked Sendable {
                 let segment = work.parts[output.part].segment
                 guard let request = held[segment.request] else { continue }
                 // Others in the micro-batch have logits of their own: where they are not finite, only this request ends.
-                if let target = output.target {
+                switch output.purpose {
+                case .score(let target):
                     let token = try? Sampler.score(logits, row: row, token: target, top: request.topTargets)
                     outcome.targets.append(sample(segment.request, step: 0, token))
-                } else {
+                case .sample(let draft):
+                    guard !isOver.contains(output.part) else { continue }
                     let token = try? Sampler.sample(
-                        logits, row: row, parameters: request.sampling, step: segment.step)
-                    outcome.samples.append(sample(segment.request, step: segment.step, token))
+                        logits, row: row, parameters: request.sampling, step: segment.step + draft)
+                    outcome.samples.append(sample(segment.request, step: segment.step + draft, token))
+                    guard draft < segment.drafts.count, token?.token == segment.drafts[draft] else {
+                        isOver.insert(output.part)
+                        continue
+                    }
                 }
             }
         }

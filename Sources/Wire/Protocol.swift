@@ -1,7 +1,7 @@
 /// Numbers both ends of every edge agree on.
 package enum Protocol {
     /// Peers of another version are refused.
-    package static let version: UInt32 = 4
+    package static let version: UInt32 = 5
     /// How often a worker reports.
     package static let reportInterval = Duration.milliseconds(250)
     /// A peer silent for this long is lost, unless it or the coordinator is known to run late.
@@ -18,6 +18,8 @@ package enum Protocol {
     package static let maxResultBytes = 1 << 26
     /// Most rows of one micro-batch.
     package static let maxRows = 1 << 13
+    /// Most guesses of tokens in one segment.
+    package static let maxDrafts = 16
     /// Longest body that is decoded, bytes, tensors aside: a million tokens.
     package static let maxBodyBytes = 1 << 22
 }

@@ -191,6 +191,7 @@ extension CoordinatorConfiguration {
         }
         take("micro_batch_tokens", \.microBatchRows)
         take("kv_tokens", \.kvRows)
+        take("speculative_decoding", \.draftTokens)
         take("max_requests", \.maxRequests)
         take("max_queued_tokens", \.maxQueuedTokens)
         take("max_replays", \.maxReplays)

@@ -41,6 +41,8 @@ extension Winnow_Wire_V3_Segment {
         step = UInt32(clamping: segment.step)
         targets = words(segment.targets)
         decoded = UInt32(clamping: segment.decoded)
+        cached = UInt32(clamping: segment.cached)
+        drafts = words(segment.drafts)
         if let opening = segment.opening {
             self.opening.kvRows = UInt32(clamping: opening.kvRows)
             self.opening.sampling = Winnow_Wire_V3_Sampling(opening.sampling)
@@ -62,7 +64,8 @@ extension WireSegment {
             request: message.request, positions: try integers(message.positions, "\(place).positions"),
             tokens: try integers(message.tokens, "\(place).tokens"), opening: opening, sample: message.sample,
             step: Int(message.step), targets: try integers(message.targets, "\(place).targets"),
-            decoded: Int(message.decoded))
+            decoded: Int(message.decoded), cached: Int(message.cached),
+            drafts: try integers(message.drafts, "\(place).drafts"))
     }
 }
 

@@ -45,18 +45,25 @@ package struct WireSegment: Equatable, Sendable {
     package var tokens: [Int32]
     /// In a request's first segment.
     package var opening: Opening?
-    /// Sample the last row as the request's `step`-th token.
+    /// Sample the last row, that before the drafts, as the request's `step`-th token.
     package var sample: Bool
     package var step: Int
     /// The prompt tokens to score: for each row but a sampled one the token that follows it, or none at all.
     package var targets: [Int32]
     /// The last so many rows were decoded one by one, and are to be computed as then.
     package var decoded: Int
+    /// Rows of the request that its KV caches hold before these: what they hold beyond is forgotten.
+    package var cached: Int
+    /// Guesses of the tokens to be sampled, each with a row at the segment's end; at most ``Protocol/maxDrafts``. The row
+    /// before them is sampled, and one of them after the other as long as the token guessed for it was.
+    package var drafts: [Int32]
 
     package init(
         request: UInt64, positions: [Int32], tokens: [Int32] = [], opening: Opening? = nil, sample: Bool = false,
-        step: Int = 0, targets: [Int32] = [], decoded: Int = 0
+        step: Int = 0, targets: [Int32] = [], decoded: Int = 0, cached: Int = 0, drafts: [Int32] = []
     ) {
+        self.cached = cached
+        self.drafts = drafts
         self.decoded = decoded
         self.request = request
         self.positions = positions

@@ -607,46 +607,80 @@ nonisolated struct Winnow_Wire_V3_Sampling: Sendable {
 }
 
 /// The rows of one request in a micro-batch.
-nonisolated struct Winnow_Wire_V3_Segment: Sendable {
+nonisolated struct Winnow_Wire_V3_Segment: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var request: UInt64 = 0
+  var request: UInt64 {
+    get {_storage._request}
+    set {_uniqueStorage()._request = newValue}
+  }
 
   /// One position id a row.
-  var positions: [UInt32] = []
+  var positions: [UInt32] {
+    get {_storage._positions}
+    set {_uniqueStorage()._positions = newValue}
+  }
 
   /// One token id a row; to stage 0 only.
-  var tokens: [UInt32] = []
+  var tokens: [UInt32] {
+    get {_storage._tokens}
+    set {_uniqueStorage()._tokens = newValue}
+  }
 
   /// In a request's first segment: rows of KV cache it may come to hold, and how to sample. Absent in later ones.
   var opening: Winnow_Wire_V3_Opening {
-    get {_opening ?? Winnow_Wire_V3_Opening()}
-    set {_opening = newValue}
+    get {_storage._opening ?? Winnow_Wire_V3_Opening()}
+    set {_uniqueStorage()._opening = newValue}
   }
   /// Returns true if `opening` has been explicitly set.
-  var hasOpening: Bool {self._opening != nil}
+  var hasOpening: Bool {_storage._opening != nil}
   /// Clears the value of `opening`. Subsequent reads from it will return its default value.
-  mutating func clearOpening() {self._opening = nil}
+  mutating func clearOpening() {_uniqueStorage()._opening = nil}
 
   /// The last row's logits are wanted: sample a token as the request's `step`-th.
-  var sample: Bool = false
+  var sample: Bool {
+    get {_storage._sample}
+    set {_uniqueStorage()._sample = newValue}
+  }
 
-  var step: UInt32 = 0
+  var step: UInt32 {
+    get {_storage._step}
+    set {_uniqueStorage()._step = newValue}
+  }
 
   /// The prompt tokens whose log-probabilities are wanted from the last stage: for each row the token that follows it,
   /// except for the row to be sampled. Empty: not wanted.
-  var targets: [UInt32] = []
+  var targets: [UInt32] {
+    get {_storage._targets}
+    set {_uniqueStorage()._targets = newValue}
+  }
 
   /// The last so many rows were decoded one by one, and are to be computed as then.
-  var decoded: UInt32 = 0
+  var decoded: UInt32 {
+    get {_storage._decoded}
+    set {_uniqueStorage()._decoded = newValue}
+  }
+
+  /// Rows of the request that its KV caches hold before these: what they hold beyond is forgotten.
+  var cached: UInt32 {
+    get {_storage._cached}
+    set {_uniqueStorage()._cached = newValue}
+  }
+
+  /// Guesses of the tokens to be sampled, each with a row at the segment's end. The last stage samples at the row before
+  /// them, as the `step`-th, and goes on row by row as long as it sampled what was guessed.
+  var drafts: [UInt32] {
+    get {_storage._drafts}
+    set {_uniqueStorage()._drafts = newValue}
+  }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
-  fileprivate var _opening: Winnow_Wire_V3_Opening? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 nonisolated struct Winnow_Wire_V3_Opening: Sendable {
@@ -1525,68 +1559,132 @@ nonisolated extension Winnow_Wire_V3_Sampling: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Winnow_Wire_V3_Segment: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Segment"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}positions\0\u{1}tokens\0\u{1}opening\0\u{1}sample\0\u{1}step\0\u{1}targets\0\u{1}decoded\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}positions\0\u{1}tokens\0\u{1}opening\0\u{1}sample\0\u{1}step\0\u{1}targets\0\u{1}decoded\0\u{1}cached\0\u{1}drafts\0")
+
+  fileprivate class _StorageClass {
+    var _request: UInt64 = 0
+    var _positions: [UInt32] = []
+    var _tokens: [UInt32] = []
+    var _opening: Winnow_Wire_V3_Opening? = nil
+    var _sample: Bool = false
+    var _step: UInt32 = 0
+    var _targets: [UInt32] = []
+    var _decoded: UInt32 = 0
+    var _cached: UInt32 = 0
+    var _drafts: [UInt32] = []
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _request = source._request
+      _positions = source._positions
+      _tokens = source._tokens
+      _opening = source._opening
+      _sample = source._sample
+      _step = source._step
+      _targets = source._targets
+      _decoded = source._decoded
+      _cached = source._cached
+      _drafts = source._drafts
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.request) }()
-      case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.positions) }()
-      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.tokens) }()
-      case 4: try { try decoder.decodeSingularMessageField(value: &self._opening) }()
-      case 5: try { try decoder.decodeSingularBoolField(value: &self.sample) }()
-      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.step) }()
-      case 7: try { try decoder.decodeRepeatedUInt32Field(value: &self.targets) }()
-      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.decoded) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._request) }()
+        case 2: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._positions) }()
+        case 3: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._tokens) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._opening) }()
+        case 5: try { try decoder.decodeSingularBoolField(value: &_storage._sample) }()
+        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._step) }()
+        case 7: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._targets) }()
+        case 8: try { try decoder.decodeSingularUInt32Field(value: &_storage._decoded) }()
+        case 9: try { try decoder.decodeSingularUInt32Field(value: &_storage._cached) }()
+        case 10: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._drafts) }()
+        default: break
+        }
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.request != 0 {
-      try visitor.visitSingularUInt64Field(value: self.request, fieldNumber: 1)
-    }
-    if !self.positions.isEmpty {
-      try visitor.visitPackedUInt32Field(value: self.positions, fieldNumber: 2)
-    }
-    if !self.tokens.isEmpty {
-      try visitor.visitPackedUInt32Field(value: self.tokens, fieldNumber: 3)
-    }
-    try { if let v = self._opening {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    } }()
-    if self.sample != false {
-      try visitor.visitSingularBoolField(value: self.sample, fieldNumber: 5)
-    }
-    if self.step != 0 {
-      try visitor.visitSingularUInt32Field(value: self.step, fieldNumber: 6)
-    }
-    if !self.targets.isEmpty {
-      try visitor.visitPackedUInt32Field(value: self.targets, fieldNumber: 7)
-    }
-    if self.decoded != 0 {
-      try visitor.visitSingularUInt32Field(value: self.decoded, fieldNumber: 8)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._request != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._request, fieldNumber: 1)
+      }
+      if !_storage._positions.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._positions, fieldNumber: 2)
+      }
+      if !_storage._tokens.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._tokens, fieldNumber: 3)
+      }
+      try { if let v = _storage._opening {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      if _storage._sample != false {
+        try visitor.visitSingularBoolField(value: _storage._sample, fieldNumber: 5)
+      }
+      if _storage._step != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._step, fieldNumber: 6)
+      }
+      if !_storage._targets.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._targets, fieldNumber: 7)
+      }
+      if _storage._decoded != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._decoded, fieldNumber: 8)
+      }
+      if _storage._cached != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._cached, fieldNumber: 9)
+      }
+      if !_storage._drafts.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._drafts, fieldNumber: 10)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Winnow_Wire_V3_Segment, rhs: Winnow_Wire_V3_Segment) -> Bool {
-    if lhs.request != rhs.request {return false}
-    if lhs.positions != rhs.positions {return false}
-    if lhs.tokens != rhs.tokens {return false}
-    if lhs._opening != rhs._opening {return false}
-    if lhs.sample != rhs.sample {return false}
-    if lhs.step != rhs.step {return false}
-    if lhs.targets != rhs.targets {return false}
-    if lhs.decoded != rhs.decoded {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._request != rhs_storage._request {return false}
+        if _storage._positions != rhs_storage._positions {return false}
+        if _storage._tokens != rhs_storage._tokens {return false}
+        if _storage._opening != rhs_storage._opening {return false}
+        if _storage._sample != rhs_storage._sample {return false}
+        if _storage._step != rhs_storage._step {return false}
+        if _storage._targets != rhs_storage._targets {return false}
+        if _storage._decoded != rhs_storage._decoded {return false}
+        if _storage._cached != rhs_storage._cached {return false}
+        if _storage._drafts != rhs_storage._drafts {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
