@@ -32,9 +32,9 @@ package struct DraftPolicy: Sendable {
 
         mutating func add(_ sample: Double) {
             // One that waited for something else says little of the rest.
-            let sample = count > 2 ? min(sample, 3 * value) : sample
+            let sample = count > 2 ? min(sample, 1.5 * value) : sample
             count += 1
-            value += (sample - value) / Double(min(count, 8))
+            value += (sample - value) / Double(min(count, 16))
         }
     }
 
@@ -114,9 +114,10 @@ package struct DraftPolicy: Sendable {
         var best = 0
         var most = 0.0
         for (index, round) in load.rounds.enumerated() {
-            // What was never tried is hoped to take as long as what guesses less.
-            let seconds = round.count > 0 ? round.value : load.rounds[..<index].last { $0.count > 0 }?.value ?? 0
-            guard seconds > 0 else { continue }
+            // What was never tried is hoped to take as long as the step below it.
+            let known = round.count > 0 ? round : load.rounds[max(0, index - 1)]
+            guard known.count > 0 else { break }
+            let seconds = max(known.value, 1e-9)
             let tokens = (0...counts[index]).reduce(0.0) { sum, _ in 1 + rate * sum }
             // Guessing must pay by more than what measuring is off.
             let speed = tokens / seconds * (index == 0 ? 1.03 : 1)

@@ -114,6 +114,18 @@ extension Topology {
                         fix: "Give the threads to them: `speculators: {count: \(speculators.count), threads: N}`."))
             }
         }
+        if let entry = try top["coordinator"]?.entry("speculative_decoding"), (try? entry.text()) != "0" {
+            if top["speculator"] == nil {
+                faults.add(
+                    entry.error(
+                        "is given without a speculator", fix: "Add `speculator: DIR`, the small model's directory."))
+            } else if !speculators.isEmpty {
+                faults.add(
+                    entry.error(
+                        "the coordinator guesses nothing where there are `speculators`, which only score prompts",
+                        fix: "Remove it, or `speculators`."))
+            }
+        }
         keys =
             faults.attempt { () throws(TopologyError) -> KeySource in
                 switch try top["keys"]?.text() {

@@ -39,18 +39,20 @@ final class TestPipeline: Sendable {
     init(
         model: String, speculator: String? = nil, stages: Int, layers: [LayerSpan?] = [], rows: Int = 512,
         kvRows: Int = 20_000, maxRequests: Int = 256, spares: Int = 0, speculators: Int = 0, transport: String = "tcp",
-        precision: Precision = .automatic, wireType: WireType = .f32
+        precision: Precision = .automatic, wireType: WireType = .f32, drafts: Int = 0
     ) throws {
         self.model = model
         self.transport = transport == "memory" ? InProcessTransport() : ZeroMQTransport(context: try ZeroMQContext())
         isPath = transport == "ipc"
         let (ups, continuation) = AsyncStream<[String]>.makeStream()
         self.ups = ups
+        var configuration = CoordinatorConfiguration(
+            modelDirectory: Self.path(model), speculatorDirectory: speculator.map(Self.path),
+            listen: try Self.endpoint(isPath: isPath), stageCount: stages, speculatorsAreWorkers: speculators > 0,
+            precision: precision, microBatchRows: rows, kvRows: kvRows, maxRequests: maxRequests, wireType: wireType)
+        configuration.draftTokens = drafts
         let coordinator = try Coordinator(
-            configuration: CoordinatorConfiguration(
-                modelDirectory: Self.path(model), speculatorDirectory: speculator.map(Self.path),
-                listen: try Self.endpoint(isPath: isPath), stageCount: stages, speculatorsAreWorkers: speculators > 0,
-                microBatchRows: rows, kvRows: kvRows, maxRequests: maxRequests, wireType: wireType),
+            configuration: configuration,
             transport: self.transport, logger: Self.logger
         ) { continuation.yield($0) }
         self.coordinator = coordinator

@@ -33,6 +33,8 @@ struct MetricsTests {
                 #"winnow_phase_requests_total{phase="queue"} 0"#, #"winnow_phase_requests_total{phase="speculate"} 0"#,
                 #"winnow_phase_requests_total{phase="prefill"} 0"#, #"winnow_phase_requests_total{phase="decode"} 0"#,
                 "winnow_prompt_tokens_total 0", "winnow_kept_tokens_total 0", "winnow_generated_tokens_total 0",
+                #"winnow_draft_tokens_total{outcome="accepted"} 0"#,
+                #"winnow_draft_tokens_total{outcome="rejected"} 0"#,
                 "winnow_speculator_busy_seconds_total 0.0", "winnow_speculator_prompts_total 0",
                 "winnow_replays_total 0",
             ]

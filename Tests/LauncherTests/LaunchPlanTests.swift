@@ -143,7 +143,7 @@ struct LaunchPlanTests {
                   {cors_origin: "*", max_body_bytes: 2048, max_connections: 7, max_connections_per_address: 8,
                    max_requests: 3, max_queued_tokens: 4, request_timeout: 5, drain_time: 6, advertise: a,
                    insecure: true, log_level: debug, replay_wait: 9, max_replays: 10, stall: 11,
-                   wire_dtype: bf16, trace: out.json, api_keys: none, tls_certificate: c.pem, tls_key: c.key,
+                   wire_dtype: bf16, speculative_decoding: 3, trace: out.json, api_keys: none, tls_certificate: c.pem, tls_key: c.key,
                    tls_client_ca: ca.pem, admin: "a:9090"}
                 speculation: {chunk: 64, stride: 16, pool: 5}
                 pipelines: [{stages: 1, advertise: b, insecure: true, log_level: error}]
@@ -156,6 +156,7 @@ struct LaunchPlanTests {
             "--insecure", "--log-level debug", "--cors-origin * --max-body-bytes 2048",
             "--max-connections 7", "--max-connections-per-address 8", "--cpu-level avx2", "--chunk 64", "--stride 16",
             "--pool 5", "--replay-wait 9", "--max-replays 10", "--stall 11", "--wire-dtype bf16", "--trace out.json",
+            "--speculative-decoding 3",
             "--api-keys none --tls-certificate c.pem --tls-key c.key --tls-client-ca ca.pem --admin a:9090",
         ] {
             #expect(has(plan.coordinator, words), "\(words)")

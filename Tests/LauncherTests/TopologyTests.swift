@@ -286,6 +286,15 @@ struct TopologyTests {
             yaml: "model: m\ncoordinator: {wire_dtype: int8}\n" + tail, line: 2, key: "coordinator.wire_dtype",
             says: "no number format between stages `int8`"),
         Mistake(
+            yaml: "model: m\ncoordinator: {speculative_decoding: 17}\n" + tail, line: 2,
+            key: "coordinator.speculative_decoding", says: "from 0 to 16"),
+        Mistake(
+            yaml: "model: m\ncoordinator: {speculative_decoding: 4}\n" + tail, line: 2,
+            key: "coordinator.speculative_decoding", says: "without a speculator"),
+        Mistake(
+            yaml: "model: m\nspeculator: s\nspeculators: 1\ncoordinator: {speculative_decoding: 4}\n" + tail, line: 4,
+            key: "coordinator.speculative_decoding", says: "only score prompts"),
+        Mistake(
             yaml: "model: m\npipelines:\n  - stages: 0\n", line: 3, key: "pipelines[0].stages", says: "from 1 to 256"),
         Mistake(yaml: "model: m\npipelines:\n  - stages: []\n", line: 3, key: "pipelines[0].stages", says: "0 entries"),
         Mistake(

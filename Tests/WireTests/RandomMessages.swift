@@ -112,7 +112,8 @@ extension Seeded {
                                 topP: Float.random(in: 0...1, using: &random),
                                 minP: Float.random(in: 0...1, using: &random), seed: random.next(),
                                 topLogProbabilities: random.maybe { $0.int(0...20) }), topTargets: random.int(0...20))
-                    }, sample: Bool.random(using: &random), step: random.int(0...100_000), targets: random.ids(40))
+                    }, sample: Bool.random(using: &random), step: random.int(0...100_000), targets: random.ids(40),
+                    decoded: random.int(0...100), cached: random.int(0...100_000), drafts: random.ids(16))
             }, stageMicroseconds: list(4) { $0.next() }, failures: failures())
     }
 

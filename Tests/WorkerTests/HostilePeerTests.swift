@@ -41,7 +41,18 @@ struct HostilePeerTests {
         strangeTarget.targets = [100_000]
         var manyAlternatives = segment(9, [1])
         manyAlternatives.opening?.topTargets = 21
+        // Guesses come with rows that are computed as decoded ones, one of which is sampled first.
+        var manyDrafts = segment(9, [1, 2])
+        manyDrafts.drafts = [2, 3]
+        manyDrafts.decoded = 2
+        var strangeDraft = segment(9, [1, 2])
+        strangeDraft.drafts = [100_000]
+        strangeDraft.decoded = 2
+        var hordeOfDrafts = segment(9, [Int32](repeating: 1, count: 18))
+        hordeOfDrafts.drafts = [Int32](repeating: 1, count: 17)
+        hordeOfDrafts.decoded = 18
         return [
+            (manyDrafts, "2 for 2 decoded rows"), (strangeDraft, "vocabulary"), (hordeOfDrafts, "more than 16"),
             (farPosition, "context"), (badSampling, "temperature"), (manyTargets, "expected none or 1"),
             (strangeTarget, "vocabulary"), (manyAlternatives, "top_targets"), (segment(9, [1], kvRows: 0), "kv_rows"),
             (segment(9, [1], kvRows: 1_000_000), "kv_rows"), (segment(9, [1], kvRows: nil), "not open"),

@@ -1,5 +1,6 @@
 // The computing halves of simulated workers: hashes instead of matrices, a clock of the simulation's own.
 
+import Coordinator
 import Layers
 import WinnowWorker
 import Wire
@@ -10,7 +11,8 @@ typealias Later = (Duration, @escaping () -> Void) -> Void
 /// A stage of the model of hashes.
 final class SimulatedStage: Executor, @unchecked Sendable {
     private struct Held {
-        var caches: [UInt64]
+        /// After each row, that before the first among them.
+        var caches: [[UInt64]]
         let seed: UInt64
         let kvRows: Int
     }
@@ -117,27 +119,37 @@ final class SimulatedStage: Executor, @unchecked Sendable {
             if let opening = segment.opening {
                 if held[segment.request] != nil { complain("request \(segment.request) opened twice") }
                 held[segment.request] = Held(
-                    caches: Array(repeating: 0, count: assignment.layers.sublayers.count), seed: opening.sampling.seed,
-                    kvRows: opening.kvRows)
+                    caches: [Array(repeating: 0, count: assignment.layers.sublayers.count)],
+                    seed: opening.sampling.seed, kvRows: opening.kvRows)
             }
             guard var entry = held[segment.request] else {
                 complain("request \(segment.request) is not open")
                 continue
             }
             let count = segment.positions.count
+            if !(0..<entry.caches.count).contains(segment.cached) {
+                complain("request \(segment.request) has \(entry.caches.count - 1) rows, not \(segment.cached)")
+            }
+            entry.caches.removeLast(max(0, entry.caches.count - 1 - segment.cached))
+            var cache = entry.caches[entry.caches.count - 1]
             for index in first..<first + count {
                 for (place, number) in assignment.layers.sublayers.enumerated()
                 where assignment.layers.rows(of: number, count: count).contains(index - first) {
-                    rows[index] = Arithmetic.sublayer(number, rows[index], cache: &entry.caches[place])
+                    rows[index] = Arithmetic.sublayer(number, rows[index], cache: &cache[place])
                 }
+                entry.caches.append(cache)
             }
+            if entry.caches.count - 1 > entry.kvRows { complain("request \(segment.request) overflows its KV rows") }
             held[segment.request] = entry
             first += segment.positions.count
             guard segment.sample else { continue }
-            outcome.samples.append(
-                WireSample(
-                    request: segment.request, step: segment.step,
-                    token: Arithmetic.token(rows[first - 1], seed: entry.seed, step: segment.step), logProbability: -1))
+            for (draft, row) in (first - 1 - segment.drafts.count..<first).enumerated() {
+                let step = segment.step + draft
+                let token = Arithmetic.token(rows[row], seed: entry.seed, step: step)
+                outcome.samples.append(
+                    WireSample(request: segment.request, step: step, token: token, logProbability: -1))
+                guard draft < segment.drafts.count, segment.drafts[draft] == token else { break }
+            }
         }
         guard assignment.stage == assignment.stageCount - 1 else {
             var next = work
@@ -208,5 +220,50 @@ final class SimulatedSpeculator: Executor, @unchecked Sendable {
             }
             completion(.success((.scored(scored), frames)))
         }
+    }
+}
+
+/// Guesses what the model of hashes says next, often wrongly, late or never.
+final class SimulatedDrafter: DraftSource, @unchecked Sendable {
+    private let later: Later
+    private let answer: (UInt64) -> [Int32]
+    private var random: Seeded
+    /// Tokens that it has been told, by request.
+    private var told: [UInt64: Int] = [:]
+
+    /// - Parameter answer: the undisturbed answer to a request.
+    init(seed: UInt64, later: @escaping Later, answer: @escaping (UInt64) -> [Int32]) {
+        random = Seeded(state: seed)
+        self.later = later
+        self.answer = answer
+    }
+
+    func take(_ order: DraftOrder, completion: @escaping @Sendable (DraftResult) -> Void) {
+        let result: DraftResult
+        switch order {
+        case .begin(let id, _, _, _, let given, _, _):
+            told[id] = given.count
+            result = .guessed([])
+        case .guess(let id, let given, let count):
+            switch Int.random(in: 0..<20, using: &random) {
+            case 0: result = .busy
+            case 1: result = .failed("no memory")
+            case 2: return
+            default:
+                let known = (told[id] ?? 0) + given.count
+                told[id] = known
+                let next = answer(id).dropFirst(known)
+                let guesses = (0..<count).map { index in
+                    Int.random(in: 0..<4, using: &random) > 0 && index < next.count
+                        ? next[next.startIndex + index]
+                        : Int32.random(in: 0..<Int32(Arithmetic.vocabulary + 3), using: &random)
+                }
+                result = .guessed(guesses)
+            }
+        case .forget(let id):
+            told[id] = nil
+            return
+        }
+        later(.milliseconds(Int.random(in: 1...40, using: &random))) { completion(result) }
     }
 }

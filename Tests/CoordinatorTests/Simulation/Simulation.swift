@@ -18,6 +18,8 @@ struct SimulationPlan {
     /// The longest a packet takes.
     var delay = Duration.milliseconds(20)
     var maxReplays = 1000
+    /// Guesses of one token.
+    var drafts = 0
     /// Workers are killed, stopped and cut off; otherwise time alone is against them.
     var kills = true
 }
@@ -206,6 +208,7 @@ final class Simulation {
 
     var faultsSeen: [String: Int] { ledger.metrics.faults }
     var replays: Int { ledger.metrics.replays }
+    var acceptedDrafts: Int { ledger.metrics.acceptedDrafts }
 
     // MARK: Processes
 
@@ -224,13 +227,19 @@ final class Simulation {
                 resultsEndpoint: resultsEndpoint, dataPeer: .random(using: &random),
                 requests: RequestTable.Limits(
                     timeout: .seconds(280), replayWait: .seconds(200), maxReplays: plan.maxReplays),
-                ends: ends))
+                ends: ends, drafts: plan.drafts))
+        let drafter = SimulatedDrafter(
+            seed: random.next(), later: { [unowned self] delay, work in at(delay, work) },
+            answer: { [unowned self] id in
+                clients[id].map { Arithmetic.answer($0.request, kept: $0.kept, ends: []) } ?? []
+            })
         coordinator = CoordinatorShell(
             plane: plane, control: control, results: results, transport: network,
             admission: Admission(
                 limits: Admission.Limits(
                     contextLength: 4096, vocabularySize: Arithmetic.vocabulary, maxRequests: 1000,
                     maxQueuedTokens: 1 << 20), notReadyReason: "starting"), ledger: ledger,
+            drafter: drafter,
             logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() },
             now: { [clock] in clock.now }, hop: { $0() }, onStands: { _ in })
         tickCoordinator()

@@ -24,6 +24,7 @@ struct SimulationTests {
         plan.requests = Int.random(in: 1...8, using: &random)
         plan.faults = Int.random(in: 0...6, using: &random)
         plan.delay = [.milliseconds(1), .milliseconds(20), .milliseconds(300)].randomElement(using: &random) ?? .zero
+        plan.drafts = [0, 1, 4, 7].randomElement(using: &random) ?? 0
         return plan
     }
 
@@ -67,6 +68,20 @@ struct SimulationTests {
             #expect(simulation.faultsSeen.isEmpty, "seed \(seed)")
             #expect(simulation.replays == 0)
         }
+    }
+
+    /// Guesses are made and come true; that they change no answer is part of every run.
+    @Test func guessesComeTrue() throws {
+        var accepted = 0
+        for seed in UInt64(0)..<40 {
+            var plan = Self.plan(seed)
+            plan.speculators = 1
+            plan.drafts = 4
+            let simulation = try Simulation(seed: seed, plan: plan)
+            #expect(simulation.run().isEmpty, "seed \(seed)")
+            accepted += simulation.acceptedDrafts
+        }
+        #expect(accepted > 30)
     }
 
     @Test func aSeedReproducesItsRun() throws {
