@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<TEXT
-Usage: scripts/fuzz.sh [--seconds N] [--build] [--address] [HARNESS...]
+Usage: scripts/fuzz.sh [--seconds N] [--build] [--address] [--only KIND] [HARNESS...]
 
 HARNESS is a folder of Tests/Fuzz: each holds a harness and a small corpus to begin with; beside it lies a dictionary, where
 inputs have words. Without one, all of them run, one after the other. New inputs that reach new code are kept in
@@ -13,6 +13,9 @@ inputs have words. Without one, all of them run, one after the other. New inputs
 
   --seconds N   for each harness, 60 by default
   --build       builds them and runs none
+  --only KIND   feeds one kind of what a harness reads, and passes by all else: connection or json (HTTP), topology or
+                document (Settings), json, gguf or pieces (Tokenizers), gguf, safetensors or configuration (Weights), frames,
+                zap, endpoint, key or list (Wire)
   --address     with the address sanitizer too, in C and Swift; three times the memory, half the speed
 
 $(printf '  %-12s%-10s%-9s%s\n' HARNESS 'ONE PIECE' PROCESS 'WHAT IT FEEDS'; table | while IFS='|' read -r name piece process what; do
@@ -47,6 +50,11 @@ while (($# > 0)); do
         shift
         ;;
     --build) build_only=yes ;;
+    --only)
+        [ -n "${2:-}" ] || { usage >&2 && exit 64; }
+        export WINNOW_FUZZ_ONLY=$2
+        shift
+        ;;
     --address) sanitize=(--sanitize=fuzzer --sanitize=address) scratch=.build-fuzz-address ;;
     -h | --help) usage && exit 0 ;;
     -*)
@@ -70,13 +78,19 @@ for name in "${harnesses[@]}"; do
     swift build -c release "${sanitize[@]}" --scratch-path "$scratch" --product "Fuzz$name"
     [ -z "$build_only" ] || continue
     IFS='|' read -r _ piece process _ <<<"$bounds"
-    # What the sanitizer keeps for itself is no input's fault.
-    [ "$scratch" = .build-fuzz ] || process=$((process * 3))
+    bound=()
+    if [ "$scratch" = .build-fuzz ]; then
+        clang -O2 -Wall -Wextra -Werror -shared -fPIC Tests/Fuzz/bound.c -o "$scratch/bound.so"
+        bound=(env "LD_PRELOAD=$PWD/$scratch/bound.so" "WINNOW_FUZZ_PIECE=$((piece << 20))")
+    else
+        # What the sanitizer keeps for itself is no input's fault; it counts the pieces.
+        process=$((process * 3))
+    fi
     dictionary=()
     [ ! -e "Tests/Fuzz/$name.dict" ] || dictionary=("-dict=Tests/Fuzz/$name.dict")
     mkdir -p "$scratch/corpus/$name"
     echo "== $name: $seconds s, an allocation at most $piece MiB, all at most $process MiB"
-    "$scratch/release/Fuzz$name" -max_total_time="$seconds" -timeout=5 -malloc_limit_mb="$piece" \
+    "${bound[@]}" "$scratch/release/Fuzz$name" -max_total_time="$seconds" -timeout=5 -malloc_limit_mb="$piece" \
         -rss_limit_mb="$process" -print_final_stats=1 -artifact_prefix="$scratch/$name-" "${dictionary[@]}" \
         "$scratch/corpus/$name" "Tests/Fuzz/$name/corpus"
 done

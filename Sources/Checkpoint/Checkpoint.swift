@@ -41,6 +41,13 @@ public final class Checkpoint: Sendable {
             var (shape, notes) = try ModelConfiguration.read(directory: path)
             part = try ModelPart.read(directory: path, layerCount: shape.layerCount)
             tensors = part?.layers.isEmpty == true ? [:] : try Self.safetensors(directory: path)
+            // Of each layer's tensors the names are made, before it is found that they are not there.
+            guard part != nil || shape.layerCount <= tensors.count else {
+                throw CheckpointError(
+                    path: "\(path)/config.json", place: "num_hidden_layers",
+                    problem: "\(shape.layerCount) layers cannot be in \(tensors.count) tensors",
+                    fix: "a shard is missing, or config.json belongs to another model")
+            }
             notes += Self.headNotes(tensors, &shape)
             notes += Self.unusedNotes(tensors, shape)
             configuration = shape

@@ -40,6 +40,12 @@ extension ModelConfiguration {
         let layerCount = try metadata.integer("block_count", in: 1...65_536)
         let contextLength = try metadata.integer("context_length", in: 1...(1 << 30))
         let tensors = Dictionary(uniqueKeysWithValues: parts.tensors.map { ($0.tensor.name, $0.tensor) })
+        // Of each layer's tensors the names are made, before it is found that they are not there.
+        guard layerCount <= tensors.count else {
+            throw metadata.error(
+                "block_count", "\(layerCount) layers cannot be in \(tensors.count) tensors",
+                fix: "convert the model again")
+        }
         let rows = tensors["token_embd.weight"]?.dimensions.last ?? 0
         let vocabularySize = try metadata.integer("vocab_size", in: size, default: rows)
         let marks = try metadata.marks(vocabularySize: vocabularySize)

@@ -63,6 +63,11 @@ public struct ModelPart: Sendable, Equatable {
             }
             tensors[name] = digest
         }
+        guard tensors.count >= layerCount else {
+            throw object.error(
+                "tensors", "\(tensors.count) of them, which cannot be all of a model of \(layerCount) layers",
+                fix: "split the model again")
+        }
         return ModelPart(layers: layers, tensors: tensors)
     }
 

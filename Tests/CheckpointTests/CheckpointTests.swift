@@ -89,6 +89,14 @@ import Testing
         #expect(error(directory)?.place == "model.layers.2.input_layernorm.weight")
     }
 
+    /// Found by fuzzing: a few bytes asked for the names of 600,000 tensors.
+    @Test func layersWithoutTensorsAreRefusedBeforeTheyAreListed() throws {
+        let directory = try smallModel()
+        try directory.edit("config.json", ["num_hidden_layers": .integer(65_536)])
+        let found = error(directory)
+        #expect(found?.place == "num_hidden_layers" && found?.problem.hasPrefix("65536 layers") == true)
+    }
+
     @Test func aWrongShapeIsNamed() throws {
         let directory = try smallModel()
         try directory.edit("config.json", ["intermediate_size": .integer(25)])

@@ -104,6 +104,7 @@ import Testing
         ("llama.block_count", .size(0), "llama.block_count"),
         ("llama.block_count", .text("1"), "llama.block_count"),
         ("llama.block_count", .size(2), "blk.1.attn_norm.weight"),
+        ("llama.block_count", .size(65_536), "llama.block_count"),
         ("llama.embedding_length", .size(1 << 30), "llama.embedding_length"),
         ("llama.embedding_length", .size(16), "llama.rope.dimension_count"),
         ("llama.feed_forward_length", .size(7), "blk.0.ffn_gate.weight"),

@@ -160,7 +160,7 @@ import Testing
             ("version", .integer(3)), ("version", nil), ("layers", .integer(2)), ("layers", nil),
             ("layers", .string("2-5")), ("layers", .string("")), ("layers", .string("3-2")),
             ("layers", .string("9999999999999999999")), ("tensors", nil), ("tensors", .array([])),
-            ("tensors", .object(["model.norm.weight": .integer(1)])),
+            ("tensors", .object([:])), ("tensors", .object(["model.norm.weight": .integer(1)])),
             ("tensors", .object(["model.norm.weight": .string("BF16 16 00")])),
             ("tensors", .object(["model.norm.weight": .string("BF16\n16 " + String(repeating: "0", count: 64))])),
         ]

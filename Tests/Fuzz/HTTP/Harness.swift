@@ -134,11 +134,16 @@ private func body(_ bytes: UnsafeBufferPointer<UInt8>, path: String) {
     }
 }
 
-/// The first byte says what the others are.
+/// The only kind that is fed; nil: all.
+private let only = ProcessInfo.processInfo.environment["WINNOW_FUZZ_ONLY"]
+
+/// The first byte says what the others are: "c" and "m" bodies, all else what a connection brings.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzHTTP(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     guard let start, count > 1 else { return 0 }
     let bytes = UnsafeBufferPointer(start: start + 1, count: count - 1)
+    let isBody = start.pointee == UInt8(ascii: "c") || start.pointee == UInt8(ascii: "m")
+    if let only, only != (isBody ? "json" : "connection") { return -1 }
     switch start.pointee {
     case UInt8(ascii: "c"): body(bytes, path: "/v1/completions")
     case UInt8(ascii: "m"): body(bytes, path: "/v1/chat/completions")

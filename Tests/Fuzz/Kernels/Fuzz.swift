@@ -7,7 +7,7 @@ import CKernels
 import Glibc
 
 /// Values that end where their memory does.
-private final class Values<Value: BitwiseCopyable> {
+final class Values<Value: BitwiseCopyable> {
     let all: UnsafeMutableBufferPointer<Value>
     init(_ count: Int, _ value: (Int) -> Value) {
         // The kernels take 64-byte alignment for granted only where they say so.
@@ -21,7 +21,7 @@ private final class Values<Value: BitwiseCopyable> {
 }
 
 /// Memory of 64-byte alignment.
-private final class Block {
+final class Block {
     let start: UnsafeMutableRawPointer
     init(_ count: Int) {
         // Whole lines: aligned_alloc asks for it, and so do the kernels.
@@ -34,7 +34,7 @@ private final class Block {
 }
 
 /// Shapes and values, from the input's bytes; zeros once it has ended.
-private struct Source {
+struct Source {
     var rest: UnsafeBufferPointer<UInt8>.SubSequence
     private var last: UInt8 = 1
 
@@ -45,15 +45,19 @@ private struct Source {
         return range.lowerBound + value % range.count
     }
 
-    mutating func floats(_ count: Int) -> Values<Float> {
-        Values(count) { _ in
-            last = rest.popFirst() ?? last &* 29 &+ 17
-            return Float(Int8(bitPattern: last)) / 16
-        }
+    private mutating func byte() -> UInt8 {
+        last = rest.popFirst() ?? last &* 29 &+ 17
+        return last
     }
+
+    mutating func floats(_ count: Int) -> Values<Float> {
+        Values(count) { _ in Float(Int8(bitPattern: byte())) / 16 }
+    }
+
+    mutating func bytes(_ count: Int) -> Values<UInt8> { Values(count) { _ in byte() } }
 }
 
-private func near(_ values: Values<Float>, _ expected: Values<Float>, _ bound: Float, _ what: String) {
+func near(_ values: Values<Float>, _ expected: Values<Float>, _ bound: Float, _ what: String) {
     let scale = expected.all.reduce(1) { max($0, abs($1)) }
     for (value, right) in zip(values.all, expected.all) {
         precondition(value.isFinite && right.isFinite, "\(what): a value that is no number")
@@ -136,6 +140,8 @@ private func packedProduct(_ level: winnow_level, _ type: winnow_packed_type, _ 
     var packed = winnow_packed(
         type: type, outputs: outputs, inputs: inputs, panels: memory.start, scales: scales.start,
         offsets: offsets.start)
+    // It has only pointers.
+    defer { extendLifetime((memory, scales, offsets)) }
     for panel in 0..<panels {
         winnow_pack_panel(
             level, &packed, panel, weights.start + panel * width * inputs, min(width, outputs - panel * width))
@@ -174,20 +180,24 @@ private func packedProduct(_ level: winnow_level, _ type: winnow_packed_type, _ 
     precondition(row.all.allSatisfy(\.isFinite), "unpacked: a value that is no number")
 }
 
+/// As bf16.
+func narrowed(_ wide: Values<Float>) -> Values<UInt16> {
+    let narrow = Values<UInt16>(wide.all.count) { _ in 0 }
+    winnow_narrow_bf16(winnow_level_reference, wide.start, narrow.start, wide.all.count)
+    return narrow
+}
+
 private func attention(_ level: winnow_level, _ source: inout Source) {
     let (rows, heads, half) = (source.count(1...20), source.count(1...5), source.count(0...1))
     let (dim, cache) = (2 * source.count(1...80), source.count(1...300))
     let isDecoded = rows == 1 && source.count(0...1) == 1
     let queries = source.floats(rows * heads * dim)
     let (keys, values) = (source.floats(cache * dim), source.floats(cache * dim))
-    func narrowed(_ wide: Values<Float>) -> Values<UInt16> {
-        let narrow = Values<UInt16>(wide.all.count) { _ in 0 }
-        winnow_narrow_bf16(winnow_level_reference, wide.start, narrow.start, wide.all.count)
-        return narrow
-    }
     let (halfKeys, halfValues) = (narrowed(keys), narrowed(values))
     let limits = Values<Int32>(rows) { Int32(1 + ($0 * 37 + cache) % cache) }
     let first = Values<Int32>(rows) { limits.all[$0] > 3 ? Int32($0 % 3) : 0 }
+    // A task has only pointers.
+    defer { extendLifetime((queries, keys, values, halfKeys, halfValues, limits, first)) }
     func attend(_ level: winnow_level) -> Values<Float> {
         let output = Values<Float>(rows * heads * dim) { _ in .nan }
         var task = winnow_attention_task(
@@ -216,12 +226,16 @@ public func fuzzKernels(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     guard count > 2 else { return 0 }
     let level = winnow_level(rawValue: UInt32(input[1]) % (winnow_cpu_level().rawValue + 1))
     var source = Source(input.dropFirst(2))
-    switch input[0] % 11 {
-    case let kind where kind < 6: elementwise(kind, level, &source)
-    case 6, 7: products(input[0] % 11 - 6, level, &source)
+    let kind = input[0] % 14
+    switch kind {
+    case 0...5: elementwise(kind, level, &source)
+    case 6, 7: products(kind - 6, level, &source)
     case 8: packedProduct(level, winnow_packed_int8, &source)
     case 9: packedProduct(level, winnow_packed_half(level), &source)
-    default: attention(level, &source)
+    case 10: attention(level, &source)
+    case 11: sparseAttention(level, &source)
+    case 12: halfPanels(level, &source)
+    default: bytePanels(level, &source)
     }
     return 0
 }

@@ -2,12 +2,17 @@
 //
 // The first byte says which: "t" a topology, "c" a coordinator's document, "w" a worker's.
 
+import Glibc
 import Launcher
 import Settings
+
+/// The only kind that is fed; nil: all.
+private let only = getenv("WINNOW_FUZZ_ONLY").map { String(cString: $0) }
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzSettings(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     guard let start, count > 0 else { return 0 }
+    if let only, only != (start.pointee == UInt8(ascii: "t") ? "topology" : "document") { return -1 }
     let yaml = String(decoding: UnsafeBufferPointer(start: start + 1, count: count - 1), as: UTF8.self)
     switch start.pointee {
     case UInt8(ascii: "t"):

@@ -6,6 +6,8 @@
 import Glibc
 import Tokenizer
 
+/// The only kind that is fed; nil: all.
+private let only = getenv("WINNOW_FUZZ_ONLY").map { String(cString: $0) }
 /// A directory in memory, for the life of the process.
 private let folder: String = {
     let path = "/dev/shm/winnow-fuzz-tokenizers-\(getpid())"
@@ -71,13 +73,16 @@ private func exercise(_ tokenizer: Tokenizer, _ input: String) {
 public func fuzzTokenizers(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let input = UnsafeBufferPointer(start: start, count: count)
     let text = String(decoding: input, as: UTF8.self)
+    let kind = text.hasPrefix("pieces") ? "pieces" : input.starts(with: "GGUF".utf8) ? "gguf" : "json"
+    if let only, only != kind { return -1 }
     do {
-        if text.hasPrefix("pieces") {
+        switch kind {
+        case "pieces":
             let pieces = text.split(separator: "\n", omittingEmptySubsequences: true).dropFirst().map(String.init)
             exercise(try Tokenizer(modelPath: write(sentencePiece(pieces), "v.gguf")), text)
-        } else if input.starts(with: "GGUF".utf8) {
+        case "gguf":
             exercise(try Tokenizer(modelPath: write(input, "v.gguf")), text)
-        } else {
+        default:
             _ = write(input, "tokenizer.json")
             exercise(try Tokenizer(directory: folder), text)
         }

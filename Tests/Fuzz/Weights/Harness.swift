@@ -6,6 +6,8 @@
 import Checkpoint
 import Glibc
 
+/// The only kind that is fed; nil: all.
+private let only = getenv("WINNOW_FUZZ_ONLY").map { String(cString: $0) }
 /// A directory in memory, for the life of the process.
 private let folder = scratch("weights")
 /// Another, with weights of its own.
@@ -67,14 +69,15 @@ private func configuration(_ input: UnsafeBufferPointer<UInt8>) throws -> Checkp
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzWeights(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let input = UnsafeBufferPointer(start: start, count: count)
+    let kind =
+        input.starts(with: "GGUF".utf8) ? "gguf" : input.first == UInt8(ascii: "{") ? "configuration" : "safetensors"
+    if let only, only != kind { return -1 }
     do {
         let checkpoint =
-            if input.starts(with: "GGUF".utf8) {
-                try Checkpoint(path: write(input, folder + "/model.gguf"))
-            } else if input.first == UInt8(ascii: "{") {
-                try configuration(input)
-            } else {
-                try safetensors(input)
+            switch kind {
+            case "gguf": try Checkpoint(path: write(input, folder + "/model.gguf"))
+            case "configuration": try configuration(input)
+            default: try safetensors(input)
             }
         _ = try checkpoint.fingerprint()
         precondition(checkpoint.configuration.rotaryFrequencies.allSatisfy { $0.isFinite }, "a frequency that is none")

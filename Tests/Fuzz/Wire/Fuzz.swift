@@ -4,7 +4,15 @@
 // allow-list, "e" an endpoint. A frame is its length in two bytes, little-endian, and as many bytes; the last takes what
 // there is. A length of 0xFFFF is a whole piece of a long frame, whose bytes are repeated.
 
+import Glibc
 import Wire
+
+/// The only kind that is fed; nil: all.
+private let only = getenv("WINNOW_FUZZ_ONLY").map { String(cString: $0) }
+private let kinds: [UInt8: String] = [
+    UInt8(ascii: "p"): "frames", UInt8(ascii: "z"): "zap", UInt8(ascii: "e"): "endpoint", UInt8(ascii: "k"): "key",
+    UInt8(ascii: "a"): "list",
+]
 
 private func frames(_ input: UnsafeRawBufferPointer) -> [[UInt8]] {
     var frames: [[UInt8]] = []
@@ -68,6 +76,7 @@ private func keys(_ text: String, _ kind: UInt8) throws {
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzWire(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     guard let start, count > 0 else { return 0 }
+    if let only, kinds[start.pointee] != only { return -1 }
     let input = UnsafeRawBufferPointer(start: start + 1, count: count - 1)
     do {
         switch start.pointee {
