@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A cluster under weather that lasts: a host that is busy, a stage that is slow, a crowd of bad clients. `--help` says more.
+# A cluster under weather that lasts: a busy host, a slow stage, a crowd of bad clients, processes that end. `--help` says more.
 set -euo pipefail
 
-known=(busy nice slow crowd)
+known=(busy nice slow crowd killed spare rolling drain bubble)
 usage() {
     cat <<'TEXT'
 Usage: scripts/soak.sh [--seconds N] [--model DIR] [--winnow FILE] [WEATHER...]
@@ -16,7 +16,14 @@ Launches a cluster for each weather and holds it there; nothing may be lost, no 
   slow    the needle pair over two stages in bf16, eight clients; the last stage is stopped for nine tenths of each 100 ms;
           120 s. Each text must be that of the undisturbed run
   crowd   the needle pair over two stages, 1,000 connections at a time: a third read a few bytes a second, a third leave in
-          the middle, a third behave; four rounds, of which the last may use no more than the second
+          the middle, a third behave; six rounds, of which the last may use no more than the third. A few are told 429: those
+          beyond the prompts that may wait to be read
+  killed  the needle pair over two stages, four clients: SIGKILL for either worker, started again after 3 s. Each text must be
+          that of the undisturbed run, and nobody may get nothing for 6 s
+  spare   the same with a spare: 1.5 s
+  rolling the same with a spare and two speculators: SIGTERM for each process but the coordinator, one after the other
+  drain   the pair: SIGTERM for the cluster while 20 streams run, each of which must come to its end
+  bubble  the pair: the stages' bubble by the metrics and by a trace, which may differ by 0.02
 
 Prints a line for each: requests, faults, memory before and after.
 
@@ -100,17 +107,27 @@ for weather in "${weathers[@]}"; do
     *)
         printf 'name: soak\nmodel: %s\nspeculator: %s\ndtype: bf16\npipelines: [{stages: 2, threads: 1}]\n' \
             "$root/cluster/models/needle-main-2m" "$root/cluster/models/needle-speculator-0.4m" >"$topology"
-        # All clients come from one address here.
-        printf 'coordinator: {max_requests: 1100, max_connections: 1100, max_connections_per_address: 1100, max_queued_tokens: 8388608}\n' >>"$topology"
         ;;
+    esac
+    case $weather in
+    slow | crowd)
+        # All clients come from one address here.
+        printf 'coordinator: {%s}\n' "max_requests: 1100, max_connections: 1100, max_connections_per_address: 1100, \
+max_queued_tokens: 8388608" >>"$topology"
+        ;;
+    killed) printf 'restart: {policy: always, backoff: 3}\n' >>"$topology" ;;
+    spare) printf 'restart: {policy: always, backoff: 3}\nspares: 1\n' >>"$topology" ;;
+    rolling) printf 'spares: 1\nspeculators: 2\n' >>"$topology" ;;
+    bubble) printf 'coordinator: {trace: "%s"}\n' "$logs/trace.json" >>"$topology" ;;
     esac
     start_cluster "$weather" "$topology" "$winnow"
     # In the background, so that a signal to this script is heard at once.
     python3 "$root/scripts/lib/soak.py" "$weather" --url "$cluster_url" --launch "$cluster_pid" \
-        --text "$root/cluster/prompts/alice.txt" ${seconds:+--seconds "$seconds"} &
+        --text "$root/cluster/prompts/alice.txt" --trace "$logs/trace.json" ${seconds:+--seconds "$seconds"} &
     soak=$!
     wait "$soak" || failed=1
     soak=
     stop_cluster
+    ((cluster_status == 0)) || failed=1
 done
 exit "$failed"

@@ -31,8 +31,9 @@
 
 #define INLINE_BODY static inline __attribute__((always_inline)) TARGET
 
-// 2^x for x <= 0, at least 2^-126: minimax polynomial of degree 5, relative error below 2e-7. 2^0 is 1 exactly: a block that
-// a lane sees nothing of must not change it, for whether it is computed depends on the lanes it comes with.
+// 2^x for x <= 0: minimax polynomial of degree 5, error below 2e-7 of it and 2^-126. 2^0 is 1 exactly, and 2^x is 0 from
+// x = -126 down: keys that a lane sees nothing of must not change it, for whether they are computed depends on the lanes it
+// comes with. A trace of them is enough to round a product of a bf16 value the other way, of which many lie halfway.
 INLINE_BODY VECTOR NAME(power)(VECTOR x) {
     x = F(maximum)(F(all)(-126.0f), x);
     // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits.
@@ -43,7 +44,7 @@ INLINE_BODY VECTOR NAME(power)(VECTOR x) {
     p = F(fma)(p, f, F(all)(0x1.ebf9bcp-3f));
     p = F(fma)(p, f, F(all)(0x1.62e42ap-1f));
     p = F(fma)(p, f, F(all)(1.0f));
-    return F(scale_exponent)(p, shifted);
+    return F(subtract)(F(scale_exponent)(p, shifted), F(all)(0x1p-126f));
 }
 
 // scores[count][PANEL] = keys[count][steps] . panel[steps][PANEL], and the largest of each lane. FIXED: by the scales

@@ -1,9 +1,8 @@
 // Rows of keys or values, Float32 or bf16.
 
 internal import CKernels
-internal import Glibc
 
-/// A row-major block of keys or values, `[rows, columns]`, 64-byte aligned.
+/// A row-major block of keys or values, `[rows, columns]`, 64-byte aligned; one of several in its ``KVMemory``, or the only one.
 ///
 /// It takes real memory only as its pages are written. It has no lock: whoever holds it sees to it that no thread writes
 /// while another reads or writes.
@@ -14,17 +13,37 @@ package final class KVRows: @unchecked Sendable {  // guarded by its owner, as s
     package let columns: Int
     /// Whether the values are bf16; Float32 otherwise.
     package let isHalf: Bool
+    private let memory: KVMemory
     private let base: UnsafeMutableRawPointer
 
     /// Allocates rows. Their values are undefined until written.
     ///
     /// - Parameter purpose: what the error calls them.
     /// - Throws: if the memory cannot be had.
-    package init(rows: Int, columns: Int, isHalf: Bool, for purpose: String) throws(MemoryError) {
-        base = try allocated(rows, by: columns, bytesEach: isHalf ? 2 : 4, for: purpose)
+    package convenience init(rows: Int, columns: Int, isHalf: Bool, for purpose: String) throws(MemoryError) {
+        guard let bytes = Self.byteCount(rows: rows, columns: columns, isHalf: isHalf) else {
+            throw MemoryError(purpose: purpose, bytes: .max)
+        }
+        self.init(
+            rows: rows, columns: columns, isHalf: isHalf, in: try KVMemory(byteCount: bytes, for: purpose), at: 0)
+    }
+
+    /// Rows in memory that others may share, from byte `offset` on, a multiple of 64; there must be
+    /// ``byteCount(rows:columns:isHalf:)`` of them.
+    package init(rows: Int, columns: Int, isHalf: Bool, in memory: KVMemory, at offset: Int) {
+        self.memory = memory
+        base = memory.base + offset
         self.rows = rows
         self.columns = columns
         self.isHalf = isHalf
+    }
+
+    /// The bytes of rows, to the next multiple of 64; nil: more than can be counted, or rows that cannot be.
+    package static func byteCount(rows: Int, columns: Int, isHalf: Bool) -> Int? {
+        let (values, overflow) = rows.multipliedReportingOverflow(by: columns)
+        let (bytes, tooMany) = max(values, 1).multipliedReportingOverflow(by: isHalf ? 2 : 4)
+        guard rows >= 0, columns >= 0, !overflow, !tooMany, bytes <= .max - 63 else { return nil }
+        return (bytes + 63) / 64 * 64
     }
 
     /// The same for sizes that do not come from outside: memory that cannot be had ends the process.
@@ -35,8 +54,6 @@ package final class KVRows: @unchecked Sendable {  // guarded by its owner, as s
             preconditionFailure("\(error)")
         }
     }
-
-    deinit { free(base) }
 
     /// Bytes from a row to the next.
     private var stride: Int { columns * (isHalf ? 2 : 4) }

@@ -6,7 +6,7 @@ public import Compute
 /// Keys and values of one request in a stage's layers, rows in the order they were computed.
 ///
 /// Rows are compact: row i belongs to the i-th token passed forward, whatever its position id. Memory is reserved for
-/// ``capacity`` rows and becomes real as rows are written.
+/// ``capacity`` rows, becomes real as rows are written, and is given back to the system with the cache.
 public final class KVCache: @unchecked Sendable {  // like its Stage, used by one thread at a time
     /// The layers whose keys and values it holds, absolute; it may have none, and counts rows all the same.
     public let layers: Range<Int>
@@ -35,14 +35,23 @@ public final class KVCache: @unchecked Sendable {  // like its Stage, used by on
         self.precision = precision
         kvHeadCount = configuration.kvHeadCount
         headDim = configuration.headDim
+        let isHalf = precision != .f32
+        let columns = configuration.headDim
         let (rows, overflow) = configuration.kvHeadCount.multipliedReportingOverflow(by: capacity)
-        func make() throws(MemoryError) -> KVRows {
-            try KVRows(
-                rows: overflow ? .max : rows, columns: configuration.headDim, isHalf: precision != .f32,
-                for: "the KV cache of a request of \(capacity) tokens")
+        let each = overflow ? nil : KVRows.byteCount(rows: rows, columns: columns, isHalf: isHalf)
+        let (bytes, tooMany) = (each ?? .max).multipliedReportingOverflow(by: 2 * layers.count)
+        let purpose = "the KV cache of a request of \(capacity) tokens"
+        guard let each, !tooMany else { throw MemoryError(purpose: purpose, bytes: .max) }
+        let memory = try KVMemory(byteCount: bytes, for: purpose)
+        func blocks(from first: Int) -> [KVRows] {
+            layers.map { layer in
+                KVRows(
+                    rows: rows, columns: columns, isHalf: isHalf, in: memory,
+                    at: (first + layer - layers.lowerBound) * each)
+            }
         }
-        keys = try layers.map { _ throws(MemoryError) in try make() }
-        values = try layers.map { _ throws(MemoryError) in try make() }
+        keys = blocks(from: 0)
+        values = blocks(from: layers.count)
         means = try (isSparse ? layers : layers.prefix(0)).map { _ throws(MemoryError) in
             try KeyMeans(
                 capacity: capacity, kvHeads: configuration.kvHeadCount, headDim: configuration.headDim,

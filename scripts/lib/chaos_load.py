@@ -131,8 +131,8 @@ def ask(host, body, timeout, pulse):
     return answer
 
 
-def run(host, requests, seconds, timeout):
-    """Sends all requests with CLIENTS clients, evenly over `seconds` where the server is fast enough; their answers in
+def run(host, requests, seconds, timeout, clients=CLIENTS):
+    """Sends all requests with so many clients, evenly over `seconds` where the server is fast enough; their answers in
     order, and the longest pause."""
     answers = [None] * len(requests)
     work, pulse, begin = queue.SimpleQueue(), Pulse(), time.monotonic()
@@ -149,7 +149,7 @@ def run(host, requests, seconds, timeout):
                 return
             answers[index] = ask(host, requests[index], timeout, pulse)
 
-    threads = [threading.Thread(target=client, daemon=True) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=client, daemon=True) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:

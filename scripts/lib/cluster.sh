@@ -2,6 +2,7 @@
 # Starting and stopping a cluster from a script. Sourced after setup.sh.
 
 cluster_pid=
+cluster_status=0
 
 # start_cluster TITLE TOPOLOGY WINNOW: launches on free ports and waits until it serves; the URL is in $cluster_url.
 start_cluster() {
@@ -32,13 +33,14 @@ start_cluster() {
     printf '  %s%s%s  %s: %s\n' "$green" "$(clock $((SECONDS - began)))" "$plain" "$title" "$cluster_url" >&2
 }
 
-# Ends the cluster and waits for the last of its processes.
+# Ends the cluster, if it has not ended, and waits for the last of its processes; its exit status is in $cluster_status.
 stop_cluster() {
     [ -n "$cluster_pid" ] || return 0
     local status=0
     kill -TERM "$cluster_pid" 2>/dev/null || true
     wait "$cluster_pid" || status=$?
     cluster_pid=
+    cluster_status=$status
     if ((status != 0)); then
         tail -n 40 "$cluster_log" >&2
         say "  the cluster ended with exit status $status"

@@ -13,41 +13,57 @@ import time
 import urllib.request
 
 import chaos_load
+import soak_lost
 from chaos_cluster import resident_mib
+from soak_lost import Outcome
 
 # Growth that is no leak: allocators keep some pages.
 SLACK_MIB = 24
+# Of the crowd: how often it comes, and after which time memory is measured that may not grow any more.
+ROUNDS, WARM_UP = 6, 3
+
+
+def children(launch):
+    """The processes of a launch by their names."""
+    pids = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            with open(f"/proc/{name}/cmdline", "rb") as line:
+                words = line.read().decode().split("\0")
+        except OSError:
+            continue
+        if int(fields[1]) == launch and fields[0] != "Z" and len(words) > 1:
+            called = words[words.index("--name") + 1] if "--name" in words else words[1]
+            pids[called if words[1] == "worker" else words[1]] = int(name)
+    return pids
 
 
 class Soaked:
     """The cluster's processes and what it says of itself."""
 
     def __init__(self, url, launch):
-        self.url, self.host = url, url.removeprefix("http://")
-        self.pids = {}
-        for name in os.listdir("/proc"):
-            if not name.isdigit():
-                continue
-            try:
-                with open(f"/proc/{name}/stat") as stat:
-                    parent = int(stat.read().rpartition(")")[2].split()[1])
-                with open(f"/proc/{name}/cmdline", "rb") as line:
-                    words = line.read().decode().split("\0")
-            except OSError:
-                continue
-            if parent == launch:
-                called = words[words.index("--name") + 1] if "--name" in words else words[1]
-                self.pids[called if words[1] == "worker" else words[1]] = int(name)
+        self.url, self.host, self.launch = url, url.removeprefix("http://"), launch
+        self.pids = children(launch)
         if len(self.pids) < 3:
             sys.exit(f"soak: found {self.pids} below {launch}, wanted a coordinator and two workers")
+
+    def children(self):
+        return children(self.launch)
 
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return answer.read().decode()
 
-    def total(self, metric):
+    def total(self, metric, label=""):
+        """The sum of a metric's values; of those that have a label."""
         lines = self.get("/metrics").splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((metric + "{", metric + " ")))
+        return sum(
+            float(line.rpartition(" ")[2]) for line in lines
+            if line.startswith((metric + "{", metric + " ")) and label in line)
 
     def model(self):
         return json.loads(self.get("/v1/models"))["data"][0]["id"]
@@ -120,16 +136,12 @@ def busy(soaked, arguments):
     finally:
         end_all(loops)
     wrong = [answer.problem for answer in answers if answer.problem]
-    return len(answers), wrong, before, soaked.memory()
+    return Outcome(len(answers), wrong, before, soaked.memory())
 
 
 def slow(soaked, arguments):
     """The last stage is stopped nine tenths of the time."""
-    with open(arguments.text) as file:
-        ids = chaos_load.tokens(soaked.url, file.read(20_000))
-    requests = chaos_load.draw(1, 200, ids)
-    for request in requests:
-        request["model"] = soaked.model()
+    requests = soak_lost.drawn(soaked, arguments, 200)
     references, _ = chaos_load.run(soaked.host, requests, 0.0, 120)
     before = soaked.memory()
     last = soaked.pids[sorted(name for name in soaked.pids if name != "coordinator")[-1]]
@@ -162,11 +174,30 @@ def slow(soaked, arguments):
         is_over.set()
         pulse.join()
         os.kill(last, signal.SIGCONT)
-    return count, wrong, before, most
+    return Outcome(count, wrong, before, most)
+
+
+class Visit:
+    """What came of a connection of the crowd."""
+
+    def __init__(self, problem=None, is_refused=False):
+        self.problem, self.is_refused = problem, is_refused
+
+
+def is_refusal(answer):
+    """Whether an answer says, as it should, that too many wait: what a crowd is told whose prompts are not read yet."""
+    head, _, content = answer.partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    if not lines[0].startswith(b"http/1.1 429 ") or not any(line.startswith(b"retry-after:") for line in lines):
+        return False
+    try:
+        return json.loads(content)["error"]["code"] == "overloaded"
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 async def visitor(soaked, body, kind, chance):
-    """One connection of the crowd; what went wrong, where it behaved."""
+    """One connection of the crowd."""
     host, _, port = soaked.host.rpartition(":")
     link = socket.socket()
     link.setblocking(False)
@@ -185,11 +216,11 @@ async def visitor(soaked, body, kind, chance):
             if kind == "leaver":
                 left = begin + leaves - loop.time()
                 if left <= 0:
-                    return None
+                    return Visit()
                 try:
                     piece = await asyncio.wait_for(loop.sock_recv(link, 4096), left)
                 except asyncio.TimeoutError:
-                    return None
+                    return Visit()
             else:
                 piece = await loop.sock_recv(link, 64 if kind == "slow" else 65536)
             if not piece:
@@ -198,10 +229,14 @@ async def visitor(soaked, body, kind, chance):
             if kind == "slow":
                 await asyncio.sleep(0.5)
                 if loop.time() - begin > 20:
-                    return None
-        return None if kind == "leaver" or b"[DONE]" in received else f"{kind}: ended with {received[-200:]!r}"
+                    return Visit()
+        if is_refusal(received):
+            return Visit(is_refused=True)
+        if kind == "leaver" or b"[DONE]" in received:
+            return Visit()
+        return Visit(f"{kind}: ended with {received[-200:]!r}")
     except OSError as error:
-        return None if kind != "guest" else f"{kind}: {error}"
+        return Visit(f"{kind}: {error}" if kind == "guest" else None)
     finally:
         link.close()
 
@@ -212,39 +247,46 @@ async def crowd_round(soaked, requests, chance):
         visitor(soaked, requests[index % len(requests)], kinds[index % 3], random.Random(chance.random()))
         for index in range(1000)
     ]
-    return [problem for problem in await asyncio.gather(*visits) if problem]
+    return await asyncio.gather(*visits)
 
 
 def crowd(soaked, arguments):
-    """1,000 connections at a time: slow readers, leavers, guests; the second round's memory is compared with the last's."""
-    with open(arguments.text) as file:
-        ids = chaos_load.tokens(soaked.url, file.read(20_000))
-    requests = chaos_load.draw(1, 300, ids)
+    """1,000 connections at a time: slow readers, leavers, guests; what is held after the warm-up is compared with the end."""
+    requests = soak_lost.drawn(soaked, arguments, 300)
     for request in requests:
-        request.update(model=soaked.model(), stream=True, max_tokens=400)
+        request.update(stream=True, max_tokens=400)
         request["prompt"] = request["prompt"][:300]
-    chance, wrong, before, opened = random.Random(1), [], {}, {}
-    for turn in range(4):
-        wrong += asyncio.run(crowd_round(soaked, requests, chance))
+    chance, wrong, before, opened, refused = random.Random(1), [], {}, {}, 0
+    for turn in range(ROUNDS):
+        visits = asyncio.run(crowd_round(soaked, requests, chance))
+        wrong += [visit.problem for visit in visits if visit.problem]
+        refused += sum(1 for visit in visits if visit.is_refused)
         if not soaked.calm():
             wrong.append(f"after round {turn + 1} requests or KV rows are left")
         time.sleep(1)
         print(f"  round {turn + 1}: MiB {soaked.memory()}, descriptors {soaked.descriptors()}", flush=True)
-        if turn == 1:
+        if turn + 1 == WARM_UP:
             before, opened = soaked.memory(), soaked.descriptors()
     for name, count in soaked.descriptors().items():
         if count > opened[name] + 4:
             wrong.append(f"{name} has {count} descriptors open, {opened[name]} before")
-    return 4000, wrong, before, soaked.memory()
+    if refused > 1000 * ROUNDS // 10:
+        wrong.append(f"{refused} were told that too many wait: more than a tenth")
+    return Outcome(1000 * ROUNDS, wrong, before, soaked.memory(), said=f"{refused} told that too many wait")
 
 
 def main():
-    weathers = {"busy": (busy, 600), "nice": (busy, 120), "slow": (slow, 120), "crowd": (crowd, 0)}
+    weathers = {
+        "busy": (busy, 600), "nice": (busy, 120), "slow": (slow, 120), "crowd": (crowd, 0),
+        "killed": (soak_lost.killed, 0), "spare": (soak_lost.spare, 0), "rolling": (soak_lost.rolling, 0),
+        "drain": (soak_lost.drain, 0), "bubble": (soak_lost.bubble, 0),
+    }
     parser = argparse.ArgumentParser(prog="soak.py")
     parser.add_argument("weather", choices=weathers)
     parser.add_argument("--url", required=True)
     parser.add_argument("--launch", type=int, required=True)
     parser.add_argument("--text", required=True)
+    parser.add_argument("--trace")
     parser.add_argument("--seconds", type=float)
     arguments = parser.parse_args()
     run, usual = weathers[arguments.weather]
@@ -252,18 +294,22 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: chaos_load.stopping.set())
     soaked = Soaked(arguments.url, arguments.launch)
     begin = time.monotonic()
-    count, wrong, before, after = run(soaked, arguments)
-    if not soaked.calm():
-        wrong.append("requests or KV rows are left")
-    troubles = soaked.troubles()
-    if troubles:
-        wrong.append(f"troubles: {troubles}")
-    for name, mib in after.items():
-        if mib > before[name] * 1.1 + SLACK_MIB:
-            wrong.append(f"{name} has grown from {before[name]} to {mib} MiB")
-    memory = ", ".join(f"{name} {before[name]} -> {mib}" for name, mib in after.items())
-    print(f"{arguments.weather}: {count} requests in {time.monotonic() - begin:.0f} s, {len(wrong)} wrong; "
-          f"faults, replays, ends: {troubles or 'none'}; resident MiB {memory}", flush=True)
+    outcome = run(soaked, arguments)
+    wrong, said = outcome.wrong, [outcome.said] if outcome.said else []
+    if not outcome.is_over:
+        if not soaked.calm():
+            wrong.append("requests or KV rows are left")
+        troubles = soaked.troubles()
+        said.append(f"faults, replays, ends: {troubles or 'none'}")
+        if troubles and not outcome.troubles_are_wanted:
+            wrong.append(f"troubles: {troubles}")
+    for name, mib in outcome.after.items():
+        if mib > outcome.before[name] * 1.1 + SLACK_MIB:
+            wrong.append(f"{name} has grown from {outcome.before[name]} to {mib} MiB")
+    if outcome.after:
+        said.append("resident MiB " + ", ".join(f"{name} {outcome.before[name]} -> {mib}" for name, mib in outcome.after.items()))
+    print(f"{arguments.weather}: {outcome.count} requests in {time.monotonic() - begin:.0f} s, {len(wrong)} wrong; "
+          + "; ".join(said), flush=True)
     for what in wrong[:10]:
         print(f"WRONG  {what}", flush=True)
     return 1 if wrong else 0
