@@ -17,21 +17,28 @@ from pathlib import Path
 
 from engine_results import Results, title
 from engines import (
-    DATA, FAULT, MODEL, STEPS, UNAVAILABLE, USAGE,
+    DATA, FAULT, MODEL, SPECULATOR, STEPS, UNAVAILABLE, USAGE,
     Fault, Peer, PeerFault, Processes, TooSlow, Winnow, spelled,
 )  # fmt: skip
+from llama_bench import LlamaBench
 
 ENGINES = [
-    "winnow-bf16", "winnow-int8", "winnow-f32", "transformers-bf16", "transformers-f32",
-    "llama-bf16", "llama-f32", "llama-q8_0", "llama-q4_0", "llama-q4_k_m",
+    "winnow-bf16", "winnow-int8", "winnow-f32", "winnow-pruned", "transformers-bf16", "transformers-f32",
+    "llama-bf16", "llama-f32", "llama-q8_0", "llama-q4_0", "llama-q4_k_m", "llama-bench-bf16", "llama-bench-q8_0",
+    "openvino-bf16", "openvino-int8", "openvino-w8a8", "openvino-trishape", "openvino-xattention",
 ]  # fmt: skip
-OPTIONAL = {"winnow-f32", "transformers-f32", "llama-f32"}
-EVERY_LENGTH = {"winnow-bf16", "winnow-f32", "transformers-bf16", "transformers-f32", "llama-bf16", "llama-f32"}
-DECODERS = {"winnow-bf16", "winnow-f32", "winnow-int8", "llama-bf16", "llama-f32", "llama-q8_0"}
+OPTIONAL = {"winnow-f32", "winnow-pruned", "transformers-f32", "llama-f32", "openvino-trishape", "openvino-xattention"}
+# Measured at every length; the others at one.
+EVERY_LENGTH = {name for name in ENGINES if not name.startswith(("llama-q", "llama-bench-q", "openvino-int8"))}
+PREFILL_ONLY = {name for name in ENGINES if name.startswith(("transformers", "llama-q4"))} | {
+    "winnow-pruned", "openvino-trishape", "openvino-xattention"}  # fmt: skip
 CONTEXT = 512
 
 SHAPE = (
     "--hidden 1024 --layers 16 --ffn 4096 --heads 16 --kv-heads 4 --vocab 8192 --context 131072 --seed 1 --dtype bf16"
+)
+SPECULATOR_SHAPE = (
+    "--hidden 256 --layers 4 --ffn 1024 --heads 8 --kv-heads 2 --vocab 8192 --context 131072 --seed 2 --dtype bf16"
 )
 
 
@@ -90,6 +97,7 @@ def parse():
     parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--cpus", type=cpu_list)
     parser.add_argument("--timeout", type=positive, default=600)
+    parser.add_argument("--llama-bench")
     parser.add_argument("--llama-flash-attention", choices=["on", "off", "best"], default="best")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--models", type=Path)
@@ -106,7 +114,9 @@ def parse():
         parser.error(f"--threads {options.threads} on {len(options.cpus)} CPUs")
     if not any(name.startswith("winnow") for name in options.engines):
         parser.error("--engines names no winnow")
-    for file in (options.python, options.winnow):
+    if not options.llama_bench:
+        options.engines = [name for name in options.engines if not name.startswith("llama-bench")]
+    for file in (options.python, options.winnow, options.llama_bench):
         if file and not shutil.which(file):
             parser.error(f"{file} is no program")
     if options.json and not options.json.absolute().parent.is_dir():
@@ -119,7 +129,8 @@ class Bench:
         self.options, self.state = options, options.state / "logs"
         self.models = options.models or options.state / "models"
         self.processes = Processes(options.cpus, options.threads)
-        self.engines = {name: (Winnow if name.startswith("winnow") else Peer)(name, self) for name in options.engines}
+        kinds = {"winnow": Winnow, "llama-bench": LlamaBench}
+        self.engines = {name: kinds.get(name.rpartition("-")[0], Peer)(name, self) for name in options.engines}
         facts = {name: engine.facts for name, engine in self.engines.items()}
         self.results = Results(options, load=os.getloadavg()[0], facts=facts)
 
@@ -141,22 +152,35 @@ class Bench:
 
     def make_models(self) -> None:
         self.models.mkdir(parents=True, exist_ok=True)
-        synth = [self.options.winnow, "model", "synth", *SHAPE.split(), "--out", "", "--format"]
+        winnow, script = self.options.winnow, str(Path(__file__).with_name("compare_peer.py"))
+        synth = [winnow, "model", "synth", *SHAPE.split(), "--out", "", "--format"]
         self.make(self.models / MODEL, "the model", synth + ["safetensors"])
-        files = [engine for name, engine in self.engines.items() if name.startswith("llama")]
-        if not files:
-            return
+        if "winnow-pruned" in self.engines:
+            speculator = [winnow, "model", "synth", *SPECULATOR_SHAPE.split(), "--out", ""]
+            self.make(self.models / SPECULATOR, "its speculator", speculator)
         source = self.models / f"{MODEL}-bf16.gguf"
-        self.make(source, "the same as GGUF", synth + ["gguf"])
-        script = str(Path(__file__).with_name("compare_peer.py"))
-        for peer in files:
-            if peer.dtype == "bf16":
-                continue
-            command = [self.options.python, script, "quantize", str(source), "", peer.dtype]
-            try:
-                self.make(peer.model(), f"the same in {peer.dtype}", command)
-            except Fault as fault:
-                self.lose(peer, str(fault))
+        if any(name.startswith("llama") for name in self.engines):
+            self.make(source, "the same as GGUF", synth + ["gguf"])
+        for name, peer in list(self.engines.items()):
+            if name.startswith("llama") and peer.dtype != "bf16":
+                command = [self.options.python, script, "quantize", str(source), "", peer.dtype]
+                self.make_for(peer, peer.model(), f"the same in {peer.dtype}", command)
+            elif name.startswith("openvino"):
+                convert = [self.options.python, script, "convert"]
+                exported = self.models / f"{MODEL}-openvino-bf16"
+                self.make_for(
+                    peer, exported, "the same for OpenVINO", convert + [str(self.models / MODEL), "", "bf16"])
+                if name in self.engines and peer.model() != exported:
+                    kind = peer.model().name.rpartition("-")[2]
+                    command = convert + [str(exported), "", kind]
+                    self.make_for(peer, peer.model(), f"the same for OpenVINO in {kind}", command)
+
+    def make_for(self, peer, target: Path, title: str, command: list[str]) -> None:
+        """A peer whose model can't be made is left out."""
+        try:
+            self.make(target, title, command)
+        except (Fault, FileNotFoundError) as fault:
+            self.lose(peer, str(fault))
 
     # Measuring
 
@@ -172,7 +196,7 @@ class Bench:
             names = [name for name in self.engines if name in EVERY_LENGTH or tokens == quantised_at]
             yield "prefill", tokens, names
             if tokens == quantised_at:
-                yield "decode", CONTEXT, [name for name in self.engines if name in DECODERS]
+                yield "decode", CONTEXT, [name for name in self.engines if name not in PREFILL_ONLY]
 
     def measure(self) -> None:
         say("\nStarting the peers")
@@ -204,7 +228,7 @@ class Bench:
                         run = self.attempt(engine, lambda: engine.run(task, tokens), key)
                     if run:
                         run["tokens_per_second"] = (tokens if task == "prefill" else STEPS) / run["seconds"]
-                        say(f"  {repetition + 1}/{self.options.repetitions}  {name:17}  "
+                        say(f"  {repetition + 1}/{self.options.repetitions}  {name:19}  "
                             f"{run['tokens_per_second']:8.1f} tokens/s")  # fmt: skip
                     runs.setdefault(name, []).append(run)
 
@@ -228,16 +252,15 @@ class Bench:
         say(f"  {name}: over {self.options.timeout} s a run, left out of the rest")
 
     def check_weights(self) -> None:
-        """Two peers that read different files must say the same of one prompt."""
-        pair = [self.engines.get(name) for name in ("llama-bf16", "transformers-bf16")]
-        if not all(pair):
-            return
-        a, b = (self.attempt(engine, engine.logits) for engine in pair)
-        if a and b:
-            self.results.agreement = statistics.correlation(a, b)
-            say(f"  the logits of llama-bf16 and transformers-bf16 correlate by {self.results.agreement:.5f}")
-            if self.results.agreement < 0.99:
-                raise Fault("the model's two files do not hold the same weights: delete them, they are made again", DATA)
+        """Peers that read different files must say the same of one prompt."""
+        names = [name for name in ("transformers-bf16", "llama-bf16", "openvino-bf16") if name in self.engines]
+        said = {name: self.attempt(self.engines[name], self.engines[name].logits) for name in names} if names[1:] else {}
+        (first, *others) = [(name, logits) for name, logits in said.items() if logits] or [None]
+        for name, logits in others:
+            agreement = self.results.agreement[f"{first[0]} and {name}"] = statistics.correlation(first[1], logits)
+            say(f"  the logits of {first[0]} and {name} correlate by {agreement:.5f}")
+            if agreement < 0.99:
+                raise Fault("the model's files do not hold the same weights: delete them, they are made again", DATA)
 
 
 def main() -> int:
@@ -245,9 +268,9 @@ def main() -> int:
     if options.needs:
         needs = {
             kind: "yes" if any(name.startswith(kind) for name in options.engines) else ""
-            for kind in ("llama", "transformers")
+            for kind in ("llama", "transformers", "openvino")
         }
-        print(f"need_llama={needs['llama']} need_transformers={needs['transformers']}")
+        print(" ".join(f"need_{kind}={need}" for kind, need in needs.items()))
         print(f"given_python={shlex.quote(options.python or '')} given_winnow={shlex.quote(options.winnow or '')}")
         return 0
 

@@ -1,8 +1,9 @@
 """One engine beside Winnow, as a child of compare_engines.py: a JSON command a line in, a JSON answer a line out.
 Between commands it is blocked on standard input and uses no CPU.
 
-    compare_peer.py llama|transformers
+    compare_peer.py llama|transformers|openvino
     compare_peer.py quantize FROM.gguf TO.gguf f32|q8_0|q4_0|q4_k_m
+    compare_peer.py convert FROM TO bf16|int8|w8a8                     for OpenVINO
 
     {"command": "load", "model": PATH, "dtype": "bf16", "threads": 1, "flash_attention": "on|off|best"}
     {"command": "prepare", "task": "prefill|decode", "tokens": 512, "steps": 64}    a warm-up of that length
@@ -13,14 +14,11 @@ Between commands it is blocked on standard input and uses no CPU.
 import ctypes
 import json
 import os
-import random
 import sys
 import time
 
-
-def prompt(count: int, vocabulary: int, seed: int = 1) -> list[int]:
-    draw = random.Random(seed)
-    return [draw.randrange(vocabulary) for _ in range(count)]
+from openvino_peer import OpenVINO, convert
+from random_prompt import prompt
 
 
 class Llama:
@@ -97,7 +95,7 @@ class Llama:
         self.context = made.pop(chosen)
         for context in made.values():
             self.c.llama_free(context)
-        return {"flash_attention": chosen, "warm_up_seconds": times}
+        return {"setting": f"flash attention {chosen}", "warm_up_seconds": times}
 
     def run(self):
         # Wakes caches and clocks up after the sleep.
@@ -183,6 +181,9 @@ def main() -> None:
     if sys.argv[1] == "quantize":
         quantize(*sys.argv[2:])
         return
+    if sys.argv[1] == "convert":
+        convert(*sys.argv[2:])
+        return
     # The answers get a descriptor of their own: what a library prints goes to the log.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -191,7 +192,7 @@ def main() -> None:
         command = json.loads(line)
         try:
             name = command.pop("command")
-            engine = engine or {"llama": Llama, "transformers": Transformers}[sys.argv[1]]()
+            engine = engine or {"llama": Llama, "transformers": Transformers, "openvino": OpenVINO}[sys.argv[1]]()
             answer = getattr(engine, name)(**command)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}

@@ -11,9 +11,18 @@ PAIRS = {
     "prefill": [
         ("winnow-bf16", "transformers-bf16"), ("winnow-bf16", "llama-bf16"), ("winnow-f32", "transformers-f32"),
         ("winnow-f32", "llama-f32"), ("winnow-bf16", "transformers-f32"),
+        ("winnow-bf16", "openvino-bf16"), ("winnow-bf16", "llama-bench-bf16"),
         ("winnow-int8", "llama-q8_0"), ("winnow-int8", "llama-q4_0"), ("winnow-int8", "llama-q4_k_m"),
+        ("winnow-int8", "llama-bench-q8_0"), ("winnow-int8", "openvino-int8"), ("winnow-int8", "openvino-w8a8"),
+        ("winnow-int8", "openvino-trishape"), ("winnow-int8", "openvino-xattention"),
+        ("winnow-pruned", "winnow-int8"), ("winnow-pruned", "openvino-bf16"), ("winnow-pruned", "openvino-w8a8"),
+        ("winnow-pruned", "openvino-trishape"), ("winnow-pruned", "openvino-xattention"),
     ],
-    "decode": [("winnow-bf16", "llama-bf16"), ("winnow-f32", "llama-f32"), ("winnow-int8", "llama-q8_0")],
+    "decode": [
+        ("winnow-bf16", "llama-bf16"), ("winnow-bf16", "llama-bench-bf16"), ("winnow-bf16", "openvino-bf16"),
+        ("winnow-f32", "llama-f32"), ("winnow-int8", "llama-q8_0"), ("winnow-int8", "llama-bench-q8_0"),
+        ("winnow-int8", "openvino-int8"), ("winnow-int8", "openvino-w8a8"),
+    ],
 }  # fmt: skip
 
 
@@ -28,7 +37,8 @@ class Results:
     # What engines say of themselves: version, kernel.
     facts: dict[str, dict] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    agreement: float | None = None
+    # Of two peers that read different files: the correlation of their logits.
+    agreement: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
 
     def rate(self, key, name):
@@ -105,14 +115,13 @@ class Results:
             shares = [run["peak_share"] for runs in self.runs.values() for run in runs.get(name, []) if run and run.get("peak_share")]
             if shares:
                 facts.append(f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of the measured peak")
-            flash = [(key, warm[name]) for key, warm in self.warm_ups.items() if warm.get(name, {}).get("flash_attention")]
-            if flash:
-                said = (f"{warm['flash_attention']} at {title(key)}" for key, warm in flash)
-                facts.append("flash attention " + ", ".join(said))
+            chosen = [(warm[name]["setting"], title(key)) for key, warm in self.warm_ups.items()
+                      if warm.get(name, {}).get("setting")]  # fmt: skip
+            facts += [f"{setting} at {', '.join(t for s, t in chosen if s == setting)}" for setting in dict(chosen)]
             if facts:
                 lines.append(f"{name}: {'; '.join(facts)}")
-        if self.agreement is not None:
-            lines.append(f"Same weights: logits of llama-bf16 and transformers-bf16 correlate by {self.agreement:.5f}.")
+        for pair, agreement in self.agreement.items():
+            lines.append(f"Same weights: logits of {pair} correlate by {agreement:.5f}.")
         if self.load > 0.5:
             lines.append(f"The machine was not idle before the run: load average {self.load:.2f}.")
         lines += [f"NOT MEASURED: {name}: {why}" for name, why in self.missing.items()]

@@ -10,7 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
-MODEL = "m251"
+MODEL, SPECULATOR = "m251", "m251-speculator"
+KEEP_RATE = 0.1  # of winnow-pruned
 STEPS = 64  # tokens of a decode
 USAGE, DATA, UNAVAILABLE, FAULT = 64, 65, 69, 70
 
@@ -88,7 +89,8 @@ class Processes:
 
 
 class Winnow:
-    """A process a run: it loads, warms up with a run of the same length, and times one."""
+    """A process a run: it loads, warms up with a run of the same length, and times one. "pruned" is int8 and counts what
+    its speculator takes."""
 
     def __init__(self, name: str, bench):
         self.name, self.bench, self.facts = name, bench, {}
@@ -102,13 +104,19 @@ class Winnow:
 
     def run(self, task: str, tokens: int) -> dict:
         options = self.bench.options
-        command = [options.winnow, "bench", task, "--model", str(self.bench.models / MODEL), "--repetitions", "1"]
-        command += ["--threads", str(options.threads), "--cpus", spelled(options.cpus), "--dtype", self.dtype, "--json"]
+        pruned = self.dtype == "pruned"
+        command = [options.winnow, "bench", "ttft" if pruned else task, "--model", str(self.bench.models / MODEL)]
+        command += ["--threads", str(options.threads), "--cpus", spelled(options.cpus), "--repetitions", "1", "--json"]
+        command += ["--dtype", "int8" if pruned else self.dtype]
         command += ["--tokens", str(tokens)] if task == "prefill" else ["--context", str(tokens), "--tokens", str(STEPS)]
+        if pruned:
+            command += ["--speculator", str(self.bench.models / SPECULATOR), "--keep-rate", str(KEEP_RATE)]
         code, out, errors = self.bench.processes.output(command, limit=2 * options.timeout + 60)
         if code != 0:
             raise Fault(f"{shlex.join(command)}: exit status {code}\n{errors.strip()}", DATA if code == DATA else FAULT)
         report = json.loads(out)
+        if pruned:
+            report["seconds"] = report["pruned_seconds"]
         self.facts["kernel"] = report.get("kernel")
         if report["seconds"] > options.timeout:
             raise TooSlow
@@ -127,7 +135,9 @@ class Peer:
         self.process = None
 
     def model(self) -> Path:
-        return self.bench.models / (MODEL if self.kind == "transformers" else f"{MODEL}-{self.dtype}.gguf")
+        stored = {"trishape": "w8a8", "xattention": "w8a8"}.get(self.dtype, self.dtype)
+        names = {"transformers": MODEL, "llama": f"{MODEL}-{stored}.gguf", "openvino": f"{MODEL}-openvino-{stored}"}
+        return self.bench.models / names[self.kind]
 
     def start(self) -> None:
         if self.process:
@@ -146,6 +156,7 @@ class Peer:
 
     def prepare(self, task: str, tokens: int) -> dict:
         runs = 2 if self.kind == "llama" and self.bench.options.llama_flash_attention == "best" else 1
+        runs = 8 if self.kind == "openvino" else runs
         limit = self.bench.options.timeout
         # A little more for what is not timed: short runs, and the context of a decode.
         answer = self.ask(runs * limit * 1.1 + 60, command="prepare", task=task, tokens=tokens, steps=STEPS)

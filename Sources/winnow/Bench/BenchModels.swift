@@ -51,40 +51,51 @@ struct BenchDecode: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Tokens to decode.", valueName: "n"))
     var tokens = 64
 
+    @Option(help: ArgumentHelp("Requests that decode together, each in a cache of its own.", valueName: "n"))
+    var sequences = 1
+
     @OptionGroup var bench: BenchOptions
+
+    func validate() throws {
+        guard context > 0, tokens > 0 else {
+            throw ValidationError("--context and --tokens must be at least 1, found \(context) and \(tokens)")
+        }
+        guard (1...256).contains(sequences) else {
+            throw ValidationError("--sequences must be 1 to 256, found \(sequences)")
+        }
+    }
 
     func run() async throws {
         let pool = try bench.pool()
         let precision = bench.compute.precision
         let model = try BenchModel(model, precision: precision, pool: pool)
-        guard context > 0, tokens > 0 else {
-            throw Console.failure(.usage, "--context and --tokens must be at least 1, found \(context) and \(tokens)")
-        }
         try model.check(tokens: context + tokens)
-        let cache = model.stage.makeCache(capacity: context + tokens)
-        let first = try model.prefill(
-            model.prompt(context), positions: (0..<context).map { Int32($0) }, cache: cache)
+        let prompt = model.prompt(context)
+        let caches = (0..<sequences).map { _ in model.stage.makeCache(capacity: context + tokens) }
+        // Each sequence reads a cache of its own, whatever is in it.
+        let first = try caches.map {
+            try model.prefill(prompt, positions: (0..<context).map { Int32($0) }, cache: $0)
+        }
         let timing = try bench.measure("decode of \(tokens) tokens") {
-            cache.truncate(to: context)
+            for cache in caches { cache.truncate(to: context) }
             var next = first
-            for step in 0..<tokens {
-                next = try model.prefill([next], positions: [Int32(context + step)], cache: cache)
-            }
+            for step in 0..<tokens { next = try model.decode(next, position: Int32(context + step), caches: caches) }
         }
         let steps = (1...tokens).map { ForwardWork.decode(model.shape, context: context + $0) }
         var report = BenchReport(
-            "decode", timing, operations: steps.reduce(0, +), precision: precision, pool: pool)
+            "decode", timing, operations: Double(sequences) * steps.reduce(0, +), precision: precision, pool: pool)
         let row = Stage.cacheBytes(
             configuration: model.shape, layers: model.shape.allLayers, precision: precision, capacity: 1)
-        // All weights but the embedding, of which a step reads a row, and the cache so far.
+        // All weights but the embedding, of which a step reads a row a sequence, and the caches so far.
         let embedding = model.shape.tiedEmbeddings ? 0 : model.shape.vocabularySize * model.shape.hiddenSize
         let weights = model.stage.weightBytes - embedding * precision.cacheValueBytes
-        let bytes = Double(tokens) * (Double(weights) + Double(row) * (Double(context) + Double(tokens + 1) / 2))
-        let read = bytes / timing.median / 1e9
+        let cached = Double(sequences) * Double(row) * (Double(context) + Double(tokens + 1) / 2)
+        let read = Double(tokens) * (Double(weights) + cached) / timing.median / 1e9
         let peak = MachinePeak.bytesRead(pool: pool) / 1e9
         report.tokens = tokens
         report.context = context
-        report.tokensPerSecond = Double(tokens) / timing.median
+        report.sequences = sequences
+        report.tokensPerSecond = Double(sequences * tokens) / timing.median
         report.gigabytesPerSecond = read
         report.peakGigabytesPerSecond = peak
         report.peakShare = read / peak

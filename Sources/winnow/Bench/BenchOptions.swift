@@ -70,6 +70,7 @@ struct BenchReport: Encodable {
     var cpuLevel: String
     var tokens: Int?
     var context: Int?
+    var sequences: Int?
     var tokensPerSecond: Double?
     var seconds: Double
     var secondsMin: Double
@@ -197,5 +198,17 @@ struct BenchModel {
             }
         }
         return next
+    }
+
+    /// A row for each of `caches`, all at `position`, and the most likely next token of each.
+    func decode(_ tokens: [Int32], position: Int32, caches: [KVCache]) throws -> [Int32] {
+        let hidden = try stage.embed(tokens)
+        let outputs = Array(tokens.indices)
+        try stage.forward(
+            hidden, segments: caches.map { Segment(cache: $0, positions: [position]) }, outputs: outputs)
+        let logits = try stage.logits(hidden, rows: outputs)
+        return try outputs.map {
+            try Sampler.sample(logits, row: $0, parameters: SamplingParameters(temperature: 0), step: 0).token
+        }
     }
 }
