@@ -17,6 +17,8 @@ struct DraftTable: Sendable {
 
     struct Entry: Sendable {
         var phase: Phase
+        /// Tokens of the answer that the drafter can follow.
+        var room = 0
         /// Tokens of the answer that the drafter knows, and with its last order.
         var told = 0
         var telling = 0
@@ -41,6 +43,8 @@ struct DraftTable: Sendable {
     static let mostFollowed = 32
     /// An answer with fewer tokens to come is not followed.
     static let leastRoom = 8
+    /// The end of a longer answer is decoded without guesses: its drafter's KV cache ends.
+    static let mostRoom = 4096
     /// Of requests that it does not seem to pay for, one in so many is followed all the same.
     static let trialEvery = 16
     /// A request waits no longer for guesses.
@@ -80,7 +84,7 @@ extension ControlPlane {
             drafts.policies[number]?.took(time, count: round.count, decoding: round.decoding)
         }
         drafts.entries[id]?.round = (now, 0, decoding)
-        guard entry.phase == .ready,
+        guard entry.phase == .ready, request.given.count < entry.room,
             let wanted = drafts.policies[number]?.choose(decoding: decoding, agreement: entry.agreement), wanted > 0,
             schedulers[number]?.hold(id) == true
         else { return }
@@ -95,8 +99,11 @@ extension ControlPlane {
     /// Lets the drafter follow a request, if that is likely to be worth it.
     private mutating func follow(_ id: UInt64, _ request: RequestTable.Entry, room: Int, seemsToPay: Bool) {
         let count = request.request.prompt.count
-        guard room >= DraftTable.leastRoom, drafts.followed < DraftTable.mostFollowed,
-            count + request.request.maxTokens <= settings.speculatorContext ?? 0, let work = requests.work(id)
+        let most = min(
+            request.request.maxTokens, (settings.speculatorContext ?? 0) - count,
+            request.given.count + DraftTable.mostRoom)
+        guard room >= DraftTable.leastRoom, most >= request.given.count + DraftTable.leastRoom,
+            drafts.followed < DraftTable.mostFollowed, let work = requests.work(id)
         else { return }
         guard seemsToPay || drafts.passedOver + 1 >= DraftTable.trialEvery else {
             drafts.passedOver += 1
@@ -106,13 +113,13 @@ extension ControlPlane {
         }
         drafts.passedOver = 0
         drafts.followed += 1
-        drafts.entries[id] = DraftTable.Entry(phase: .following, telling: request.given.count)
+        drafts.entries[id] = DraftTable.Entry(phase: .following, room: most, telling: request.given.count)
         let kept = work.tokens.count - work.firstStep
         directives.append(
             .draft(
                 .begin(
                     id, tokens: Array(work.tokens[..<kept]), positions: Array(work.positions[..<kept]),
-                    promptCount: count, answer: request.given, room: request.request.maxTokens,
+                    promptCount: count, answer: request.given, room: most,
                     sampling: request.request.sampling)))
     }
 
