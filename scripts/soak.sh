@@ -118,6 +118,7 @@ max_queued_tokens: 8388608" >>"$topology"
     killed) printf 'restart: {policy: always, backoff: 3}\n' >>"$topology" ;;
     spare) printf 'restart: {policy: always, backoff: 3}\nspares: 1\n' >>"$topology" ;;
     rolling) printf 'spares: 1\nspeculators: 2\n' >>"$topology" ;;
+    drain) printf 'coordinator: {drain_time: 60}\n' >>"$topology" ;;
     bubble) printf 'coordinator: {trace: "%s"}\n' "$logs/trace.json" >>"$topology" ;;
     esac
     start_cluster "$weather" "$topology" "$winnow"

@@ -20,6 +20,7 @@ public struct Gateway: Service {
     private let isMeantOpen: Bool
     private let onBound: @Sendable (Int) async -> Void
     private let onAdminBound: @Sendable (Int) async -> Void
+    private let open = OpenGenerations()
 
     /// Where to listen.
     public struct Address: Sendable, Equatable {
@@ -70,10 +71,14 @@ public struct Gateway: Service {
         self.onBound = onBound
     }
 
+    /// The first half of an end in good order: while requests run, `/health/ready` says 503 and so does whoever is asked for
+    /// an answer, so that clients and load balancers go elsewhere before the door is shut. Comes back when none runs any more,
+    /// at most ``GatewayLimits/drainTime`` later; what then still runs is cancelled. A graceful shutdown should follow.
+    public func drain() async { await open.drain(atMost: limits.drainTime) }
+
     /// Serves until a graceful shutdown or cancellation. After a graceful shutdown running requests have
     /// ``GatewayLimits/drainTime`` to end. Throws ``GatewayError`` when it cannot listen.
     public func run() async throws {
-        let open = OpenGenerations()
         let status = StatusFeed(service, version: version)
         let work = PromptWork(threads: Self.promptThreads, queue: limits.promptQueue)
         defer { work.stop() }

@@ -56,6 +56,11 @@ struct GatewayResponder: HTTPResponder {
 
     private func answer(_ request: Request, _ context: GatewayContext) async throws -> Response {
         switch Route.match(method: request.method, path: request.uri.path) {
+        case .route(.answer) where open.isDraining:
+            return try refusal(
+                .server(
+                    .serviceUnavailable, code: "unavailable", "This coordinator is ending: ask again, or another one.",
+                    retryAfter: .seconds(5)), request, context)
         case .route(.answer(let endpoint)):
             return try await read(request, context, endpoint.promptField) { body, log in
                 try await answer(endpoint, body, context, &log)
@@ -73,7 +78,7 @@ struct GatewayResponder: HTTPResponder {
         case .route(.live):
             return try .json(HealthBody(status: "live"), headOnly: request.method == .head)
         case .route(.ready):
-            guard case .notReady(let reason) = service.readiness() else {
+            guard let reason = notReadyReason else {
                 return try .json(HealthBody(status: "ready"), headOnly: request.method == .head)
             }
             // Names of workers are for those who may see the status.
@@ -110,6 +115,12 @@ struct GatewayResponder: HTTPResponder {
             )
             return try refusal(error, request, context)
         }
+    }
+
+    private var notReadyReason: String? {
+        if open.isDraining { return "the coordinator is ending" }
+        if case .notReady(let reason) = service.readiness() { return reason }
+        return nil
     }
 
     private var model: ModelList.Model {

@@ -133,7 +133,10 @@ struct CoordinatorCommand: AsyncParsableCommand {
             asked.withLock { $0 = reason }
             ServiceNotice.stopping()
             logger.info("ending", metadata: ["drain_time": "\(drainTime) s"])
-            await group.triggerGracefulShutdown()
+            Task {
+                await gateway.drain()
+                await group.triggerGracefulShutdown()
+            }
             guard await ends.next() != nil else { return }
             logger.notice("asked again: ending the requests that still run")
             coordinator.endRequests()

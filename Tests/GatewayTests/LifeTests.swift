@@ -48,6 +48,40 @@ struct LifeTests {
         #expect("\(error)".contains("192.0.2.1"))
     }
 
+    @Test("While it drains, it says so and takes nobody new")
+    func drain() async throws {
+        let service = try ScriptedService()
+        try await TestGateway.with(service) { gateway in
+            async let reply = gateway.complete(#"{"model": "scripted", "prompt": "x"}"#)
+            let hand = try #require(await service.submissions.first())
+            async let drained: Void = gateway.drain()
+            while try await gateway.get("/health/ready").status == 200 { await Task.yield() }
+            #expect(try await gateway.get("/health/ready").json["reason"] == .string("the coordinator is ending"))
+            #expect(try await gateway.get("/health/live").status == 200)
+            let late = try await gateway.complete(#"{"model": "scripted", "prompt": "x"}"#)
+            #expect(late.status == 503 && late.headers["retry-after"] == "5")
+            #expect(try late.json["error"]?["code"] == .string("unavailable"))
+            hand.say("late")
+            hand.finish()
+            #expect(try await reply.json["choices"]?[0]?["text"] == .string("late"))
+            await drained
+        }
+    }
+
+    @Test("What takes too long to drain is cancelled")
+    func boundedDrain() async throws {
+        let service = try ScriptedService()
+        try await TestGateway.with(service, limits: .init(drainTime: .milliseconds(50))) { gateway in
+            async let reply = gateway.complete(#"{"model": "scripted", "prompt": "x"}"#)
+            _ = await service.submissions.first()
+            await gateway.drain()
+            let status = try await reply.status
+            #expect(status == 503)
+            // Where nothing runs there is nothing to wait for.
+            await gateway.drain()
+        }
+    }
+
     @Test("A graceful end waits for the running answer")
     func gracefulEnd() async throws {
         let service = try ScriptedService()

@@ -40,6 +40,8 @@ struct TestGateway: Sendable {
     let port: Int
     /// Of the operators' address, where there is one.
     var adminPort: Int?
+    /// Lets running requests end, and takes no others.
+    let drain: @Sendable () async -> Void
     /// Tells the gateway to end gracefully.
     let shutDown: @Sendable () async -> Void
     /// Comes back when the gateway has ended.
@@ -65,6 +67,7 @@ struct TestGateway: Sendable {
         guard let port = await bound.first() else { return try await running.value }
         let test = TestGateway(
             service: service, port: port, adminPort: adminPort.withLock { $0 },
+            drain: { await gateway.drain() },
             shutDown: { await group.triggerGracefulShutdown() },
             ended: { try await running.value })
         do {
