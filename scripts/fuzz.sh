@@ -41,6 +41,7 @@ Wire|64|512|messages' frames, ZAP's questions, keys and allow-lists
 TEXT
 }
 
+coverage=edge,indirect-calls,trace-cmp,inline-8bit-counters,pc-table
 seconds=60 build_only='' sanitize=(--sanitize=fuzzer) scratch=.build-fuzz harnesses=()
 while (($# > 0)); do
     case $1 in
@@ -55,7 +56,10 @@ while (($# > 0)); do
         export WINNOW_FUZZ_ONLY=$2
         shift
         ;;
-    --address) sanitize=(--sanitize=fuzzer --sanitize=address) scratch=.build-fuzz-address ;;
+    --address)
+        # Of two sanitizers Swift's compiler hears the last, and would count no coverage.
+        sanitize=(--sanitize=fuzzer --sanitize=address -Xswiftc -sanitize-coverage="$coverage") scratch=.build-fuzz-address
+        ;;
     -h | --help) usage && exit 0 ;;
     -*)
         usage >&2
