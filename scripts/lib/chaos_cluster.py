@@ -1,5 +1,6 @@
 """The processes of a cluster under test: started by hand, behind the proxy, and started again when told to."""
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -102,7 +103,9 @@ class Cluster:
     def signal(self, name, number):
         member = self.members[name]
         if member.pid:
-            os.kill(member.pid, number)
+            # One that ends by itself at this moment can't be told any more.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member.pid, number)
 
     def metrics(self, prefix):
         """The lines of /metrics that begin so, as {labels: value}."""
