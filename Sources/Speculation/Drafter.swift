@@ -82,6 +82,7 @@ public final class Drafter: @unchecked Sendable {  // one thread at a time, as i
     ///   - count: the most guesses wanted; there are fewer where the answer's room ends.
     ///   - isCancelled: asked between two blocks; what was read stays read.
     /// - Returns: nil if it was cancelled; then the same answer is to be told again.
+    /// - Throws: ``StageError``: the answer leaves the room it was begun with, or a token the vocabulary, or there is no memory.
     public func extend(
         _ draft: Draft, by answer: [Int32], guessing count: Int, isCancelled: () -> Bool = { false }
     ) throws(StageError) -> [Int32]? {
