@@ -85,7 +85,7 @@ package struct ControlPlane: Sendable {
         self.settings = settings
         membership = Membership(limits: Membership.Limits(stall: settings.stall))
         requests = RequestTable(limits: settings.requests, ends: settings.ends)
-        drafts = DraftTable(most: settings.drafts)
+        drafts = DraftTable(policy: settings.drafts)
         for index in settings.pipelines.indices {
             unfilled[index] = Placement.present(0, of: settings.pipelines[index].stageCount)
         }

@@ -27,8 +27,8 @@ struct DraftTable: Sendable {
         var round: (since: ContinuousClock.Instant, count: Int, decoding: Int)?
     }
 
-    /// Guesses of one token; 0: nothing is guessed.
-    let most: Int
+    /// What the policy of each pipeline begins with; `nil`: nothing is guessed.
+    let policy: DraftPolicy?
     /// By pipeline.
     var policies: [Int: DraftPolicy] = [:]
     var entries: [UInt64: Entry] = [:]
@@ -37,7 +37,7 @@ struct DraftTable: Sendable {
     /// Requests that were not followed because guesses do not pay, since the last one that was.
     var passedOver = 0
 
-    init(most: Int) { self.most = most }
+    init(policy: DraftPolicy?) { self.policy = policy }
 
     /// Requests that are followed at a time: each has a KV cache of the small model.
     static let mostFollowed = 32
@@ -54,7 +54,7 @@ struct DraftTable: Sendable {
 extension ControlPlane {
     /// Looks at what came out of a pipeline, and keeps requests back whose next tokens are to be guessed first.
     mutating func draft(after effects: [Scheduler.Effect], of number: Int, now: Instant) {
-        guard drafts.most > 0 else { return }
+        guard drafts.policy != nil else { return }
         var seen: Set<UInt64> = []
         let decoding = schedulers[number]?.queuedRows.decoding ?? 0
         for effect in effects {
@@ -74,7 +74,7 @@ extension ControlPlane {
     /// A request has a new last token.
     private mutating func draft(_ id: UInt64, of number: Int, room: Int, decoding: Int, now: Instant) {
         guard let request = requests[id] else { return }
-        if drafts.policies[number] == nil { drafts.policies[number] = DraftPolicy(most: drafts.most) }
+        if drafts.policies[number] == nil { drafts.policies[number] = drafts.policy }
         guard let entry = drafts.entries[id] else {
             follow(id, request, room: room, seemsToPay: drafts.policies[number]?.pays(decoding: decoding) ?? true)
             return

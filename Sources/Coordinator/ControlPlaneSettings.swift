@@ -31,8 +31,8 @@ extension ControlPlane {
         package var stall: Duration
         package var requests: RequestTable.Limits
         package var ends: Set<Int32>
-        /// Guesses of one token by the speculator in this process; 0: none.
-        package var drafts: Int
+        /// What each pipeline's policy begins with, where the speculator in this process guesses tokens; `nil`: it does not.
+        package var drafts: DraftPolicy?
         /// Tell what took how long.
         package var isTracing: Bool
 
@@ -42,7 +42,7 @@ extension ControlPlane {
             speculatorContext: Int? = nil, kvRows: Int, microBatchRows: Int, wireType: WireType = .f32,
             rowBytes: Int = 0, resultsEndpoint: String, dataPeer: PeerID, ownKey: PublicKey? = nil,
             stall: Duration = .seconds(60),
-            requests: RequestTable.Limits, ends: Set<Int32> = [], drafts: Int = 0, isTracing: Bool = false
+            requests: RequestTable.Limits, ends: Set<Int32> = [], drafts: DraftPolicy? = nil, isTracing: Bool = false
         ) {
             self.drafts = drafts
             self.isTracing = isTracing

@@ -112,7 +112,8 @@ public final class Coordinator: GenerationService, @unchecked Sendable {
                     timeout: configuration.requestTimeout, replayWait: configuration.replayWait,
                     maxReplays: configuration.maxReplays),
                 ends: Set(models.tokenizer.endTokens(of: models.configuration)),
-                drafts: configuration.draftTokens,
+                drafts: configuration.draftTokens > 0
+                    ? DraftPolicy(most: configuration.draftTokens, isFixed: configuration.draftsAlways) : nil,
                 isTracing: configuration.traceFile != nil))
         do {
             trace = try configuration.traceFile.map { try TraceWriter(path: $0, logger: logger) }

@@ -54,6 +54,8 @@ public struct CoordinatorConfiguration: Sendable {
     /// Speculative decoding: the most tokens that the speculator guesses ahead of an answer, 0 to 16; 0: none. Needs a
     /// speculator in this process.
     public var draftTokens = 0
+    /// Guess as many always, instead of as many as pay: so that a test's guesses don't hang on how fast the machine is.
+    package var draftsAlways = false
     /// Where to write a trace of every request and stage; `nil`: nowhere.
     public var traceFile: String?
     /// Allow plain text on links that other machines can read and write.

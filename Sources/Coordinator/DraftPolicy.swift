@@ -53,13 +53,18 @@ package struct DraftPolicy: Sendable {
 
     /// Numbers of guesses that are told apart, ascending from 0.
     package let counts: [Int]
+    /// The number that is taken whatever it brings.
+    private let fixed: Int?
     /// By the binary logarithm of the requests that decode at once.
     private var loads: [Load]
     /// Over all requests.
     private var agreement = DraftAgreement()
 
-    /// - Parameter most: guesses of one token, at least 1.
-    package init(most: Int) {
+    /// - Parameters:
+    ///   - most: guesses of one token, at least 1.
+    ///   - isFixed: always as many, whatever that brings and however long it takes.
+    package init(most: Int, isFixed: Bool = false) {
+        fixed = isFixed ? max(1, most) : nil
         var counts = [0]
         var count = 1
         while count < most {
@@ -86,11 +91,12 @@ package struct DraftPolicy: Sendable {
 
     /// Whether guesses are likely to pay for a request of which nothing is known.
     package func pays(decoding: Int) -> Bool {
-        best(loads[bucket(decoding)], rate: agreement.rate(prior: Self.hope)) > 0
+        fixed != nil || best(loads[bucket(decoding)], rate: agreement.rate(prior: Self.hope)) > 0
     }
 
     /// How many guesses to ask for.
     package mutating func choose(decoding: Int, agreement own: DraftAgreement) -> Int {
+        if let fixed { return fixed }
         let place = bucket(decoding)
         let rate = own.rate(prior: agreement.rate(prior: Self.hope))
         let best = best(loads[place], rate: rate)

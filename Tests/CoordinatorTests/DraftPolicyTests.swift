@@ -65,6 +65,15 @@ struct DraftPolicyTests {
         #expect(policy.choose(decoding: 5, agreement: DraftAgreement()) == 0)
     }
 
+    @Test func aFixedNumberIsAlwaysTaken() {
+        var policy = DraftPolicy(most: 3, isFixed: true)
+        for _ in 0..<100 {
+            #expect(policy.pays(decoding: 1) && policy.choose(decoding: 1, agreement: DraftAgreement()) == 3)
+            policy.took(.seconds(1), count: 3, decoding: 1)
+            policy.verified(proposed: 3, accepted: 0)
+        }
+    }
+
     @Test func agreementForgets() {
         var agreement = DraftAgreement()
         #expect(agreement.rate(prior: 0.7) == 0.7)

@@ -126,7 +126,9 @@ struct SpeculativeDecodingTests {
                         request(pipeline, "One day", maxTokens: 12, sampling: sampling))
                     bins[Int(answer.tokens[7]) % bins.count] += 1
                 }
-                #expect(drafts == 0 || pipeline.coordinator.metrics().acceptedDrafts > 20)
+                // Else this would compare plain decoding with itself.
+                let accepted = pipeline.coordinator.metrics().acceptedDrafts
+                #expect(drafts == 0 || accepted > count)
             }
             counts.append(bins)
         }

@@ -51,6 +51,7 @@ final class TestPipeline: Sendable {
             listen: try Self.endpoint(isPath: isPath), stageCount: stages, speculatorsAreWorkers: speculators > 0,
             precision: precision, microBatchRows: rows, kvRows: kvRows, maxRequests: maxRequests, wireType: wireType)
         configuration.draftTokens = drafts
+        configuration.draftsAlways = true
         let coordinator = try Coordinator(
             configuration: configuration,
             transport: self.transport, logger: Self.logger

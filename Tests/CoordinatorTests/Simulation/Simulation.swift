@@ -227,7 +227,7 @@ final class Simulation {
                 resultsEndpoint: resultsEndpoint, dataPeer: .random(using: &random),
                 requests: RequestTable.Limits(
                     timeout: .seconds(280), replayWait: .seconds(200), maxReplays: plan.maxReplays),
-                ends: ends, drafts: plan.drafts))
+                ends: ends, drafts: plan.drafts > 0 ? DraftPolicy(most: plan.drafts) : nil))
         let drafter = SimulatedDrafter(
             seed: random.next(), later: { [unowned self] delay, work in at(delay, work) },
             answer: { [unowned self] id in
