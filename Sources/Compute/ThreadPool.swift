@@ -6,7 +6,7 @@ internal import Synchronization
 
 /// Named threads, optionally each kept on a CPU, that run loops together with the calling thread.
 ///
-/// Idle threads sleep; before they do, they look out for the next loop for some microseconds, because the loops of one
+/// Idle threads sleep; before they do, they look out for the next loop for some ten microseconds, because the loops of one
 /// forward pass follow each other closely. One loop runs at a time: further callers wait for their turn.
 public final class ThreadPool: Sendable {
     /// The number of threads that work on a loop, the caller included.
@@ -96,7 +96,11 @@ public final class ThreadPool: Sendable {
 }
 
 /// The loop that is being shared out, and the threads' waiting for it.
-private final class SharedLoop: @unchecked Sendable {  // `lock` guards all but the atomics; `turn` admits one caller
+///
+/// Loops of a forward pass are a few microseconds long and as far apart, so nobody takes the lock but to sleep, or to wake
+/// who does: a thread that joins counts itself before it looks whether the loop still stands, and who ends the loop says so
+/// before it looks whether anybody is inside. Whichever comes second sees the first.
+private final class SharedLoop: @unchecked Sendable {  // `body` and `count` are set while nobody is inside
     private let turn = Mutex<Void>(())
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
     private let wake: UnsafeMutablePointer<pthread_cond_t>
@@ -105,15 +109,19 @@ private final class SharedLoop: @unchecked Sendable {  // `lock` guards all but 
     /// The caller's closure, lent: no thread may keep a reference to it beyond the loop.
     private var body: UnsafePointer<(Int) -> Void>?
     private var count = 0
-    private var stopped = false
     private let next = Atomic<Int>(0)
-    /// Counts loops, so that a thread sees a new one without taking the lock.
-    private let generation = Atomic<Int>(0)
-    /// Threads, besides the caller, inside the loop. Changed under the lock.
+    /// Counts the beginnings and the ends of loops: odd while one stands.
+    private let phase = Atomic<Int>(0)
+    private let stopped = Atomic<Bool>(false)
+    /// Threads, besides the caller, inside the loop, or looking whether it stands.
     private let active = Atomic<Int>(0)
+    /// Threads that sleep until the next loop, and whether the caller sleeps until they have left it.
+    private let sleepers = Atomic<Int>(0)
+    private let callerSleeps = Atomic<Bool>(false)
 
-    /// About 20 microseconds of looking before sleeping.
-    private static let spins = 400
+    /// Looks before sleeping: 35 to 80 microseconds, as long as a `pause` takes. Threads that share out a product from memory
+    /// end it some ten microseconds apart; to be woken takes longer.
+    private static let spins = 2000
 
     init() {
         lock = .allocate(capacity: 1)
@@ -135,27 +143,26 @@ private final class SharedLoop: @unchecked Sendable {  // `lock` guards all but 
 
     func run(_ count: Int, _ body: UnsafePointer<(Int) -> Void>) {
         turn.withLock { _ in
-            pthread_mutex_lock(lock)
             self.body = body
             self.count = count
             next.store(0, ordering: .relaxed)
-            generation.add(1, ordering: .releasing)
-            pthread_cond_broadcast(wake)
-            pthread_mutex_unlock(lock)
+            phase.add(1, ordering: .sequentiallyConsistent)
+            wakeSleepers()
 
             consume(count, body)
 
-            // A thread that has not joined by now finds nothing to do and is not waited for.
-            pthread_mutex_lock(lock)
-            self.body = nil
-            pthread_mutex_unlock(lock)
+            // A thread that has not joined by now finds no loop and is not waited for.
+            phase.add(1, ordering: .sequentiallyConsistent)
             var spins = 0
-            while active.load(ordering: .acquiring) > 0, spins < Self.spins {
+            while active.load(ordering: .sequentiallyConsistent) > 0, spins < Self.spins {
                 winnow_thread_pause()
                 spins += 1
             }
+            guard active.load(ordering: .sequentiallyConsistent) > 0 else { return }
             pthread_mutex_lock(lock)
-            while active.load(ordering: .acquiring) > 0 { pthread_cond_wait(idle, lock) }
+            callerSleeps.store(true, ordering: .sequentiallyConsistent)
+            while active.load(ordering: .sequentiallyConsistent) > 0 { pthread_cond_wait(idle, lock) }
+            callerSleeps.store(false, ordering: .relaxed)
             pthread_mutex_unlock(lock)
         }
     }
@@ -163,38 +170,55 @@ private final class SharedLoop: @unchecked Sendable {  // `lock` guards all but 
     /// A pool thread's life: join a loop, work, look out for the next, sleep.
     func work() {
         var seen = 0
-        while true {
+        while !stopped.load(ordering: .acquiring) {
             var spins = 0
-            while generation.load(ordering: .acquiring) == seen, spins < Self.spins {
+            while !isNew(phase.load(ordering: .relaxed), seen), spins < Self.spins {
                 winnow_thread_pause()
                 spins += 1
             }
-            pthread_mutex_lock(lock)
-            while generation.load(ordering: .relaxed) == seen, !stopped { pthread_cond_wait(wake, lock) }
-            if stopped {
-                pthread_mutex_unlock(lock)
-                return
+            if spins == Self.spins { sleep(seen) }
+            active.add(1, ordering: .sequentiallyConsistent)
+            let standing = phase.load(ordering: .sequentiallyConsistent)
+            if isNew(standing, seen), let body {
+                seen = standing
+                consume(count, body)
             }
-            seen = generation.load(ordering: .relaxed)
-            let (body, count) = (self.body, self.count)
-            if body != nil { active.add(1, ordering: .relaxed) }
-            pthread_mutex_unlock(lock)
-            guard let body else { continue }
-
-            consume(count, body)
-
-            pthread_mutex_lock(lock)
-            if active.subtract(1, ordering: .releasing).newValue == 0 { pthread_cond_signal(idle) }
-            pthread_mutex_unlock(lock)
+            if active.subtract(1, ordering: .sequentiallyConsistent).newValue == 0,
+                callerSleeps.load(ordering: .sequentiallyConsistent)
+            {
+                pthread_mutex_lock(lock)
+                pthread_cond_signal(idle)
+                pthread_mutex_unlock(lock)
+            }
         }
     }
 
-    func stop() {
+    /// Whether a loop stands that the thread has not seen.
+    private func isNew(_ phase: Int, _ seen: Int) -> Bool { phase & 1 == 1 && phase != seen }
+
+    /// Until there is a loop that the thread has not seen, or the pool stops.
+    private func sleep(_ seen: Int) {
         pthread_mutex_lock(lock)
-        stopped = true
-        generation.add(1, ordering: .releasing)
+        sleepers.add(1, ordering: .sequentiallyConsistent)
+        while !isNew(phase.load(ordering: .sequentiallyConsistent), seen),
+            !stopped.load(ordering: .sequentiallyConsistent)
+        {
+            pthread_cond_wait(wake, lock)
+        }
+        sleepers.subtract(1, ordering: .relaxed)
+        pthread_mutex_unlock(lock)
+    }
+
+    private func wakeSleepers() {
+        guard sleepers.load(ordering: .sequentiallyConsistent) > 0 else { return }
+        pthread_mutex_lock(lock)
         pthread_cond_broadcast(wake)
         pthread_mutex_unlock(lock)
+    }
+
+    func stop() {
+        stopped.store(true, ordering: .sequentiallyConsistent)
+        wakeSleepers()
     }
 
     /// Not inlined, so that every reference to the closure ends in here.

@@ -1,6 +1,7 @@
 // Loops on a pool: every index once, whoever calls.
 
 import Compute
+import Glibc
 import Synchronization
 import Testing
 
@@ -23,6 +24,24 @@ import Testing
                 matrix.withUnsafeMutableBufferPointer { for column in 0..<64 { $0[row * 64 + column] = Float(round) } }
             }
             #expect(matrix.withUnsafeBufferPointer { $0.allSatisfy { $0 == Float(round) } })
+        }
+    }
+
+    /// Each index waits for all others, so every thread must have come: those that looked out and those that slept.
+    @Test(.timeLimit(.minutes(2)), arguments: [2, 3, 5])
+    func everyThreadComes(threads: Int) {
+        let pool = ThreadPool(threads: threads, name: "pool")
+        final class Arrivals: Sendable {
+            let count = Atomic<Int>(0)
+        }
+        for round in 0..<600 {
+            // Around the time after which they sleep.
+            if round % 3 > 0 { usleep(UInt32(round % 200)) }
+            let arrivals = Arrivals()
+            pool.parallelFor(threads) { _ in
+                arrivals.count.add(1, ordering: .relaxed)
+                while arrivals.count.load(ordering: .relaxed) < threads { sched_yield() }
+            }
         }
     }
 
