@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "attention_bytes.h"
 #include "attention_fixed.h"
 #include "half.h"
 #include "vectors.h"
@@ -104,6 +105,7 @@ static int32_t visible_run(const winnow_attention_task *task, int32_t *from, int
     return to < stop ? to : stop;
 }
 
+#define BYTES 0
 #define VECTOR f8
 #define LANES 8
 #define TILE 6
@@ -171,6 +173,16 @@ TARGET static void winnow_interleave_rows(const uint16_t *from, size_t rows, siz
     }
 }
 #include "attention_body.h"
+#undef TARGET
+#undef NAME
+#undef FIXED
+#undef BYTES
+#define BYTES 1
+#define FIXED 1
+#define TARGET WINNOW_AVX512_VNNI
+#define NAME(name) WINNOW_JOIN(avx512_bytes, name)
+#include "attention_body.h"
+#undef BYTES
 #undef VECTOR
 #undef LANES
 #undef TILE
@@ -190,6 +202,8 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
             // A Float32 cache is served by the other body.
             size_t pairs = avx512_bf16_scratch(panels_of(rows, heads, 32), head_dim);
             size_t plain = avx512_scratch(panels_of(rows, heads, 32), head_dim);
+            size_t bytes = avx512_bytes_scratch(panels_of(rows, heads, 32), head_dim);
+            plain = bytes > plain ? bytes : plain;
             return pairs > plain ? pairs : plain;
         }
         case winnow_level_avx512_vnni:
@@ -209,6 +223,12 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch) {
     // Decode: a panel of queries would be mostly empty.
     const int few = task->decoded && task->rows == 1 && task->heads <= 8;
+#if defined(__x86_64__)
+    if (level >= winnow_level_avx512_vnni && task->bytes && task->half && !few && task->head_dim % 4 == 0) {
+        avx512_bytes_attend(task, scratch);
+        return;
+    }
+#endif
     switch (level) {
         case winnow_level_avx512_bf16:
             if (task->half && !few) {

@@ -4,14 +4,20 @@
 // one query. Maxima, masks and sums then need no shuffles, and the weights lie as the second product wants them.
 //
 // The including file defines: NAME(x), TARGET, F(x), VECTOR, LANES, TILE (keys or dims at once), PAIRS (1: an element
-// is two 16-bit values and a step multiplies both; 0: an element is a Float32) and FIXED (1: the pairs are
-// integers, and every query, key and row of values has a scale, see attention_fixed.h; 0: the pairs are bf16).
+// is two 16-bit values and a step multiplies both; 0: an element is a Float32), FIXED (1: the pairs are
+// integers, and every query, key and row of values has a scale, see attention_fixed.h; 0: the pairs are bf16) and BYTES (1,
+// with FIXED: an element is four 8-bit values, see attention_bytes.h).
 
 #include "attention_tiles.h"
 
 // What a panel of queries remembers between blocks of keys.
 typedef struct {
     float best[PANEL], sums[PANEL], scales[PANEL];
+#if BYTES
+    // Of each query, what takes the keys' bias back, and its score with the mean that is taken from keys.
+    int32_t starts[PANEL];
+    float offsets[PANEL];
+#endif
     int32_t first[PANEL], limit[PANEL];
     // The range of all lanes, and the range that all lanes see.
     int32_t lowest, highest, common_first, common_limit;
@@ -21,8 +27,14 @@ static size_t NAME(scratch)(size_t panels, size_t head_dim) {
     size_t block = BLOCK_KEYS + 1;
     return panels * (sizeof(NAME(panel_state)) + 2 * head_dim * PANEL * sizeof(float)) +
            2 * block * head_dim * sizeof(float) + block * PANEL * sizeof(float) +
-           block * sizeof(winnow_key_scales) + head_dim * sizeof(float) + 10 * 64;
+           block * sizeof(winnow_key_scales) + 2 * head_dim * sizeof(float) + 11 * 64;
 }
+
+#if BYTES
+#define STARTS(state) (state)->starts
+#else
+#define STARTS(state) NULL
+#endif
 
 INLINE_BODY void *NAME(take)(char **free, size_t bytes) {
     char *taken = *free;
@@ -32,17 +44,21 @@ INLINE_BODY void *NAME(take)(char **free, size_t bytes) {
 
 // Packs a panel's queries and says what its lanes see. The softmax works with powers of two: `factor` has log2 e in it.
 TARGET static void NAME(load_panel)(const winnow_attention_task *task, size_t panel, float factor,
-                                    NAME(panel_state) *state, ELEMENT *queries) {
+                                    NAME(panel_state) *state, const float *mean, ELEMENT *queries) {
     const size_t dim = task->head_dim, lanes = task->rows * task->heads;
     state->lowest = state->common_limit = INT32_MAX;
     state->highest = state->common_first = 0;
+    (void)mean;
     for (size_t j = 0; j < PANEL; j++) {
         // Lanes beyond the last repeat it; their results are dropped.
         size_t lane = panel * PANEL + j < lanes ? panel * PANEL + j : lanes - 1;
         size_t row = lane / task->heads, head = lane % task->heads;
         const float *from = task->queries + row * task->query_stride + head * dim;
         ELEMENT *to = queries + j;
-#if FIXED
+#if BYTES
+        state->scales[j] = quads_of_query(from, dim, to, PANEL, state->starts + j) * factor;
+        state->offsets[j] = product_with(mean, from, dim) * factor;
+#elif FIXED
         const float scale = winnow_fixed_scale(winnow_sum_of_squares(from, dim), WINNOW_FIXED_NORM);
         fix_pairs(from, dim, winnow_fixed_inverse(scale), to, PANEL);
         state->scales[j] = scale * factor;
@@ -66,7 +82,7 @@ TARGET static void NAME(load_panel)(const winnow_attention_task *task, size_t pa
 }
 
 TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch) {
-    const size_t dim = task->head_dim, steps = PAIRS ? dim / 2 : dim;
+    const size_t dim = task->head_dim, steps = dim / GROUP;
     const size_t lanes = task->rows * task->heads, panels = (lanes + PANEL - 1) / PANEL;
     char *free = scratch;
     NAME(panel_state) *states = NAME(take)(&free, panels * sizeof *states);
@@ -77,13 +93,20 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
     ELEMENT *block_values = NAME(take)(&free, (BLOCK_KEYS + 1) * dim * sizeof(float));
     winnow_key_scales *scales = NAME(take)(&free, (BLOCK_KEYS + 1) * sizeof *scales);
     float *spare = NAME(take)(&free, dim * sizeof(float));
-    (void)spare;
     const float factor = task->scale * 1.44269504f;
+#if BYTES
+    float *zeros = NAME(take)(&free, dim * sizeof(float));
+    memset(zeros, 0, dim * sizeof *zeros);
+    // Of the first block, which is whole where there is another: a row sees the same mean however a prompt is cut.
+    int32_t last = 0;
+    for (size_t row = 0; row < task->rows; row++) last = task->limit[row] > last ? task->limit[row] : last;
+    mean_of_keys(task, last > BLOCK_KEYS ? BLOCK_KEYS : 0, spare);
+#endif
 
     int32_t begin = INT32_MAX, end = 0;
     for (size_t panel = 0; panel < panels; panel++) {
         NAME(panel_state) *state = states + panel;
-        NAME(load_panel)(task, panel, factor, state, queries + panel * steps * PANEL);
+        NAME(load_panel)(task, panel, factor, state, spare, queries + panel * steps * PANEL);
         memset(out + panel * dim * PANEL, 0, dim * PANEL * sizeof(float));
         if (state->lowest < begin) begin = state->lowest;
         if (state->highest > end) end = state->highest;
@@ -107,7 +130,14 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
         const void *all_values = are_means ? task->mean_values : task->values;
         const size_t count = (size_t)(to - from);
         const ELEMENT *keys, *values;
-#if FIXED
+#if BYTES
+        const int is_centred = !are_means && from >= BLOCK_KEYS;
+        quads_of_keys((const uint16_t *)all_keys + (size_t)from * dim, count, dim, is_centred ? spare : zeros, block_keys,
+                      scales);
+        quads_of_values((const uint16_t *)all_values + (size_t)from * dim, count, dim, zeros, block_values, scales);
+        keys = block_keys;
+        values = block_values;
+#elif FIXED
         fix_keys((const uint16_t *)all_keys + (size_t)from * dim, count, dim, block_keys, scales, spare);
         fix_values((const uint16_t *)all_values + (size_t)from * dim, count, dim, block_values, scales);
         keys = block_keys;
@@ -134,7 +164,7 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
             const int32_t high = state->highest < to && !are_means ? state->highest : to;
             if (low >= high) continue;
             // Pairs of keys begin where the run does.
-            if (PAIRS) low -= (low - from) % 2;
+            low -= (low - from) % GROUP;
             const size_t skipped = (size_t)(low - from), used = (size_t)(high - low);
             VECTOR before[2] = {F(load)(state->best), F(load)(state->best + LANES)};
 #if FIXED
@@ -145,7 +175,7 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
 #endif
             VECTOR best[2] = {least[0], least[1]};
             NAME(scores)(used, keys + skipped * steps, steps, queries + panel * steps * PANEL, steps,
-                         scales + skipped, state->scales, scores, best);
+                         scales + skipped, state->scales, STARTS(state), scores, best);
             if (are_means) {
                 best[0] = least[0];
                 best[1] = least[1];
@@ -161,6 +191,9 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
             for (int half = 0; half < 2; half++) {
 #if FIXED
                 VECTOR own = best[half];
+#if BYTES
+                if (is_centred) own = F(add)(own, F(load)(state->offsets + half * LANES));
+#endif
                 best[half] = F(maximum)(before[half], own);
                 share[half] = NAME(power)(F(subtract)(own, best[half]));
                 sums[half] = F(multiply)(sums[half], share[half]);
@@ -173,8 +206,8 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
                 F(store)(state->sums + half * LANES,
                          F(fma)(F(load)(state->sums + half * LANES), correction[half], sums[half]));
             }
-            NAME(weigh)(dim, values + (PAIRS ? skipped / 2 : skipped) * dim, dim, (const ELEMENT *)scores,
-                        PAIRS ? (used + 1) / 2 : used, share, out + panel * dim * PANEL, correction);
+            NAME(weigh)(dim, values + skipped / GROUP * dim, dim, (const ELEMENT *)scores,
+                        (used + GROUP - 1) / GROUP, share, out + panel * dim * PANEL, correction);
         }
     }
 
@@ -187,10 +220,11 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
     }
 }
 
+#if !BYTES
 // See winnow_block_weights.
 TARGET static void NAME(block_weights)(const winnow_attention_task *task, void *scratch, float *block_sums,
                                        float *weights) {
-    const size_t dim = task->head_dim, steps = PAIRS ? dim / 2 : dim;
+    const size_t dim = task->head_dim, steps = dim / GROUP;
     const size_t lanes = task->rows * task->heads, panels = (lanes + PANEL - 1) / PANEL;
     char *free = scratch;
     NAME(panel_state) *states = NAME(take)(&free, panels * sizeof *states);
@@ -202,7 +236,8 @@ TARGET static void NAME(block_weights)(const winnow_attention_task *task, void *
     (void)block_keys, (void)spare;
     int32_t end = 0;
     for (size_t panel = 0; panel < panels; panel++) {
-        NAME(load_panel)(task, panel, task->scale * 1.44269504f, states + panel, queries + panel * steps * PANEL);
+        NAME(load_panel)(task, panel, task->scale * 1.44269504f, states + panel, spare,
+                         queries + panel * steps * PANEL);
         if (states[panel].highest > end) end = states[panel].highest;
     }
     // Values have no scales here.
@@ -230,7 +265,8 @@ TARGET static void NAME(block_weights)(const winnow_attention_task *task, void *
         for (size_t panel = 0; panel < panels; panel++) {
             NAME(panel_state) *state = states + panel;
             VECTOR best[2] = {F(all)(UNSEEN), F(all)(UNSEEN)}, sums[2];
-            NAME(scores)(count, keys, steps, queries + panel * steps * PANEL, steps, scales, state->scales, scores, best);
+            NAME(scores)(count, keys, steps, queries + panel * steps * PANEL, steps, scales, state->scales, STARTS(state),
+                         scores, best);
             if (from < state->common_first || to > state->common_limit) {
                 best[0] = best[1] = F(all)(UNSEEN);
                 NAME(mask)(scores, count, from, state->first, state->limit, best);
@@ -271,12 +307,17 @@ TARGET static void NAME(block_weights)(const winnow_attention_task *task, void *
     }
 }
 
+#endif
+
 #undef PANEL
 #undef BLOCK_KEYS
 #undef ELEMENT
 #undef SUM
 #undef NO_SUM
 #undef STEP
+#undef WEIGH_STEP
+#undef GROUP
+#undef STARTS
 #undef OPERAND
 #undef LOAD_OPERAND
 #undef INLINE_BODY

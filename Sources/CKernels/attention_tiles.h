@@ -4,7 +4,19 @@
 #define PANEL (2 * LANES)
 #define BLOCK_KEYS (16 * TILE)
 
-#if FIXED
+#if BYTES
+#define ELEMENT uint32_t
+#define GROUP 4
+#define SUM INTEGERS
+#define NO_SUM I(zero)()
+// Keys and weights are unsigned, queries and values are not.
+#define STEP(to, key, queries) _mm512_dpbusd_epi32(to, _mm512_set1_epi32((int)*(key)), queries)
+#define WEIGH_STEP(to, value, weights) _mm512_dpbusd_epi32(to, weights, _mm512_set1_epi32((int)*(value)))
+#define OPERAND INTEGERS
+#define LOAD_OPERAND(p) I(load)(p)
+#define WEIGHT_UNIT 255.0f
+#elif FIXED
+#define GROUP 2
 #define ELEMENT uint32_t
 #define SUM INTEGERS
 #define NO_SUM I(zero)()
@@ -14,6 +26,7 @@
 // A block's largest weight is 1, or this as an integer. With a whole block of weights and values, sums stay in 32 bits.
 #define WEIGHT_UNIT 5400.0f
 #elif PAIRS
+#define GROUP 2
 #define ELEMENT uint32_t
 #define SUM VECTOR
 #define NO_SUM F(zero)()
@@ -21,12 +34,17 @@
 #define OPERAND __m512i
 #define LOAD_OPERAND(p) _mm512_loadu_si512(p)
 #else
+#define GROUP 1
 #define ELEMENT float
 #define SUM VECTOR
 #define NO_SUM F(zero)()
 #define STEP(to, a, b) F(fma)(F(broadcast)(a), b, to)
 #define OPERAND VECTOR
 #define LOAD_OPERAND(p) F(load)(p)
+#endif
+
+#ifndef WEIGH_STEP
+#define WEIGH_STEP STEP
 #endif
 
 #define INLINE_BODY static inline __attribute__((always_inline)) TARGET
@@ -51,10 +69,17 @@ INLINE_BODY VECTOR NAME(power)(VECTOR x) {
 // of the keys and of the panel's lanes, and with the logarithm of the scale of the key's values on top.
 INLINE_BODY void NAME(score_tile)(const int count, const ELEMENT *keys, size_t stride, const ELEMENT *panel,
                                   size_t steps, const winnow_key_scales *scales, const float *lane_scales,
-                                  float *scores, VECTOR *best) {
+                                  const int32_t *starts, float *scores, VECTOR *best) {
     SUM sums[TILE][2];
 #pragma clang loop unroll(full)
-    for (int r = 0; r < count; r++) sums[r][0] = sums[r][1] = NO_SUM;
+    for (int r = 0; r < count; r++)
+#pragma clang loop unroll(full)
+        for (int half = 0; half < 2; half++)
+#if BYTES
+            sums[r][half] = I(load)(starts + half * LANES);
+#else
+            sums[r][half] = NO_SUM;
+#endif
     for (size_t p = 0; p < steps; p++) {
         OPERAND low = LOAD_OPERAND(panel + p * PANEL), high = LOAD_OPERAND(panel + p * PANEL + LANES);
 #pragma clang loop unroll(full)
@@ -79,15 +104,16 @@ INLINE_BODY void NAME(score_tile)(const int count, const ELEMENT *keys, size_t s
 #if !FIXED
     (void)scales, (void)lane_scales;
 #endif
+    (void)starts;
 }
 
 TARGET static void NAME(scores)(size_t count, const ELEMENT *keys, size_t stride, const ELEMENT *panel, size_t steps,
-                                const winnow_key_scales *scales, const float *lane_scales, float *scores,
-                                VECTOR best[2]) {
+                                const winnow_key_scales *scales, const float *lane_scales, const int32_t *starts,
+                                float *scores, VECTOR best[2]) {
     VECTOR largest[2] = {best[0], best[1]};
 #define TILES(n)                                                                                        \
     for (; count >= n; count -= n, keys += n * stride, scales += n, scores += n * PANEL)                \
-    NAME(score_tile)(n, keys, stride, panel, steps, scales, lane_scales, scores, largest)
+    NAME(score_tile)(n, keys, stride, panel, steps, scales, lane_scales, starts, scores, largest)
     TILES(TILE);
 #if TILE > 8
     TILES(8);
@@ -119,8 +145,8 @@ INLINE_BODY void NAME(value_tile)(const int count, const ELEMENT *values, size_t
         OPERAND low = LOAD_OPERAND(weights + p * PANEL), high = LOAD_OPERAND(weights + p * PANEL + LANES);
 #pragma clang loop unroll(full)
         for (int r = 0; r < count; r++) {
-            sums[r][0] = STEP(sums[r][0], values + p * stride + (size_t)r, low);
-            sums[r][1] = STEP(sums[r][1], values + p * stride + (size_t)r, high);
+            sums[r][0] = WEIGH_STEP(sums[r][0], values + p * stride + (size_t)r, low);
+            sums[r][1] = WEIGH_STEP(sums[r][1], values + p * stride + (size_t)r, high);
         }
     }
 #pragma clang loop unroll(full)
@@ -184,7 +210,27 @@ TARGET static void NAME(count_means)(float *scores, size_t count, const uint8_t 
         }
 }
 
-#if FIXED
+#if BYTES
+// 2^x for x <= 0 to a part in 10,000: what 8 bits hold, and half of it. 2^0 is 1 exactly, and below -126 it is 0 as in `power`.
+INLINE_BODY VECTOR NAME(weight)(VECTOR x) {
+    VECTOR f = _mm512_reduce_ps(x, 0x08);
+    VECTOR p = F(fma)(F(all)(0x1.c29fbep-5f), f, F(all)(0x1.f00b00p-3f));
+    p = F(fma)(p, f, F(all)(0x1.62f5f6p-1f));
+    p = F(fma)(p, f, F(all)(1.0f));
+    return _mm512_scalef_ps(p, F(subtract)(x, f));
+}
+
+// Four keys' weights, 0...1, as bytes.
+INLINE_BODY INTEGERS NAME(weight_quads)(const VECTOR w[4]) {
+    // 2^23 + n has n in its low bits; the constant leaves by a shift, or by the last exclusive or.
+    const VECTOR unit = F(all)(WEIGHT_UNIT), integer = F(all)(8388608.0f);
+    INTEGERS n[4];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; i++) n[i] = _mm512_castps_si512(F(fma)(w[i], unit, integer));
+    INTEGERS three = _mm512_ternarylogic_epi32(n[0], _mm512_slli_epi32(n[1], 8), _mm512_slli_epi32(n[2], 16), 0x96);
+    return _mm512_ternarylogic_epi32(three, _mm512_slli_epi32(n[3], 24), _mm512_set1_epi32(0x4b000000), 0x96);
+}
+#elif FIXED
 INLINE_BODY INTEGERS NAME(weight_pairs)(VECTOR even, VECTOR odd) {
     const VECTOR unit = F(all)(WEIGHT_UNIT), round = F(all)(WINNOW_FIXED_ROUND);
     return I(low_halves)(F(fma)(even, unit, round), F(fma)(odd, unit, round));
@@ -205,7 +251,25 @@ INLINE_BODY INTEGERS NAME(weight_pairs)(VECTOR even, VECTOR odd) {
 TARGET static void NAME(weights)(float *scores, size_t count, const winnow_key_scales *scales, const VECTOR best[2],
                                  VECTOR sums[2]) {
     VECTOR low = F(zero)(), high = F(zero)();
-#if PAIRS
+#if BYTES
+    for (size_t i = count; i % GROUP != 0; i++) {  // weighs nothing
+        F(store)(scores + i * PANEL, F(all)(UNSEEN));
+        F(store)(scores + i * PANEL + LANES, F(all)(UNSEEN));
+    }
+    for (size_t i = 0; i < count; i += GROUP)
+        for (int half = 0; half < 2; half++) {
+            const float *at = scores + i * PANEL + half * LANES;
+            VECTOR w[4], both = half ? high : low;
+#pragma clang loop unroll(full)
+            for (int j = 0; j < 4; j++) {
+                w[j] = NAME(weight)(F(subtract)(F(load)(at + j * PANEL), best[half]));
+                both = F(fma)(w[j], F(broadcast)(&scales[i + (size_t)j].value_inverse), both);
+            }
+            if (half) high = both;
+            else low = both;
+            I(store)((ELEMENT *)scores + i / GROUP * PANEL + half * LANES, NAME(weight_quads)(w));
+        }
+#elif PAIRS
     if (count % 2 == 1) {  // weighs nothing
         F(store)(scores + count * PANEL, F(all)(UNSEEN));
         F(store)(scores + count * PANEL + LANES, F(all)(UNSEEN));

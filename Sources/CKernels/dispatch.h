@@ -10,6 +10,7 @@
 #if defined(__x86_64__)
 #define WINNOW_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define WINNOW_AVX512 __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")))
+#define WINNOW_AVX512_VNNI __attribute__((target("avx512vnni,avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")))
 #define WINNOW_AVX512_BF16 __attribute__((target("avx512bf16,avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")))
 #else
 #define WINNOW_AVX2

@@ -137,6 +137,7 @@ WINNOW_F16 f16 f16_low_halves(const uint16_t *p) {
 WINNOW_F16 f16 f16_high_halves(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32((int)0xffff0000)));
 }
+WINNOW_F16 f16 i16_floats(__m512i x) { return _mm512_cvtepi32_ps(x); }
 WINNOW_F16 __m512i i16_zero(void) { return _mm512_setzero_si512(); }
 WINNOW_F16 __m512i i16_load(const void *p) { return _mm512_loadu_si512(p); }
 WINNOW_F16 void i16_store(void *p, __m512i x) { _mm512_storeu_si512(p, x); }

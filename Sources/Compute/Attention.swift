@@ -68,6 +68,8 @@ package final class Attention: Sendable {
     package let kvHeads: Int
     /// Values per head.
     package let headDim: Int
+    /// Whether products of a prompt's rows are taken in 8 bits, where the CPU has instructions for it.
+    private let inBytes: Bool
 
     /// Query rows times heads of a group in one task: each converts all keys before its own, once. A long prompt has enough
     /// tasks for all threads even if they are large.
@@ -78,11 +80,12 @@ package final class Attention: Sendable {
     private let spare = Mutex<[AttentionScratch]>([])
 
     /// Describes the heads; `heads` is a multiple of `kvHeads`, `headDim` even.
-    package init(heads: Int, kvHeads: Int, headDim: Int) {
+    package init(heads: Int, kvHeads: Int, headDim: Int, precision: Precision) {
         precondition(kvHeads > 0 && heads % kvHeads == 0 && headDim > 0 && headDim % 2 == 0)
         self.heads = heads
         self.kvHeads = kvHeads
         self.headDim = headDim
+        inBytes = precision == .int8
     }
 
     private var group: Int { heads / kvHeads }
@@ -199,7 +202,8 @@ package final class Attention: Sendable {
             rows: task.rows.count, heads: group, head_dim: headDim,
             keys: UnsafeRawPointer(segment.keys.pointer(row: task.kvHead * segment.capacity)),
             values: UnsafeRawPointer(segment.values.pointer(row: task.kvHead * segment.capacity)),
-            half: segment.keys.isHalf ? 1 : 0, decoded: task.isDecoded ? 1 : 0, first: scratch.first,
+            half: segment.keys.isHalf ? 1 : 0, bytes: inBytes ? 1 : 0, decoded: task.isDecoded ? 1 : 0,
+            first: scratch.first,
             limit: scratch.limits, visible: nil, block_keys: Int32(BlockSparsity.keyRows),
             mean_keys: nil, mean_values: nil, means: 0,
             scale: 1 / Float(headDim).squareRoot(),

@@ -34,7 +34,7 @@ package final class AttentionSample: Sendable {
 
     /// Makes `context` cache rows, the last `rows` of which ask.
     package init(heads: Int, kvHeads: Int, headDim: Int, rows: Int, context: Int, precision: Precision) {
-        attention = Attention(heads: heads, kvHeads: kvHeads, headDim: headDim)
+        attention = Attention(heads: heads, kvHeads: kvHeads, headDim: headDim, precision: precision)
         queries = Matrix(sampleRows: rows, columns: heads * headDim)
         output = Matrix(rows: rows, columns: heads * headDim)
         func cache() -> KVRows {

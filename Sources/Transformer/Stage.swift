@@ -58,7 +58,8 @@ public final class Stage: @unchecked Sendable {  // guarded by its caller, as sa
         self.precision = precision
         self.pool = pool
         attention = Attention(
-            heads: configuration.headCount, kvHeads: configuration.kvHeadCount, headDim: configuration.headDim)
+            heads: configuration.headCount, kvHeads: configuration.kvHeadCount, headDim: configuration.headDim,
+            precision: precision)
         frequencies = configuration.rotaryFrequencies
         var sublayers: [Sublayer] = []
         var done = 0

@@ -39,14 +39,20 @@ import Testing
         return out.map { Float($0) }
     }
 
-    /// Heads, KV heads and head size; the cache's format; whether rows see a window only.
+    /// Heads, KV heads and head size; the number formats; whether rows see a window only.
     struct Shape: Sendable {
         var heads, kvHeads, headDim: Int
-        var isHalf, isWindowed: Bool
+        var precision: Precision
+        var isWindowed: Bool
+
+        var isHalf: Bool { precision != .f32 }
 
         static let all: [Shape] = [(4, 2, 8), (6, 1, 24), (3, 3, 16), (8, 2, 64), (5, 1, 2)].flatMap { shape in
-            [(false, false), (true, false), (true, true)].map {
-                Shape(heads: shape.0, kvHeads: shape.1, headDim: shape.2, isHalf: $0.0, isWindowed: $0.1)
+            let formats: [(Precision, Bool)] = [
+                (.f32, false), (.bf16, false), (.bf16, true), (.int8, false), (.int8, true),
+            ]
+            return formats.map {
+                Shape(heads: shape.0, kvHeads: shape.1, headDim: shape.2, precision: $0.0, isWindowed: $0.1)
             }
         }
     }
@@ -56,7 +62,8 @@ import Testing
         let (heads, kvHeads, headDim) = (shape.heads, shape.kvHeads, shape.headDim)
         let count = 1100
         let pool = ThreadPool(threads: 2, name: "attention")
-        let attention = Attention(heads: heads, kvHeads: kvHeads, headDim: headDim)
+        let attention = Attention(
+            heads: heads, kvHeads: kvHeads, headDim: headDim, precision: shape.precision)
         let queries = filled(rows: count, columns: heads * headDim, seed: 5)
         let keys = filledCache(rows: kvHeads * count, columns: headDim, isHalf: shape.isHalf, seed: 6)
         let values = filledCache(rows: kvHeads * count, columns: headDim, isHalf: shape.isHalf, seed: 7)
@@ -81,7 +88,8 @@ import Testing
     func blocksGiveTheTextbookResult(shape: Shape, threads: Int) {
         let (heads, kvHeads, headDim) = (shape.heads, shape.kvHeads, shape.headDim)
         let pool = ThreadPool(threads: threads, name: "attention")
-        let attention = Attention(heads: heads, kvHeads: kvHeads, headDim: headDim)
+        let attention = Attention(
+            heads: heads, kvHeads: kvHeads, headDim: headDim, precision: shape.precision)
         // Rows before, rows now: decode, prefill from nothing, prefill across block edges, nothing at all.
         let shares = [(700, 1), (0, 130), (500, 70), (10, 0), (0, 1), (1023, 2)]
         func firstVisible(_ row: Int) -> Int { shape.isWindowed ? max(0, row - 150) : 0 }
@@ -106,7 +114,7 @@ import Testing
         // Twice, because the second call works in memory the first has left behind.
         for _ in 0..<2 { attention.attend(queries, segments: segments, into: output, pool: pool) }
 
-        let tolerance = shape.isHalf ? 1.5 * halfTolerance(winnow_level_in_use()) : 2e-5
+        let tolerance = shape.isHalf ? 1.5 * halfTolerance(winnow_level_in_use(), shape.precision) : 2e-5
         for segment in segments {
             for index in segment.rows {
                 let (query, result) = (row(queries, index), row(output, index))
@@ -124,17 +132,20 @@ import Testing
     }
 
     /// What a bf16 cache costs beyond Float32: with bf16 products queries and weights are rounded to bf16, with AVX2 they and
-    /// the cache to fixed point.
-    private func halfTolerance(_ level: winnow_level) -> Float {
+    /// the cache to fixed point, in int8 to 8 bits.
+    private func halfTolerance(_ level: winnow_level, _ precision: Precision) -> Float {
         switch level {
+        case winnow_level_avx512_vnni where precision == .int8: 6e-2
+        case winnow_level_avx512_bf16 where precision == .int8: 6e-2
         case winnow_level_avx512_bf16: 2e-2
         case winnow_level_avx2: 2e-3
         default: 1e-5
         }
     }
 
-    @Test(arguments: [false, true], [(1, 1), (20, 1), (1, 1e30), (1, 1e-15), (1, 0)] as [(Float, Float)])
-    func everyLevelGivesTheReference(isHalf: Bool, scales: (keys: Float, values: Float)) {
+    @Test(arguments: Precision.allCases, [(1, 1), (20, 1), (1, 1e30), (1, 1e-15), (1, 0)] as [(Float, Float)])
+    func everyLevelGivesTheReference(precision: Precision, scales: (keys: Float, values: Float)) {
+        let isHalf = precision != .f32
         let (rows, heads, headDim, before) = (33, 2, 48, 411)
         let cache = (before + rows) * headDim
         let (queries, keys, values) = (
@@ -163,7 +174,8 @@ import Testing
                                 var task = winnow_attention_task(
                                     queries: queries.baseAddress, query_stride: heads * headDim, rows: rows,
                                     heads: heads, head_dim: headDim, keys: keys, values: values,
-                                    half: isHalf ? 1 : 0, decoded: rows == 1 ? 1 : 0, first: first.baseAddress,
+                                    half: isHalf ? 1 : 0, bytes: precision == .int8 ? 1 : 0, decoded: rows == 1 ? 1 : 0,
+                                    first: first.baseAddress,
                                     limit: limits.baseAddress, visible: nil, block_keys: 64, mean_keys: nil,
                                     mean_values: nil, means: 0,
                                     scale: 0.3, output: output.baseAddress, output_stride: heads * headDim)
@@ -181,7 +193,7 @@ import Testing
         for level in fastLevels {
             let result = run(level)
             // Large keys make large scores, whose rounding the softmax amplifies.
-            let tolerance = (isHalf ? halfTolerance(level) : 1e-5) * (scales.keys > 1 ? 20 : 1)
+            let tolerance = (isHalf ? halfTolerance(level, precision) : 1e-5) * (scales.keys > 1 ? 20 : 1)
             let unit = scales.values > 0 ? scales.values : 1
             #expect(worst(result.output.map { $0 / unit }, reference.output.map { $0 / unit }) < tolerance)
             #expect(worst(result.scores, reference.scores) < 1e-5)

@@ -38,6 +38,15 @@ import Testing
         #expect(BlockSparsity(coverage: 1).isExact(rows: 5000..<5128))
     }
 
+    /// How far from the reference a number format may be.
+    private func bound(_ precision: Precision, _ exact: Float) -> Float {
+        switch precision {
+        case .f32: exact
+        case .bf16: 2e-2
+        case .int8: 6e-2
+        }
+    }
+
     /// One KV head's keys, values and some rows' queries, for the kernels themselves.
     private struct Kernel {
         let rows = 33
@@ -45,7 +54,7 @@ import Testing
         let headDim = 48
         let before = 767
         let blockKeys = 32
-        let isHalf: Bool
+        let precision: Precision
         var queries, keys, values: [Float]
         var first: [Int32]
         var limits: [Int32]
@@ -53,8 +62,10 @@ import Testing
         var meanKeys: [Float] = []
         var meanValues: [Float] = []
 
-        init(isHalf: Bool) {
-            self.isHalf = isHalf
+        private var isHalf: Bool { precision != .f32 }
+
+        init(precision: Precision) {
+            self.precision = precision
             let cache = (before + rows) * headDim
             queries = numbers(rows * heads * headDim, seed: 1).map { 4 * $0 }
             (keys, values) = (numbers(cache, seed: 2), numbers(cache, seed: 3))
@@ -81,7 +92,8 @@ import Testing
                             var task = winnow_attention_task(
                                 queries: queries.baseAddress, query_stride: heads * headDim, rows: rows,
                                 heads: heads, head_dim: headDim, keys: keys, values: values, half: isHalf ? 1 : 0,
-                                decoded: 0, first: first.baseAddress, limit: limits.baseAddress, visible: nil,
+                                bytes: precision == .int8 ? 1 : 0, decoded: 0, first: first.baseAddress,
+                                limit: limits.baseAddress, visible: nil,
                                 block_keys: Int32(blockKeys), mean_keys: meanKeys, mean_values: meanValues,
                                 means: self.meanKeys.count / headDim, scale: 0.3, output: nil,
                                 output_stride: heads * headDim)
@@ -137,8 +149,8 @@ import Testing
 
     private var levels: [winnow_level] { [winnow_level_reference] + fastLevels }
 
-    @Test(arguments: [false, true]) func aMaskThatHidesNothingChangesNoBit(isHalf: Bool) {
-        let kernel = Kernel(isHalf: isHalf)
+    @Test(arguments: Precision.allCases) func aMaskThatHidesNothingChangesNoBit(precision: Precision) {
+        let kernel = Kernel(precision: precision)
         for level in levels {
             let all = kernel.attend(level, visible: [UInt8](repeating: 1, count: kernel.blocks))
             #expect(all == kernel.attend(level, visible: nil))
@@ -146,15 +158,15 @@ import Testing
     }
 
     /// Hidden keys and values are not looked at, whatever they are, and the rest is what the plain reference makes of it.
-    @Test(arguments: [false, true]) func aMaskHidesBlocks(isHalf: Bool) {
-        var kernel = Kernel(isHalf: isHalf)
+    @Test(arguments: Precision.allCases) func aMaskHidesBlocks(precision: Precision) {
+        var kernel = Kernel(precision: precision)
         // All lengths of runs; the rows' own blocks are seen.
         var visible = (0..<kernel.blocks).map { UInt8([1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 1][$0 % 11]) }
         for block in (kernel.before / kernel.blockKeys)..<kernel.blocks { visible[block] = 1 }
         let reference = kernel.attend(winnow_level_reference, visible: visible)
         #expect(reference != kernel.attend(winnow_level_reference, visible: nil))
         let results = levels.map { kernel.attend($0, visible: visible) }
-        for result in results { #expect(worst(result, reference) < (isHalf ? 2e-2 : 1e-5)) }
+        for result in results { #expect(worst(result, reference) < bound(precision, 1e-5)) }
         for (block, isVisible) in visible.enumerated() where isVisible == 0 {
             for index in block * kernel.blockKeys * kernel.headDim..<(block + 1) * kernel.blockKeys * kernel.headDim {
                 (kernel.keys[index], kernel.values[index]) = (.nan, .nan)
@@ -164,8 +176,8 @@ import Testing
     }
 
     /// Where all keys of a hidden block are alike, its mean is as good as the block.
-    @Test(arguments: [false, true]) func aHiddenBlockCountsAsItsMean(isHalf: Bool) {
-        var kernel = Kernel(isHalf: isHalf)
+    @Test(arguments: Precision.allCases) func aHiddenBlockCountsAsItsMean(precision: Precision) {
+        var kernel = Kernel(precision: precision)
         kernel.first = kernel.first.map { _ in 0 }
         let (dim, size) = (kernel.headDim, kernel.blockKeys)
         let means = kernel.before / size
@@ -187,18 +199,18 @@ import Testing
         }
         let reference = kernel.attend(winnow_level_reference, visible: nil)
         for level in levels {
-            #expect(worst(kernel.attend(level, visible: visible), reference) < (isHalf ? 2e-2 : 2e-5))
+            #expect(worst(kernel.attend(level, visible: visible), reference) < bound(precision, 2e-5))
         }
         kernel.meanKeys = []
         #expect(worst(kernel.attend(winnow_level_reference, visible: visible), reference) > 5e-2)
     }
 
-    @Test(arguments: [false, true]) func blockWeightsAreSharesOfTheAttention(isHalf: Bool) {
-        let kernel = Kernel(isHalf: isHalf)
+    @Test(arguments: Precision.allCases) func blockWeightsAreSharesOfTheAttention(precision: Precision) {
+        let kernel = Kernel(precision: precision)
         let reference = kernel.weights(winnow_level_reference)
         #expect(abs(reference.reduce(0, +) - 1) < 1e-5)
         #expect((reference.max() ?? 0) > 1.5 * (reference.dropFirst(8).dropLast(3).min() ?? 1))
-        for level in fastLevels { #expect(worst(kernel.weights(level), reference) < (isHalf ? 1e-3 : 1e-5)) }
+        for level in fastLevels { #expect(worst(kernel.weights(level), reference) < (precision != .f32 ? 1e-3 : 1e-5)) }
     }
 
     /// A cache of one layer, and the attention of its last rows.
@@ -209,16 +221,19 @@ import Testing
         let count = 1400
         let queries: Matrix
         let keys, values: KVRows
-        let isHalf: Bool
+        let precision: Precision
 
-        init(isHalf: Bool, changedFrom: Int = .max) {
+        private var isHalf: Bool { precision != .f32 }
+
+        init(precision: Precision, changedFrom: Int = .max) {
             func filled(_ rows: Int, _ columns: Int, _ seed: UInt64, _ factor: Float) -> Matrix {
                 let matrix = Matrix(rows: rows, columns: columns)
                 let values = numbers(matrix.count, seed: seed)
                 matrix.withUnsafeMutableBufferPointer { for index in $0.indices { $0[index] = factor * values[index] } }
                 return matrix
             }
-            self.isHalf = isHalf
+            self.precision = precision
+            let isHalf = precision != .f32
             queries = filled(count, heads * headDim, 1, 3)
             keys = KVRows(rows: kvHeads * count, columns: headDim, isHalf: isHalf)
             values = KVRows(rows: kvHeads * count, columns: headDim, isHalf: isHalf)
@@ -235,7 +250,8 @@ import Testing
         /// Attention of all rows, a call for each of `calls`.
         func attend(_ calls: [Range<Int>], _ sparsity: BlockSparsity?, threads: Int = 2) throws -> [Float] {
             let pool = ThreadPool(threads: threads, name: "sparse")
-            let attention = Attention(heads: heads, kvHeads: kvHeads, headDim: headDim)
+            let attention = Attention(
+                heads: heads, kvHeads: kvHeads, headDim: headDim, precision: precision)
             let output = Matrix(rows: count, columns: heads * headDim)
             let means = try KeyMeans(capacity: count, kvHeads: kvHeads, headDim: headDim, isHalf: isHalf)
             for rows in calls {
@@ -250,8 +266,8 @@ import Testing
 
     private static let sparse = BlockSparsity(coverage: 0.9, mostKeys: 0.25, nearKeys: 64, exactKeys: 256)
 
-    @Test(arguments: [false, true]) func allKeysNearIsExact(isHalf: Bool) throws {
-        let layer = Layer(isHalf: isHalf)
+    @Test(arguments: Precision.allCases) func allKeysNearIsExact(precision: Precision) throws {
+        let layer = Layer(precision: precision)
         let exact = try layer.attend([0..<layer.count], nil)
         #expect((try layer.attend([0..<layer.count], BlockSparsity(nearKeys: 1 << 20, exactKeys: 0)) == exact) as Bool)
         #expect((try layer.attend([0..<layer.count], Self.sparse) != exact) as Bool)
@@ -265,8 +281,8 @@ import Testing
         #expect((ended[(300 * width)..<(1280 * width)] != exact[(300 * width)..<(1280 * width)]) as Bool)
     }
 
-    @Test(arguments: [false, true]) func cutsBetweenBlocksOfQueriesChangeNoBit(isHalf: Bool) throws {
-        let layer = Layer(isHalf: isHalf)
+    @Test(arguments: Precision.allCases) func cutsBetweenBlocksOfQueriesChangeNoBit(precision: Precision) throws {
+        let layer = Layer(precision: precision)
         let whole = try layer.attend([0..<layer.count], Self.sparse)
         #expect(
             (try layer.attend([0..<512, 512..<640, 640..<1280, 1280..<layer.count], Self.sparse, threads: 1) == whole)
@@ -275,9 +291,9 @@ import Testing
         #expect((try layer.attend([0..<640, 256..<640, 640..<layer.count], Self.sparse) == whole) as Bool)
     }
 
-    @Test(arguments: [false, true]) func laterKeysAreNotLookedAt(isHalf: Bool) throws {
+    @Test(arguments: Precision.allCases) func laterKeysAreNotLookedAt(precision: Precision) throws {
         let changed = 1100
-        let (one, other) = (Layer(isHalf: isHalf), Layer(isHalf: isHalf, changedFrom: changed))
+        let (one, other) = (Layer(precision: precision), Layer(precision: precision, changedFrom: changed))
         let width = one.heads * one.headDim
         // Rows of a block of queries are sampled for the block: it is the block that must not see later keys.
         let seen = changed / BlockSparsity.queryRows * BlockSparsity.queryRows * width

@@ -17,6 +17,8 @@ typedef struct {
     const void *keys, *values;
     // Whether they are bf16; Float32 otherwise.
     int half;
+    // Whether products of a prompt's rows may be taken in 8 bits, where the keys and values are bf16.
+    int bytes;
     // Whether the only row was decoded: read once for one row, in Float32. A prompt's row never is, however many come with
     // it, so that it does not matter how a prompt is cut.
     int decoded;
@@ -48,9 +50,11 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 // group and all rows, with an online softmax in Float32 (Milakov and Gimelshein, 2018; Dao et al., 2022).
 //
 // With bf16 instructions (winnow_level_avx512_bf16 and a bf16 cache) queries and softmax weights are rounded to bf16
-// and sums are Float32. With AVX2 and a bf16 cache both products are taken in 16-bit fixed point (fixed_point.h): queries
-// and keys with a scale each, values with a power of two that goes into the weight of their key, weights relative to the
-// largest of about 100 keys. Otherwise, and for a decoded row of up to 8 heads, all arithmetic is Float32.
+// and sums are Float32. With AVX2 and a bf16 cache both products are taken in 16-bit fixed point (fixed_point.h):
+// queries and keys with a scale each, values with a power of two that goes into the weight of their key, weights
+// relative to the largest of about 100 keys. With winnow_level_avx512_vnni and above, where `bytes` says so and
+// `head_dim` is a multiple of 4, both products are taken in 8 bits (attention_bytes.h), weights relative to the
+// largest of 224 keys. Otherwise, and for a decoded row of up to 8 heads, all arithmetic is Float32.
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch);
 
 // weights[b] = the share of the attention of the task's rows and heads, on average, that falls on block b of

@@ -191,6 +191,7 @@ private func attention(_ level: winnow_level, _ source: inout Source) {
     let (rows, heads, half) = (source.count(1...20), source.count(1...5), source.count(0...1))
     let (dim, cache) = (2 * source.count(1...80), source.count(1...300))
     let isDecoded = rows == 1 && source.count(0...1) == 1
+    let bytes = source.count(0...1)
     let queries = source.floats(rows * heads * dim)
     let (keys, values) = (source.floats(cache * dim), source.floats(cache * dim))
     let (halfKeys, halfValues) = (narrowed(keys), narrowed(values))
@@ -204,14 +205,15 @@ private func attention(_ level: winnow_level, _ source: inout Source) {
             queries: queries.start, query_stride: heads * dim, rows: rows, heads: heads, head_dim: dim,
             keys: half == 1 ? UnsafeRawPointer(halfKeys.start) : UnsafeRawPointer(keys.start),
             values: half == 1 ? UnsafeRawPointer(halfValues.start) : UnsafeRawPointer(values.start),
-            half: Int32(half), decoded: isDecoded ? 1 : 0, first: first.start, limit: limits.start,
+            half: Int32(half), bytes: Int32(bytes), decoded: isDecoded ? 1 : 0, first: first.start, limit: limits.start,
             visible: nil, block_keys: 64, mean_keys: nil, mean_values: nil, means: 0, scale: 0.125,
             output: output.start, output_stride: heads * dim)
         let scratch = Block(winnow_attention_scratch(level, rows, heads, dim))
         winnow_attend(level, &task, scratch.start)
         return output
     }
-    near(attend(level), attend(winnow_level_reference), half == 1 ? 0.2 : 1e-3, "attention")
+    // In bytes, a key with one large value has no bits left for the others.
+    near(attend(level), attend(winnow_level_reference), half == 1 ? bytes == 1 ? 2.5 : 0.2 : 1e-3, "attention")
     let few = min(rows, 8)
     let scores = Values<Float>(few * cache) { _ in .nan }
     winnow_scores(

@@ -28,7 +28,7 @@ func sparseAttention(_ level: winnow_level, _ source: inout Source) {
     defer { extendLifetime((narrow, limits, first, visible)) }
     var task = winnow_attention_task(
         queries: queries.start, query_stride: heads * dim, rows: rows, heads: heads, head_dim: dim,
-        keys: start(0, keys), values: start(1, values), half: Int32(half), decoded: 0, first: first.start,
+        keys: start(0, keys), values: start(1, values), half: Int32(half), bytes: 0, decoded: 0, first: first.start,
         limit: limits.start, visible: visible.start, block_keys: Int32(size), mean_keys: start(2, meanKeys),
         mean_values: start(3, meanValues), means: means, scale: 0.125, output: nil, output_stride: heads * dim)
     func attend(_ level: winnow_level) -> Values<Float> {
