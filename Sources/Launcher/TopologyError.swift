@@ -1,5 +1,7 @@
 // A topology file that can't be used: where, what, and how to put it right.
 
+internal import OutsideText
+
 /// A problem in a topology file.
 public struct TopologyError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The file, as the caller named it.
@@ -22,10 +24,10 @@ public struct TopologyError: Error, Equatable, Sendable, CustomStringConvertible
         self.fix = fix
     }
 
-    /// `FILE:LINE: KEY: PROBLEM. FIX`, in the form editors and compilers use.
+    /// `FILE:LINE: KEY: PROBLEM. FIX`, in the form editors and compilers use. Of what the file says no more than can be read.
     public var description: String {
         let place = line.map { "\(path):\($0)" } ?? path
-        let subject = key.isEmpty ? "" : " \(key):"
-        return "\(place):\(subject) \(problem). \(fix)"
+        let subject = key.isEmpty ? "" : " \(key.shown(upTo: 200)):"
+        return "\(place):\(subject) \(problem.shown(upTo: 1000)). \(fix.shown(upTo: 1000))"
     }
 }

@@ -49,6 +49,10 @@ enum YAMLText {
             YamlError.composer(_, let problem, let mark, _)
         {
             throw broken(mark.line, "not YAML: \(problem)")
+        } catch YamlError.reader(let problem, let offset, let value, _) {
+            let place = offset.flatMap { yaml.index(yaml.startIndex, offsetBy: $0, limitedBy: yaml.endIndex) }
+            let code = value < 0 ? "" : " (U+\(String(value, radix: 16, uppercase: true)))"
+            throw broken(place.map { 1 + yaml[..<$0].count(where: \.isNewline) }, "not YAML: \(problem)\(code)")
         } catch YamlError.duplicatedKeysInMapping(let duplicates, let context) {
             throw broken(context.mark.line, "the key `\(duplicates.sorted().joined(separator: "`, `"))` appears twice")
         } catch {

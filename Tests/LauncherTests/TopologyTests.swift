@@ -204,6 +204,9 @@ struct TopologyTests {
         Mistake(yaml: "", line: nil, key: "", says: "empty"),
         Mistake(yaml: "- a\n", line: 1, key: "", says: "expected a mapping, found a list"),
         Mistake(yaml: "model: [\n", line: 2, key: "", says: "not YAML"),
+        Mistake(
+            yaml: "model: m\r\n# \u{1b}[2J\n" + tail, line: 2, key: "",
+            says: "not YAML: control characters are not allowed (U+1B)"),
         Mistake(yaml: "model: a\nmodel: b\n" + tail, line: 1, key: "", says: "`model` appears twice"),
         Mistake(yaml: "pipelines: [{stages: 1}]", line: 1, key: "", says: "`model` is missing"),
         Mistake(yaml: "model: m", line: 1, key: "", says: "`pipelines` is missing"),
@@ -406,6 +409,22 @@ struct TopologyTests {
         #expect(error.line == mistake.line, "\(error)")
         #expect(error.key == mistake.key, "\(error)")
         #expect(!error.fix.isEmpty && (mistake.fix.isEmpty || error.fix.contains(mistake.fix)), "\(error)")
+    }
+
+    /// Whatever a file says, words about it are few, and nothing in them acts on a terminal.
+    @Test(arguments: [
+        "model: m\u{1b}[2J" + String(repeating: "x", count: 20_000),
+        String(repeating: "k\u{202e}", count: 20_000) + ": 1",
+        [1, 2].map { _ in String(repeating: "k\u{85}", count: 300) + ": 1\n" }.joined(),
+        "model: {" + String(repeating: "\u{301}", count: 20_000),
+    ])
+    func wordsAboutAFileAreFew(yaml: String) {
+        let (_, faults) = Topology.read(yaml: yaml, path: "/d/t.yaml") { _ in true }
+        #expect(!faults.isEmpty)
+        for fault in faults {
+            #expect("\(fault)".utf8.count < 10_000)
+            #expect(!"\(fault)".unicodeScalars.contains { $0.value < 32 || $0 == "\u{85}" || $0 == "\u{202e}" })
+        }
     }
 
     @Test func allFaultsAreFoundAtOnce() throws {
