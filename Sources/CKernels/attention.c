@@ -206,7 +206,11 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
             plain = bytes > plain ? bytes : plain;
             return pairs > plain ? pairs : plain;
         }
-        case winnow_level_avx512_vnni:
+        case winnow_level_avx512_vnni: {
+            size_t bytes = avx512_bytes_scratch(panels_of(rows, heads, 32), head_dim);
+            size_t plain = avx512_scratch(panels_of(rows, heads, 32), head_dim);
+            return bytes > plain ? bytes : plain;
+        }
         case winnow_level_avx512:
             return avx512_scratch(panels_of(rows, heads, 32), head_dim);
         case winnow_level_avx2: {
@@ -223,12 +227,10 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch) {
     // Decode: a panel of queries would be mostly empty.
     const int few = task->decoded && task->rows == 1 && task->heads <= 8;
-#if defined(__x86_64__)
     if (level >= winnow_level_avx512_vnni && task->bytes && task->half && !few && task->head_dim % 4 == 0) {
         avx512_bytes_attend(task, scratch);
         return;
     }
-#endif
     switch (level) {
         case winnow_level_avx512_bf16:
             if (task->half && !few) {
