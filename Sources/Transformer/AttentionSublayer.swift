@@ -9,8 +9,9 @@ struct AttentionSublayer: Sendable {
     private let norm: Matrix
     /// `[heads * headDim, hidden]`.
     private let query: Linear
-    /// Keys, then values, of all heads in one product: `[2 kvHeads * headDim, hidden]`.
-    private let keyValue: Linear
+    /// `[kvHeads * headDim, hidden]`, as ``value``.
+    private let key: Linear
+    private let value: Linear
     private let headNorm: HeadNorm?
     private let output: Linear
     private let epsilon: Float
@@ -21,18 +22,19 @@ struct AttentionSublayer: Sendable {
     ) throws(CheckpointError) {
         let tensors = TensorLayout(checkpoint.configuration).layer(index)
         let smoothing = try Smoothing(
-            of: checkpoint.vector(tensors.attentionNorm), before: precision.queryKeyValue)
+            of: checkpoint.vector(tensors.attentionNorm), before: precision)
         func projection(
-            _ weights: TensorLayout.Tensor..., bias: TensorLayout.Tensor?...
+            _ weights: TensorLayout.Tensor, bias: TensorLayout.Tensor?, precision: Precision
         ) throws(CheckpointError) -> Linear {
             try checkpoint.linear(
-                weights, bias: bias.compactMap(\.self), factors: smoothing.factors, precision: precision.queryKeyValue,
+                [weights], bias: bias.map { [$0] } ?? [], factors: smoothing.factors, precision: precision,
                 cache: cache, pool: pool)
         }
         epsilon = checkpoint.configuration.normEpsilon
         norm = smoothing.norm
-        query = try projection(tensors.query, bias: tensors.queryBias)
-        keyValue = try projection(tensors.key, tensors.value, bias: tensors.keyBias, tensors.valueBias)
+        query = try projection(tensors.query, bias: tensors.queryBias, precision: precision)
+        key = try projection(tensors.key, bias: tensors.keyBias, precision: precision)
+        value = try projection(tensors.value, bias: tensors.valueBias, precision: precision.value)
         if let queryNorm = tensors.queryNorm, let keyNorm = tensors.keyNorm {
             headNorm = HeadNorm(
                 query: try checkpoint.vector(queryNorm), key: try checkpoint.vector(keyNorm), epsilon: epsilon)
@@ -43,7 +45,7 @@ struct AttentionSublayer: Sendable {
     }
 
     /// Memory of the weights, in bytes; norms and biases are too small to count.
-    var weightBytes: Int { query.byteCount + keyValue.byteCount + output.byteCount }
+    var weightBytes: Int { query.byteCount + key.byteCount + value.byteCount + output.byteCount }
 
     /// Adds its contribution to the rows of `hidden` (`[rows, hidden]`) and appends to the segments' caches.
     ///
@@ -61,9 +63,12 @@ struct AttentionSublayer: Sendable {
         let normed = workspace.normed
         for rows in workspace.blocks(of: hidden.rows) {
             Kernels.rmsNorm(hidden, rows: rows, weight: norm, epsilon: epsilon, into: normed, pool: pool)
-            keyValue.apply(
+            key.apply(
                 normed, rows: 0..<rows.count, to: workspace.keyValues, from: 0, converted: workspace.converted,
                 pool: pool)
+            value.apply(
+                normed, rows: 0..<rows.count, to: workspace.keyValues, from: 0, column: key.outputs,
+                converted: workspace.converted, pool: pool)
             attention.store(
                 workspace.keyValues, rows: rows, norm: headNorm, angles: angles, segments: segments, pool: pool)
             guard outputs == nil else { continue }
