@@ -106,32 +106,36 @@ WINNOW_DISPATCH(winnow_rotate,
 
 // --- SiLU
 
-WINNOW_BODY void silu_multiply(const float *gate_up, float *out, size_t rows, size_t columns) {
-    for (size_t r = 0; r < rows; r++) {
-        const float *restrict gate = gate_up + r * 2 * columns, *restrict up = gate + columns;
-        float *restrict to = out + r * columns;
+WINNOW_BODY void silu_multiply(const float *gate, const float *up, size_t stride, float *out, size_t out_stride,
+                               size_t rows, size_t columns) {
+    for (size_t r = 0; r < rows; r++, gate += stride, up += stride, out += out_stride) {
+        const float *restrict gates = gate, *restrict ups = up;
+        float *restrict to = out;
         for (size_t c = 0; c < columns; c++) {
-            float negated = -gate[c];
+            float negated = -gates[c];
             // exp(88) makes the quotient 0 in Float32 terms already; beyond it only overflow waits.
             float limited = negated > 88.0f ? 88.0f : negated;
-            to[c] = gate[c] / (1.0f + fast_exp(limited)) * up[c];
+            to[c] = gates[c] / (1.0f + fast_exp(limited)) * ups[c];
         }
     }
 }
 
-#define SILU_PARAMETERS (const float *gate_up, float *out, size_t rows, size_t columns)
-#define SILU_ARGUMENTS (gate_up, out, rows, columns)
+#define SILU_PARAMETERS \
+    (const float *gate, const float *up, size_t stride, float *out, size_t out_stride, size_t rows, size_t columns)
+#define SILU_ARGUMENTS (gate, up, stride, out, out_stride, rows, columns)
 WINNOW_AVX512 static void winnow_silu_multiply_avx512 SILU_PARAMETERS { silu_multiply SILU_ARGUMENTS; }
 WINNOW_AVX2 static void winnow_silu_multiply_avx2 SILU_PARAMETERS { silu_multiply SILU_ARGUMENTS; }
 static void winnow_silu_multiply_reference SILU_PARAMETERS {
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < columns; c++) {
-            double gate = gate_up[r * 2 * columns + c];
-            out[r * columns + c] = (float)(gate / (1 + exp(-gate)) * gate_up[(r * 2 + 1) * columns + c]);
+            double value = gate[r * stride + c];
+            out[r * out_stride + c] = (float)(value / (1 + exp(-value)) * up[r * stride + c]);
         }
 }
 WINNOW_DISPATCH(winnow_silu_multiply,
-                (winnow_level level, const float *gate_up, float *out, size_t rows, size_t columns), SILU_ARGUMENTS)
+                (winnow_level level, const float *gate, const float *up, size_t stride, float *out, size_t out_stride,
+                 size_t rows, size_t columns),
+                SILU_ARGUMENTS)
 
 // --- Softmax
 

@@ -59,6 +59,12 @@ int winnow_onednn_multiply(const winnow_onednn_weights *weights, size_t m, const
     return -1;
 }
 
+int winnow_onednn_multiply_gated(const winnow_onednn_weights *gate, const winnow_onednn_weights *up, size_t m,
+                                 const void *a, size_t lda, const float *scales, float *c, size_t ldc) {
+    (void)gate, (void)up, (void)m, (void)a, (void)lda, (void)scales, (void)c, (void)ldc;
+    return -1;
+}
+
 int winnow_onednn_is_readable(const winnow_onednn_weights *weights) {
     (void)weights;
     return 0;

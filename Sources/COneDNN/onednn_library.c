@@ -162,6 +162,7 @@ static void thread_end(void *pointer) {
     free(state->scratch);
     free(state->a);
     free(state->c);
+    free(state->gated);
     free(state);
 }
 

@@ -92,9 +92,9 @@ static inline int onednn_is_reference(const char *kernel) { return strstr(kernel
 // Each thread's own.
 typedef struct {
     dnnl_stream_t stream;
-    // The library's scratch memory, and rows of A and C that had to be packed.
-    void *scratch, *a, *c;
-    size_t scratch_size, a_size, c_size;
+    // The library's scratch memory, rows of A and C that had to be packed, and gates and ups before they become one.
+    void *scratch, *a, *c, *gated;
+    size_t scratch_size, a_size, c_size, gated_size;
 } thread_state;
 
 // The calling thread's state; null without memory.

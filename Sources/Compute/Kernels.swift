@@ -26,9 +26,10 @@ package enum Kernels {
     package static func siluMultiply(_ gateUp: Matrix, rows: Int, into output: Matrix, pool: ThreadPool) {
         precondition(gateUp.columns == 2 * output.columns && rows <= gateUp.rows && rows <= output.rows)
         forBlocks(of: rows, pool: pool) { block in
+            let gate = gateUp.pointer(row: block.lowerBound)
             winnow_silu_multiply(
-                level, gateUp.pointer(row: block.lowerBound), output.pointer(row: block.lowerBound), block.count,
-                output.columns)
+                level, gate, gate + output.columns, gateUp.columns, output.pointer(row: block.lowerBound),
+                output.columns, block.count, output.columns)
         }
     }
 

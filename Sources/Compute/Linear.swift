@@ -8,10 +8,10 @@ package struct Linear: Sendable {
     package let outputs: Int
     /// Columns of the weights.
     package let inputs: Int
-    private let weights: Weights
+    let weights: Weights
     private let bias: Matrix?
 
-    private enum Weights: Sendable {
+    enum Weights: Sendable {
         /// `[outputs, inputs]`, Float32, as checkpoints store it; multiplied by OpenBLAS.
         case plain(Matrix)
         /// 16 or 8 bits, multiplied by the kernels of this package.
@@ -218,11 +218,7 @@ package struct Linear: Sendable {
                     stride: inputs, adding: adding, into: target + first, stride: output.columns)
             }
         case .packed(let packed):
-            switch packed.format {
-            case .floats: break
-            case .fixed: converted.fix(input, rows: inputRows, pool: pool)
-            case .bytes: converted.quantize(input, rows: inputRows, pool: pool)
-            }
+            packed.convert(input, rows: inputRows, into: converted, pool: pool)
             share(packed.panels, rows: count, pool: pool) { panels in
                 packed.multiply(
                     panels: panels, rows: count, input.pointer(row: inputRows.lowerBound), stride: input.columns,
@@ -239,7 +235,7 @@ package struct Linear: Sendable {
     }
 
     /// Shares `0..<groups` out in slices: a few more than threads, so that a late thread holds nobody up.
-    private func share(_ groups: Int, rows: Int, pool: ThreadPool, _ body: (Range<Int>) -> Void) {
+    func share(_ groups: Int, rows: Int, pool: ThreadPool, _ body: (Range<Int>) -> Void) {
         let slices = pool.threads == 1 ? 1 : min(groups, pool.threads * (rows <= 8 ? 1 : 2))
         pool.parallelFor(slices) { slice in
             body(groups * slice / slices..<groups * (slice + 1) / slices)

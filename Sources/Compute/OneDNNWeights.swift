@@ -169,8 +169,27 @@ final class OneDNNWeights: @unchecked Sendable {  // filled by who made it, then
             let status = winnow_onednn_multiply(
                 slices[index].weights, rows, converted.bytes, inputs, precision == .int8 ? converted.scales : nil,
                 output + slices[index].first, stride, adding ? 1 : 0)
-            // Nothing from outside comes to this: the library has multiplied this shape before, or is out of memory.
-            precondition(status == 0, "oneDNN could not multiply \(rows) x \(inputs) activations: status \(status)")
+            check(status, rows: rows)
         }
+    }
+
+    /// `output = silu(input W^T) * (input U^T)`, as ``GatedLinear`` does; `ups` is of the same shape and format.
+    func multiplyGated(
+        _ ups: OneDNNWeights, rows: Int, _ converted: ConvertedRows, into output: Matrix, pool: ThreadPool
+    ) {
+        precondition(ups.outputs == outputs && ups.inputs == inputs && ups.precision == precision)
+        precondition(ups.slices.map(\.first) == slices.map(\.first))
+        pool.parallelFor(slices.count) { index in
+            let status = winnow_onednn_multiply_gated(
+                slices[index].weights, ups.slices[index].weights, rows, converted.bytes, inputs,
+                precision == .int8 ? converted.scales : nil, output.pointer(row: 0) + slices[index].first,
+                output.columns)
+            check(status, rows: rows)
+        }
+    }
+
+    /// Nothing from outside comes to a failure: the library has multiplied this shape before, or is out of memory.
+    private func check(_ status: Int32, rows: Int) {
+        precondition(status == 0, "oneDNN could not multiply \(rows) x \(inputs) activations: status \(status)")
     }
 }

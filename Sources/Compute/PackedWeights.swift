@@ -123,6 +123,15 @@ final class PackedWeights: @unchecked Sendable {  // filled by who made it, then
         winnow_unpack_output(level, &packed, output, row)
     }
 
+    /// Converts rows of `input` to ``format``, for ``multiply(panels:rows:_:stride:converted:into:stride:adding:)``.
+    func convert(_ input: Matrix, rows: Range<Int>, into converted: ConvertedRows, pool: ThreadPool) {
+        switch format {
+        case .floats: break
+        case .fixed: converted.fix(input, rows: rows, pool: pool)
+        case .bytes: converted.quantize(input, rows: rows, pool: pool)
+        }
+    }
+
     /// `c = x W^T`, or `c += x W^T`, for the outputs of some panels; `c` is output 0 of row 0. One thread.
     ///
     /// - Parameters:

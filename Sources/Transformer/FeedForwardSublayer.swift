@@ -6,8 +6,8 @@ internal import Compute
 /// A SwiGLU feed-forward, behind an RMS norm and added to the residual stream.
 struct FeedForwardSublayer: Sendable {
     private let norm: Matrix
-    /// Gates, then ups: `[2 feedForward, hidden]`.
-    private let gateUp: Linear
+    /// `[feedForward, hidden]`, twice.
+    private let gated: GatedLinear
     private let down: Linear
     private let epsilon: Float
 
@@ -19,13 +19,16 @@ struct FeedForwardSublayer: Sendable {
         let smoothing = try Smoothing(of: checkpoint.vector(tensors.feedForwardNorm), before: precision)
         epsilon = checkpoint.configuration.normEpsilon
         norm = smoothing.norm
-        gateUp = try checkpoint.linear(
-            [tensors.gate, tensors.up], factors: smoothing.factors, precision: precision, cache: cache, pool: pool)
+        func linear(_ tensor: TensorLayout.Tensor) throws(CheckpointError) -> Linear {
+            try checkpoint.linear(
+                [tensor], factors: smoothing.factors, precision: precision, cache: cache, pool: pool)
+        }
+        gated = GatedLinear(gate: try linear(tensors.gate), up: try linear(tensors.up))
         down = try checkpoint.linear([tensors.down], precision: precision, cache: cache, pool: pool)
     }
 
     /// Memory of the weights, in bytes; the norm is too small to count.
-    var weightBytes: Int { gateUp.byteCount + down.byteCount }
+    var weightBytes: Int { gated.byteCount + down.byteCount }
 
     /// Adds its contribution to the rows of `hidden` (`[rows, hidden]`); with `outputs` to these rows alone, ascending.
     func forward(_ hidden: Matrix, outputs: [Int]?, workspace: Workspace, pool: ThreadPool) {
@@ -40,9 +43,9 @@ struct FeedForwardSublayer: Sendable {
         let normed = workspace.normed
         for rows in workspace.blocks(of: hidden.rows) {
             Kernels.rmsNorm(hidden, rows: rows, weight: norm, epsilon: epsilon, into: normed, pool: pool)
-            gateUp.apply(
-                normed, rows: 0..<rows.count, to: workspace.gateUp, from: 0, converted: workspace.converted, pool: pool)
-            Kernels.siluMultiply(workspace.gateUp, rows: rows.count, into: workspace.activated, pool: pool)
+            gated.apply(
+                normed, rows: rows.count, to: workspace.activated, products: workspace.gateUp,
+                converted: workspace.converted, pool: pool)
             down.apply(
                 workspace.activated, rows: 0..<rows.count, to: hidden, from: rows.lowerBound, adding: true,
                 converted: workspace.converted, pool: pool)

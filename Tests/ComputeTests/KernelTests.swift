@@ -75,7 +75,10 @@ let fastLevels: [winnow_level] = [
         gateUp[columns - 1] = columns > 1 ? 200 : -200
         func run(_ level: winnow_level) -> [Float] {
             var out = [Float](repeating: .nan, count: 2 * columns)
-            winnow_silu_multiply(level, gateUp, &out, 2, columns)
+            gateUp.withUnsafeBufferPointer { values in
+                guard let gate = values.baseAddress else { return }
+                winnow_silu_multiply(level, gate, gate + columns, 2 * columns, &out, columns, 2, columns)
+            }
             return out
         }
         for level in fastLevels { #expect(worst(run(level), run(winnow_level_reference)) < 2e-6) }

@@ -18,8 +18,9 @@ void winnow_rms_norm(winnow_level level, const float *x, const float *weight, fl
 void winnow_rotate(winnow_level level, const float *x, const float *cosines, const float *sines, float *out,
                    size_t out_stride, size_t heads, size_t head_dim);
 
-// out[r][c] = silu(gate[r][c]) * up[r][c], where a row of `gate_up` holds `columns` gates and then `columns` ups.
-void winnow_silu_multiply(winnow_level level, const float *gate_up, float *out, size_t rows, size_t columns);
+// out[r][c] = silu(gate[r][c]) * up[r][c]; rows of gates and of ups lie `stride` values apart, of the result `out_stride`.
+void winnow_silu_multiply(winnow_level level, const float *gate, const float *up, size_t stride, float *out,
+                          size_t out_stride, size_t rows, size_t columns);
 
 // One step of the online softmax over a block of scores, in place.
 //

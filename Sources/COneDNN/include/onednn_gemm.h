@@ -67,6 +67,12 @@ int winnow_onednn_pack(winnow_onednn_weights *weights, const float *rows);
 int winnow_onednn_multiply(const winnow_onednn_weights *weights, size_t m, const void *a, size_t lda,
                            const float *scales, float *c, size_t ldc, int accumulate);
 
+// C = silu(A gate^T) * (A up^T), what a gated feed-forward is before its last product: [m, outputs], not added to what was
+// there. Both weights have one type and size; the rest is as in `winnow_onednn_multiply`. Neither product passes through
+// memory as a whole.
+int winnow_onednn_multiply_gated(const winnow_onednn_weights *gate, const winnow_onednn_weights *up, size_t m,
+                                 const void *a, size_t lda, const float *scales, float *c, size_t ldc);
+
 // Whether single outputs can be read back: bf16 weights that lie in panels.
 int winnow_onednn_is_readable(const winnow_onednn_weights *weights);
 

@@ -78,7 +78,10 @@ private func elementwise(_ kind: UInt8, _ level: winnow_level, _ source: inout S
     case 0:
         let weight = source.floats(columns)
         both(rows * columns) { winnow_rms_norm($0, x.start, weight.start, 1e-5, $1.start, rows, columns) }
-    case 1: both(rows * columns) { winnow_silu_multiply($0, x.start, $1.start, rows, columns) }
+    case 1:
+        both(rows * columns) {
+            winnow_silu_multiply($0, x.start, x.start + columns, 2 * columns, $1.start, columns, rows, columns)
+        }
     case 2:
         let half = columns
         let (cosines, sines) = (source.floats(half), source.floats(half))
