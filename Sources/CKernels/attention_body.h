@@ -134,7 +134,7 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
         const int is_centred = !are_means && from >= BLOCK_KEYS;
         quads_of_keys((const uint16_t *)all_keys + (size_t)from * dim, count, dim, is_centred ? spare : zeros, block_keys,
                       scales);
-        quads_of_values((const uint16_t *)all_values + (size_t)from * dim, count, dim, zeros, block_values, scales);
+        quads_of_values((const uint16_t *)all_values + (size_t)from * dim, count, dim, zeros, block_values, scales, scores);
         keys = block_keys;
         values = block_values;
 #elif FIXED

@@ -112,16 +112,34 @@ WINNOW_AVX512_VNNI static void quads_of_keys(const uint16_t *from, size_t count,
     }
 }
 
-// A block's values as quads of four keys' bytes; missing last keys count as zeros.
+// The logarithms of 16 positive numbers, each within 1e-7: an exponent, and the series of the inverse
+// hyperbolic tangent for what is left, between the roots of a half and of 2.
+BYTES_INLINE __m512 bytes_log2(__m512 x) {
+    const __m512 one = _mm512_set1_ps(1);
+    __m512 m = _mm512_getmant_ps(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src), exponent = _mm512_getexp_ps(x);
+    const __mmask16 above = _mm512_cmp_ps_mask(m, _mm512_set1_ps(1.41421356f), _CMP_GT_OQ);
+    m = _mm512_mask_mul_ps(m, above, m, _mm512_set1_ps(0.5f));
+    exponent = _mm512_mask_add_ps(exponent, above, exponent, one);
+    const __m512 t = _mm512_div_ps(_mm512_sub_ps(m, one), _mm512_add_ps(m, one)), square = _mm512_mul_ps(t, t);
+    __m512 sum = _mm512_set1_ps(2.88539008f / 9);
+    sum = _mm512_fmadd_ps(sum, square, _mm512_set1_ps(2.88539008f / 7));
+    sum = _mm512_fmadd_ps(sum, square, _mm512_set1_ps(2.88539008f / 5));
+    sum = _mm512_fmadd_ps(sum, square, _mm512_set1_ps(2.88539008f / 3));
+    sum = _mm512_fmadd_ps(sum, square, _mm512_set1_ps(2.88539008f));
+    return _mm512_fmadd_ps(sum, t, exponent);
+}
+
+// A block's values as quads of four keys' bytes; missing last keys count as zeros. `logs` is room for a number a key, rounded
+// up to 16.
 WINNOW_AVX512_VNNI static void quads_of_values(const uint16_t *from, size_t count, size_t dim, const float *zeros,
-                                               uint32_t *to, winnow_key_scales *scales) {
+                                               uint32_t *to, winnow_key_scales *scales, float *logs) {
     for (size_t key = 0; key < count; key += 4, from += 4 * dim, to += dim) {
         const size_t these = count - key < 4 ? count - key : 4;
         __m512 inverses[4];
         for (size_t j = 0; j < 4; j++) {
             const float scale = j < these ? bytes_scale_of_row(from + j * dim, zeros, dim) : 1;
-            scales[key + j].value_log = log2f(scale);
             scales[key + j].value_inverse = 1 / scale;
+            logs[key + j] = scale;
             inverses[j] = _mm512_set1_ps(j < these && scale == scale ? 1 / scale : 0);
         }
         for (size_t i = 0; i < dim; i += 16) {
@@ -135,6 +153,12 @@ WINNOW_AVX512_VNNI static void quads_of_values(const uint16_t *from, size_t coun
             _mm512_mask_storeu_epi32(to + i, bytes_mask(dim - i), quads);
         }
     }
+    const size_t keys = (count + 3) / 4 * 4;
+    for (size_t key = 0; key < keys; key += 16) {
+        const __mmask16 mask = bytes_mask(keys - key);
+        _mm512_mask_storeu_ps(logs + key, mask, bytes_log2(_mm512_mask_loadu_ps(_mm512_set1_ps(1), mask, logs + key)));
+    }
+    for (size_t key = 0; key < keys; key++) scales[key].value_log = logs[key];
 }
 
 #undef BYTES_INLINE
