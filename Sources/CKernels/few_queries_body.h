@@ -33,23 +33,45 @@ TARGET static void NAME(dot_scores)(const float *queries, size_t rows, size_t he
     }
 }
 
+// `width` vectors of what weigh_row gives. Keys take turns with two sums, whose additions need not wait for each other.
+static inline __attribute__((always_inline)) TARGET void NAME(weigh_vectors)(const int width, const float *values,
+                                                                             const float *weights, size_t count,
+                                                                             size_t dim, float correction, float *out) {
+    VECTOR sums[4], others[4];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < width; j++) {
+        sums[j] = F(multiply)(F(all)(correction), F(load)(out + (size_t)j * LANES));
+        others[j] = F(zero)();
+    }
+    size_t key = 0;
+    for (; key + 2 <= count; key += 2, values += 2 * dim) {
+        VECTOR even = F(broadcast)(weights + key), odd = F(broadcast)(weights + key + 1);
+#pragma clang loop unroll(full)
+        for (int j = 0; j < width; j++) {
+            sums[j] = F(fma)(even, F(load)(values + (size_t)j * LANES), sums[j]);
+            others[j] = F(fma)(odd, F(load)(values + dim + (size_t)j * LANES), others[j]);
+        }
+    }
+    if (key < count) {
+        VECTOR weight = F(broadcast)(weights + key);
+#pragma clang loop unroll(full)
+        for (int j = 0; j < width; j++) sums[j] = F(fma)(weight, F(load)(values + (size_t)j * LANES), sums[j]);
+    }
+#pragma clang loop unroll(full)
+    for (int j = 0; j < width; j++) F(store)(out + (size_t)j * LANES, F(add)(sums[j], others[j]));
+}
+
 // out[dim] = out * correction + weights[count] . values[count][dim]
 TARGET static void NAME(weigh_row)(const float *values, const float *weights, size_t count, size_t dim, float correction,
                                    float *out) {
     size_t i = 0;
-    for (; i + 4 * LANES <= dim; i += 4 * LANES) {
-        VECTOR sums[4];
-#pragma clang loop unroll(full)
-        for (int j = 0; j < 4; j++) sums[j] = F(multiply)(F(all)(correction), F(load)(out + i + (size_t)j * LANES));
-        for (size_t key = 0; key < count; key++) {
-            VECTOR weight = F(broadcast)(weights + key);
-#pragma clang loop unroll(full)
-            for (int j = 0; j < 4; j++)
-                sums[j] = F(fma)(weight, F(load)(values + key * dim + i + (size_t)j * LANES), sums[j]);
-        }
-#pragma clang loop unroll(full)
-        for (int j = 0; j < 4; j++) F(store)(out + i + (size_t)j * LANES, sums[j]);
-    }
+#define WIDTH(n)                         \
+    for (; i + n * LANES <= dim; i += n * LANES) \
+    NAME(weigh_vectors)(n, values + i, weights, count, dim, correction, out + i)
+    WIDTH(4);
+    WIDTH(2);
+    WIDTH(1);
+#undef WIDTH
     for (; i < dim; i++) {
         float sum = out[i] * correction;
         for (size_t key = 0; key < count; key++) sum += weights[key] * values[key * dim + i];

@@ -10,18 +10,20 @@ public enum Precision: String, Sendable, CaseIterable {
     /// are bf16 and activations stay Float32.
     case bf16
     /// Weights in 8 bits with a scale per output, activations in 8 bits with a scale per row, KV cache in bf16. The
-    /// output head is as in ``bf16``, and so is what makes values: see ``value``. With AVX-512 VNNI the attention of a
-    /// prompt's rows is in 8 bits too, with a scale for every query, key and row of values: of what 8 bits lose in all
-    /// that is less than a tenth.
+    /// output head is as in ``bf16``, and so are the products that 8 bits would cost most: see ``finer``. With AVX-512 VNNI
+    /// the attention of a prompt's rows is in 8 bits too, with a scale for every query, key and row of values: of what 8
+    /// bits lose in all that is less than a tenth.
     case int8
 
-    /// What layers of this precision project values in: 16 bits instead of 8.
+    /// What layers of this precision project values in, and queries and keys where a norm of the layer has outlier
+    /// channels: 16 bits instead of 8.
     ///
-    /// Rounding there passes into the residual stream as it is: of SmolLM2-135M these weights, a fortieth of a layer's,
-    /// would make 30 % of what 8 bits lose (mean KL of the next token 0.020 without them, 0.029 with), those of queries
-    /// and keys, three times as many, make 15 %. With AVX-512 but no bf16 instructions they stay in 8 bits: 16 are
-    /// multiplied as Float32 there, which the 8-bit instructions have up to four times the rate of.
-    package var value: Precision {
+    /// Rounding of values passes into the residual stream as it is: of SmolLM2-135M these weights, a fortieth of a
+    /// layer's, would make 30 % of what 8 bits lose (mean KL of the next token 0.020 without them, 0.029 with), those of
+    /// queries and keys, three times as many, make 15 %. But behind outliers it is they that lose most, for it goes
+    /// through an exponential. With AVX-512 but no bf16 instructions all stay in 8 bits: 16 are multiplied as Float32
+    /// there, which the 8-bit instructions have up to four times the rate of.
+    package var finer: Precision {
         let staysInt8 = CPULevel.avx512 <= CPULevel.inUse && CPULevel.inUse < .avx512bf16
         return self == .int8 && !staysInt8 ? .bf16 : self
     }

@@ -21,8 +21,11 @@ struct AttentionSublayer: Sendable {
         checkpoint: Checkpoint, index: Int, precision: Precision, cache: WeightsCache?, pool: ThreadPool
     ) throws(CheckpointError) {
         let tensors = TensorLayout(checkpoint.configuration).layer(index)
-        let smoothing = try Smoothing(
-            of: checkpoint.vector(tensors.attentionNorm), before: precision)
+        let attentionNorm = try checkpoint.vector(tensors.attentionNorm)
+        let smoothing = Smoothing(of: attentionNorm, before: precision)
+        let hasOutliers =
+            try [attentionNorm, checkpoint.vector(tensors.feedForwardNorm)].contains { !Smoothing.outliers($0).isEmpty }
+        let queryKey = hasOutliers ? precision.finer : precision
         func projection(
             _ weights: TensorLayout.Tensor, bias: TensorLayout.Tensor?, precision: Precision
         ) throws(CheckpointError) -> Linear {
@@ -32,9 +35,9 @@ struct AttentionSublayer: Sendable {
         }
         epsilon = checkpoint.configuration.normEpsilon
         norm = smoothing.norm
-        query = try projection(tensors.query, bias: tensors.queryBias, precision: precision)
-        key = try projection(tensors.key, bias: tensors.keyBias, precision: precision)
-        value = try projection(tensors.value, bias: tensors.valueBias, precision: precision.value)
+        query = try projection(tensors.query, bias: tensors.queryBias, precision: queryKey)
+        key = try projection(tensors.key, bias: tensors.keyBias, precision: queryKey)
+        value = try projection(tensors.value, bias: tensors.valueBias, precision: precision.finer)
         if let queryNorm = tensors.queryNorm, let keyNorm = tensors.keyNorm {
             headNorm = HeadNorm(
                 query: try checkpoint.vector(queryNorm), key: try checkpoint.vector(keyNorm), epsilon: epsilon)

@@ -18,7 +18,10 @@ extension Stage {
         var (largest, name, count) = (Float(0), "", 0)
         for index in (layers ?? checkpoint.configuration.allLayers).sublayers {
             let layer = layout.layer(index / 2)
-            let norm = index % 2 == 0 ? layer.attentionNorm : layer.feedForwardNorm
+            let isAttention = index % 2 == 0
+            // The norms before products in 8 bits: with outliers, queries and keys have more.
+            guard !isAttention || precision.finer == .int8 else { continue }
+            let norm = isAttention ? layer.attentionNorm : layer.feedForwardNorm
             guard let ratio = Smoothing.outliers(try checkpoint.vector(norm)).max() else { continue }
             count += 1
             if ratio > largest { (largest, name) = (ratio, norm.name) }

@@ -51,7 +51,7 @@ import Transformer
         let isTrained = path.hasPrefix(Self.models.path)
         let bounds = (
             bf16: isTrained ? 2e-2 : 4e-2,
-            int8: isTrained || Precision.int8.value == .bf16 ? 1e-1 : 2e-1
+            int8: isTrained ? 1e-1 : Precision.int8.finer == .bf16 ? 1.5e-1 : 2e-1
         )
         for (precision, bound) in [(Precision.bf16, bounds.bf16), (.int8, bounds.int8)] {
             let error = relativeError(try lastHidden(path, precision), reference)
