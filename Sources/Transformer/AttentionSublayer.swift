@@ -21,11 +21,8 @@ struct AttentionSublayer: Sendable {
         checkpoint: Checkpoint, index: Int, precision: Precision, cache: WeightsCache?, pool: ThreadPool
     ) throws(CheckpointError) {
         let tensors = TensorLayout(checkpoint.configuration).layer(index)
-        let attentionNorm = try checkpoint.vector(tensors.attentionNorm)
-        let smoothing = Smoothing(of: attentionNorm, before: precision)
-        let hasOutliers =
-            try [attentionNorm, checkpoint.vector(tensors.feedForwardNorm)].contains { !Smoothing.outliers($0).isEmpty }
-        let queryKey = hasOutliers ? precision.finer : precision
+        let smoothing = try Smoothing(of: checkpoint.vector(tensors.attentionNorm), before: precision)
+        let queryKey = smoothing.factors == nil ? precision : precision.finer
         func projection(
             _ weights: TensorLayout.Tensor, bias: TensorLayout.Tensor?, precision: Precision
         ) throws(CheckpointError) -> Linear {
