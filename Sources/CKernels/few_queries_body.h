@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) TARGET void NAME(weigh_vectors)(con
 TARGET static void NAME(weigh_row)(const float *values, const float *weights, size_t count, size_t dim, float correction,
                                    float *out) {
     size_t i = 0;
-#define WIDTH(n)                         \
+#define WIDTH(n)                                 \
     for (; i + n * LANES <= dim; i += n * LANES) \
     NAME(weigh_vectors)(n, values + i, weights, count, dim, correction, out + i)
     WIDTH(4);

@@ -11,6 +11,7 @@ package struct GatedLinear: Sendable {
     /// Both of the same shape, without bias.
     package init(gate: Linear, up: Linear) {
         precondition(gate.outputs == up.outputs && gate.inputs == up.inputs)
+        precondition(gate.bias == nil && up.bias == nil)
         self.gate = gate
         self.up = up
     }

@@ -9,7 +9,7 @@ package struct Linear: Sendable {
     /// Columns of the weights.
     package let inputs: Int
     let weights: Weights
-    private let bias: Matrix?
+    let bias: Matrix?
 
     enum Weights: Sendable {
         /// `[outputs, inputs]`, Float32, as checkpoints store it; multiplied by OpenBLAS.
