@@ -61,7 +61,8 @@ import Transformer
         }
     }
 
-    /// A channel far above the rest, as some trained models have, must not cost the others their bits.
+    /// A channel far above the rest, as some trained models have, must not cost the others their bits. The weights behind it
+    /// take less of it, so that the model is the same.
     @Test(arguments: [Float(30), 300]) func outlierChannelsLoseLittleMore(factor: Float) throws {
         let folder = try TemporaryDirectory()
         let source = Self.models.appendingPathComponent("stories260K").path
@@ -71,12 +72,18 @@ import Transformer
         let usual = relativeError(try lastHidden(source, .int8), try lastHidden(source, .f32))
         let file = try SafetensorsFile(path: folder.path + "/model.safetensors")
         var data = file.file.withBytes { Data($0) }
+        let (channel, hidden) = (7, try Checkpoint(path: source).configuration.hiddenSize)
+        func multiply(_ tensor: String, _ factor: Float) throws {
+            let bytes = try #require(file.tensors[tensor]).bytes
+            for at in stride(from: bytes.lowerBound + 4 * channel, to: bytes.upperBound, by: 4 * hidden) {
+                let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(data[at + $1]) << (8 * UInt32($1)) }
+                let product = (Float(bitPattern: bits) * factor).bitPattern.littleEndian
+                withUnsafeBytes(of: product) { data.replaceSubrange(at..<at + 4, with: $0) }
+            }
+        }
         for layer in 0..<5 {
-            let norm = try #require(file.tensors["model.layers.\(layer).post_attention_layernorm.weight"])
-            let at = norm.bytes.lowerBound + 4 * 7
-            let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(data[at + $1]) << (8 * UInt32($1)) }
-            let larger = (Float(bitPattern: bits) * factor).bitPattern.littleEndian
-            withUnsafeBytes(of: larger) { data.replaceSubrange(at..<at + 4, with: $0) }
+            try multiply("model.layers.\(layer).post_attention_layernorm.weight", factor)
+            for name in ["gate", "up"] { try multiply("model.layers.\(layer).mlp.\(name)_proj.weight", 1 / factor) }
         }
         try data.write(to: URL(fileURLWithPath: folder.path + "/model.safetensors"))
         // It is said before the model is loaded, and of no other model or format.
@@ -93,7 +100,8 @@ import Transformer
         #expect(try Stage.notes(on: Checkpoint(path: source), precision: .int8).isEmpty)
         let error = relativeError(try lastHidden(folder.path, .int8), try lastHidden(folder.path, .f32))
         print("int8 with a channel of \(factor): \(error), without \(usual)")
-        #expect(error < 7 * usual)
+        // With all of it left in the norm: 2.3 to 2.6 times for 30, 17 for 300.
+        #expect(error < 2.1 * usual)
     }
 
     /// A text that Float32 has written, forced upon the other formats token by token: where Float32's choice is clear it is
