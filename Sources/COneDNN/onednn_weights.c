@@ -9,14 +9,24 @@
 #include "memory.h"
 #include "panels.h"
 
-// Finds the shapes of parts, where there are any; returns 0 where the library has none.
+static void return_shape(onednn_shape **it) {
+    if (*it != NULL) onednn_shape_return(*it);
+    *it = NULL;
+}
+
+// Finds the shapes of parts, where there are any; returns 0 where the library has no product of them.
 static int take_parts(winnow_onednn_weights *it) {
     const size_t n = it->shape->n, k = it->shape->k, rest = n % part_outputs;
     if (!it->shape->has_panels || n <= part_outputs) return 1;
     it->part = onednn_shape_take(it->shape->type, part_outputs, k);
     if (rest > 0) it->rest = onednn_shape_take(it->shape->type, rest, k);
-    // What lies in panels as a whole does in parts, but for a library that has fast kernels for some sizes alone.
-    return it->part != NULL && it->part->has_panels && (rest == 0 || (it->rest != NULL && it->rest->has_panels));
+    if (it->part == NULL || (rest > 0 && it->rest == NULL)) return 0;
+    // A library may have fast kernels for some sizes alone: then all outputs are one part.
+    if (!it->part->has_panels || (rest > 0 && !it->rest->has_panels)) {
+        return_shape(&it->part);
+        return_shape(&it->rest);
+    }
+    return 1;
 }
 
 winnow_onednn_weights *winnow_onednn_create(winnow_onednn_type type, size_t outputs, size_t inputs) {
@@ -45,9 +55,9 @@ winnow_onednn_weights *winnow_onednn_create(winnow_onednn_type type, size_t outp
 
 void winnow_onednn_destroy(winnow_onednn_weights *weights) {
     if (weights == NULL) return;
-    onednn_shape *shapes[] = {weights->shape, weights->part, weights->rest};
-    for (size_t i = 0; i < 3; i++)
-        if (shapes[i] != NULL) onednn_shape_return(shapes[i]);
+    return_shape(&weights->shape);
+    return_shape(&weights->part);
+    return_shape(&weights->rest);
     winnow_memory_free(weights->packed, weights->size);
     free(weights->scales);
     free(weights->shifts);

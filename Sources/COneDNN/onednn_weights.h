@@ -12,7 +12,8 @@ enum { part_outputs = 256 };
 
 struct winnow_onednn_weights {
     onednn_shape *shape;
-    // Weights in panels of more outputs than a part: the shapes of a part, and of what remains behind the last whole one.
+    // Weights in panels of more outputs than a part: the shapes of a part, and of what remains behind the last whole one; null
+    // where all are one part.
     onednn_shape *part, *rest;
     void *packed;
     size_t size;
