@@ -47,7 +47,8 @@ import Testing
 
         var isHalf: Bool { precision != .f32 }
 
-        static let all: [Shape] = [(4, 2, 8), (6, 1, 24), (3, 3, 16), (8, 2, 64), (5, 1, 2)].flatMap { shape in
+        static let all: [Shape] = [(4, 2, 8), (6, 1, 24), (3, 3, 16), (8, 2, 64), (2, 1, 112), (5, 1, 2)].flatMap {
+            shape in
             let formats: [(Precision, Bool)] = [
                 (.f32, false), (.bf16, false), (.bf16, true), (.int8, false), (.int8, true),
             ]
