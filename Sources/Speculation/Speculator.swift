@@ -14,8 +14,8 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
     private let prefillRows: Int
     private let eosTokens: Set<Int32>
     private let sparsity: BlockSparsity
-    /// Rows at a prompt's end that look at all keys, at least.
-    private static let exactRows = 512
+    /// Rows at a prompt's end that look at all keys, at least: with 128 fewer of the same tokens are kept, with 512 no more.
+    private static let exactRows = 256
 
     /// Scores with a model.
     ///
