@@ -118,6 +118,8 @@ class Results:
             chosen = [(warm[name]["setting"], title(key)) for key, warm in self.warm_ups.items()
                       if warm.get(name, {}).get("setting")]  # fmt: skip
             facts += [f"{setting} at {', '.join(t for s, t in chosen if s == setting)}" for setting in dict(chosen)]
+            facts += [f"not {setting} at {title(key)}: {why}" for key, warm in self.warm_ups.items()
+                      for setting, why in warm.get(name, {}).get("refused", {}).items()]  # fmt: skip
             if facts:
                 lines.append(f"{name}: {'; '.join(facts)}")
         for pair, agreement in self.agreement.items():
