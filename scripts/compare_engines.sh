@@ -47,7 +47,7 @@ PyTorch's bf16 in a bad light: ask for transformers-f32 too there.
 openvino-int8 has weights of 8 bits, openvino-w8a8 weights and activations (NNCF's post-training quantisation); trishape
 and xattention are the latter with GenAI's two kinds of sparse prefill, as they are configured by default. Before
 anything counts OpenVINO runs with its plain and its paged attention, the latter with prompts cut into 512 and 2048 rows
-and whole, and stays with what was fastest. winnow-pruned is the first token from a tenth of the prompt, in int8, its
+and whole, and stays with what was fastest; what it cannot run is named below the table. winnow-pruned is the first token from a tenth of the prompt, in int8, its
 speculator's time included: what it leaves out is not what sparse attention leaves out, and neither is a whole prompt.
 
 The first run installs llama-cpp-python (compiled for this CPU), torch, transformers, openvino-genai, optimum-intel and

@@ -102,7 +102,7 @@ class OpenVINO:
                 times[name] = min(self.run()["seconds"] for _ in range(2 if tokens <= 1024 else 1))
             except RuntimeError as error:
                 # Its plain attention holds the scores of a whole prompt, 32 GiB of them for 32,768 tokens of 16 heads.
-                self.pipeline, refused[name] = None, str(error).strip().splitlines()[-1]
+                self.pipeline, refused[name] = None, (str(error).strip().splitlines() or [type(error).__name__])[-1]
                 continue
             # The slower one of two is given up at once: each holds a model.
             if times[name] == min(times.values()):
