@@ -211,13 +211,14 @@ TARGET static void NAME(count_means)(float *scores, size_t count, const uint8_t 
 }
 
 #if BYTES
-// 2^x for x <= 0 to a part in 10,000: what 8 bits hold, and half of it. 2^0 is 1 exactly, and below -126 it is 0 as in `power`.
+// 2^x for x <= 0 to a part in 10,000: what 8 bits hold, and half of it. 2^0 is 1 exactly, and of a key that is not seen it is 0.
 INLINE_BODY VECTOR NAME(weight)(VECTOR x) {
-    VECTOR f = _mm512_reduce_ps(x, 0x08);
-    VECTOR p = F(fma)(F(all)(0x1.c29fbep-5f), f, F(all)(0x1.f00b00p-3f));
-    p = F(fma)(p, f, F(all)(0x1.62f5f6p-1f));
+    // What x is above the next integer below, to which scalef rounds too.
+    const VECTOR f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    VECTOR p = F(fma)(F(all)(0x1.3baaa6p-4f), f, F(all)(0x1.d2378ap-3f));
+    p = F(fma)(p, f, F(all)(0x1.63e658p-1f));
     p = F(fma)(p, f, F(all)(1.0f));
-    return _mm512_scalef_ps(p, F(subtract)(x, f));
+    return _mm512_scalef_ps(p, x);
 }
 
 // Four keys' weights, 0...1, as bytes.
