@@ -55,8 +55,8 @@ static void attend_reference(const winnow_attention_task *task) {
         }
 }
 
-static void block_weights_reference(const winnow_attention_task *task, float *weights) {
-    const size_t dim = task->head_dim, size = (size_t)task->block_keys;
+static void block_weights_reference(const winnow_attention_task *task, winnow_sampled_keys sampled, float *weights) {
+    const size_t dim = task->head_dim, size = (size_t)task->block_keys, step = (size_t)sampled.step;
     size_t end = 0;
     for (size_t row = 0; row < task->rows; row++)
         end = (size_t)task->limit[row] > end ? (size_t)task->limit[row] : end;
@@ -66,12 +66,13 @@ static void block_weights_reference(const winnow_attention_task *task, float *we
             const float *query = task->queries + row * task->query_stride + head * dim;
             double best = -INFINITY, sum = 0;
             for (int pass = 0; pass < 3; pass++)
-                for (size_t key = (size_t)task->first[row]; key < (size_t)task->limit[row]; key++) {
+                for (size_t key = (size_t)sampled.first; key < (size_t)task->limit[row]; key += step) {
+                    if (key < (size_t)task->first[row]) continue;
                     double score = 0;
                     for (size_t i = 0; i < dim; i++)
                         score += (double)query[i] * value_at(task->keys, task->half, key * dim + i);
                     score *= task->scale;
-                    if (pass == 0) best = score > best || isnan(score) ? score : best;
+                    if (pass == 0) best = score > best ? score : best;
                     if (pass == 1) sum += exp(score - best);
                     if (pass == 2)
                         weights[key / size] += (float)(exp(score - best) / sum / (double)(task->rows * task->heads));
@@ -255,23 +256,23 @@ void winnow_attend(winnow_level level, const winnow_attention_task *task, void *
     }
 }
 
-void winnow_block_weights(winnow_level level, const winnow_attention_task *task, void *scratch, float *sums,
-                          float *weights) {
+void winnow_block_weights(winnow_level level, const winnow_attention_task *task, winnow_sampled_keys sampled, void *scratch,
+                          float *sums, float *weights) {
     switch (level) {
         case winnow_level_avx512_bf16:
-            if (task->half) avx512_bf16_block_weights(task, scratch, sums, weights);
-            else avx512_block_weights(task, scratch, sums, weights);
+            if (task->half) avx512_bf16_block_weights(task, sampled, scratch, sums, weights);
+            else avx512_block_weights(task, sampled, scratch, sums, weights);
             return;
         case winnow_level_avx512_vnni:
         case winnow_level_avx512:
-            avx512_block_weights(task, scratch, sums, weights);
+            avx512_block_weights(task, sampled, scratch, sums, weights);
             return;
         case winnow_level_avx2:
-            if (task->half) avx2_fixed_block_weights(task, scratch, sums, weights);
-            else avx2_block_weights(task, scratch, sums, weights);
+            if (task->half) avx2_fixed_block_weights(task, sampled, scratch, sums, weights);
+            else avx2_block_weights(task, sampled, scratch, sums, weights);
             return;
         case winnow_level_reference:
-            block_weights_reference(task, weights);
+            block_weights_reference(task, sampled, weights);
     }
 }
 
@@ -303,10 +304,10 @@ void winnow_attend(winnow_level level, const winnow_attention_task *task, void *
     attend_reference(task);
 }
 
-void winnow_block_weights(winnow_level level, const winnow_attention_task *task, void *scratch, float *sums,
-                          float *weights) {
+void winnow_block_weights(winnow_level level, const winnow_attention_task *task, winnow_sampled_keys sampled, void *scratch,
+                          float *sums, float *weights) {
     (void)level, (void)scratch, (void)sums;
-    block_weights_reference(task, weights);
+    block_weights_reference(task, sampled, weights);
 }
 
 void winnow_scores(winnow_level level, const float *queries, size_t rows, size_t head_dim, const void *keys, int half,

@@ -138,7 +138,7 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
         keys = block_keys;
         values = block_values;
 #elif FIXED
-        fix_keys((const uint16_t *)all_keys + (size_t)from * dim, count, dim, block_keys, scales, spare);
+        fix_keys((const uint16_t *)all_keys + (size_t)from * dim, dim, count, dim, block_keys, scales, spare);
         fix_values((const uint16_t *)all_values + (size_t)from * dim, count, dim, block_values, scales);
         keys = block_keys;
         values = block_values;
@@ -183,7 +183,7 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
             } else if (low < state->common_first || high > state->common_limit) {
                 best[0] = least[0];
                 best[1] = least[1];
-                NAME(mask)(scores, used, low, state->first, state->limit, best);
+                NAME(mask)(scores, used, low, 1, state->first, state->limit, best);
             }
             VECTOR sums[2];
             NAME(weights)(scores, used, scales + skipped, best, sums);
@@ -222,8 +222,8 @@ TARGET static void NAME(attend)(const winnow_attention_task *task, void *scratch
 
 #if !BYTES
 // See winnow_block_weights.
-TARGET static void NAME(block_weights)(const winnow_attention_task *task, void *scratch, float *block_sums,
-                                       float *weights) {
+TARGET static void NAME(block_weights)(const winnow_attention_task *task, winnow_sampled_keys sampled, void *scratch,
+                                       float *block_sums, float *weights) {
     const size_t dim = task->head_dim, steps = dim / GROUP;
     const size_t lanes = task->rows * task->heads, panels = (lanes + PANEL - 1) / PANEL;
     char *free = scratch;
@@ -247,29 +247,33 @@ TARGET static void NAME(block_weights)(const winnow_attention_task *task, void *
     const int32_t size = task->block_keys;
     const size_t blocks = (size_t)((end + size - 1) / size);
     for (size_t block = 0; block < blocks; block++) {
-        const int32_t from = (int32_t)block * size, to = end - from < size ? end : from + size;
-        const size_t count = (size_t)(to - from);
-        const ELEMENT *keys;
+        const int32_t from = (int32_t)block * size + sampled.first, to = end - from < size ? end : from + size;
+        const size_t count = to > from ? (size_t)(to - from + sampled.step - 1) / (size_t)sampled.step : 0;
+        const uint16_t *halves = (const uint16_t *)task->keys + (size_t)from * dim;
+        const size_t apart = (size_t)sampled.step * dim;
+        const ELEMENT *keys = block_keys;
+        size_t stride = steps;
 #if FIXED
-        fix_keys((const uint16_t *)task->keys + (size_t)from * dim, count, dim, block_keys, scales, spare);
-        keys = block_keys;
+        fix_keys(halves, apart, count, dim, block_keys, scales, spare);
 #elif PAIRS
-        keys = (const ELEMENT *)((const uint16_t *)task->keys + (size_t)from * dim);
+        keys = (const ELEMENT *)halves;
+        stride = apart / GROUP;
 #else
-        keys = (const float *)task->keys + (size_t)from * dim;
         if (task->half) {
-            NAME(widen)((const uint16_t *)task->keys + (size_t)from * dim, block_keys, count * dim);
-            keys = block_keys;
+            for (size_t key = 0; key < count; key++) NAME(widen)(halves + key * apart, block_keys + key * dim, dim);
+        } else {
+            keys = (const float *)task->keys + (size_t)from * dim;
+            stride = apart;
         }
 #endif
         for (size_t panel = 0; panel < panels; panel++) {
             NAME(panel_state) *state = states + panel;
             VECTOR best[2] = {F(all)(UNSEEN), F(all)(UNSEEN)}, sums[2];
-            NAME(scores)(count, keys, steps, queries + panel * steps * PANEL, steps, scales, state->scales, STARTS(state),
+            NAME(scores)(count, keys, stride, queries + panel * steps * PANEL, steps, scales, state->scales, STARTS(state),
                          scores, best);
             if (from < state->common_first || to > state->common_limit) {
                 best[0] = best[1] = F(all)(UNSEEN);
-                NAME(mask)(scores, count, from, state->first, state->limit, best);
+                NAME(mask)(scores, count, from, sampled.step, state->first, state->limit, best);
             }
             NAME(weights)(scores, count, scales, best, sums);
             float *at = block_sums + (block * panels + panel) * 2 * PANEL;
@@ -297,8 +301,10 @@ TARGET static void NAME(block_weights)(const winnow_attention_task *task, void *
         }
         F(store)(state->sums, total[0]);
         F(store)(state->sums + LANES, total[1]);
-        for (size_t j = 0; j < PANEL; j++)
-            state->sums[j] = panel * PANEL + j < lanes ? 1 / (state->sums[j] * (float)lanes) : 0;
+        for (size_t j = 0; j < PANEL; j++) {
+            const int sees = panel * PANEL + j < lanes && !(state->best[j] <= UNSEEN);
+            state->sums[j] = sees ? 1 / (state->sums[j] * (float)lanes) : 0;
+        }
         for (int half = 0; half < 2; half++) share[half] = F(load)(state->sums + half * LANES);
         for (size_t block = 0; block < blocks; block++) {
             const float *at = block_sums + (block * panels + panel) * 2 * PANEL;

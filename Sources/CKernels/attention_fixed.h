@@ -28,10 +28,10 @@ WINNOW_AVX2 static void fix_pairs(const float *from, size_t count, float inverse
     for (size_t p = 0; p < count / 2; p++) winnow_fix_run(from + 2 * p, 2, inverse, (int16_t *)(to + p * stride));
 }
 
-// A block's keys as integers; `spare` has room for a key.
-WINNOW_AVX2 static void fix_keys(const uint16_t *from, size_t count, size_t dim, uint32_t *to, winnow_key_scales *scales,
-                                  float *spare) {
-    for (size_t key = 0; key < count; key++, from += dim, to += dim / 2) {
+// A block's keys as integers, `apart` values from each other; `spare` has room for a key.
+WINNOW_AVX2 static void fix_keys(const uint16_t *from, size_t apart, size_t count, size_t dim, uint32_t *to,
+                                 winnow_key_scales *scales, float *spare) {
+    for (size_t key = 0; key < count; key++, from += apart, to += dim / 2) {
         winnow_widen_bf16(winnow_level_avx2, from, spare, dim);
         scales[key].key = winnow_fixed_scale(winnow_sum_of_squares(spare, dim), WINNOW_FIXED_NORM);
         winnow_fix_run(spare, dim, winnow_fixed_inverse(scales[key].key), (int16_t *)to);

@@ -186,10 +186,11 @@ TARGET static void NAME(weigh)(size_t count, const ELEMENT *values, size_t strid
 // nothing yet stays a number.
 #define UNSEEN -1e30f
 
-// Masks the block's scores by the lanes' first and limit, and finds the largest of each lane again.
-TARGET static void NAME(mask)(float *scores, size_t count, int32_t key, const int32_t *first, const int32_t *limit,
-                              VECTOR best[2]) {
-    for (size_t i = 0; i < count; i++, key++)
+// Masks the scores of cache row `key`, and those `step` apart, by the lanes' first and limit, and finds the largest of each
+// lane again.
+TARGET static void NAME(mask)(float *scores, size_t count, int32_t key, int32_t step, const int32_t *first,
+                              const int32_t *limit, VECTOR best[2]) {
+    for (size_t i = 0; i < count; i++, key += step)
         for (int half = 0; half < 2; half++) {
             float *at = scores + i * PANEL + half * LANES;
             VECTOR x = F(select)(F(load)(at), F(all)(UNSEEN), key, first + half * LANES, limit + half * LANES);

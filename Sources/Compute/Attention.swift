@@ -229,26 +229,36 @@ package final class Attention: Sendable {
         let sampling = BlockSparsity.sampling
         let skipped = sampling - 1 - cacheRows.lowerBound % sampling
         guard skipped < task.rows else { return nil }
-        let sampled = Array(stride(from: skipped, to: task.rows, by: sampling))
+        let rows = Array(stride(from: skipped, to: task.rows, by: sampling))
         let blocks = (cacheRows.upperBound + BlockSparsity.keyRows - 1) / BlockSparsity.keyRows
-        scratch.reserve(blocks: blocks, lanes: sampled.count * group)
-        return sampled.map { task.first[$0] }.withUnsafeBufferPointer { first in
-            sampled.map { task.limit[$0] }.withUnsafeBufferPointer { limits in
-                var sample = task
-                sample.queries = task.queries + skipped * task.query_stride
-                sample.query_stride = task.query_stride * sampling
-                sample.rows = sampled.count
-                sample.first = first.baseAddress
-                sample.limit = limits.baseAddress
-                scratch.weights.update(repeating: 0, count: blocks)  // the last blocks may be beyond the sample
-                winnow_block_weights(Kernels.level, &sample, scratch.memory, scratch.sums, scratch.weights)
-                let weights = UnsafeBufferPointer(start: scratch.weights, count: blocks)
-                let visible = sparsity.visibleBlocks(weights, rows: cacheRows)
-                guard visible.contains(false) else { return nil }
-                for (block, isVisible) in visible.enumerated() { scratch.visible[block] = isVisible ? 1 : 0 }
-                return UnsafePointer(scratch.visible)
+        scratch.reserve(blocks: blocks, lanes: rows.count * group)
+        scratch.weights.update(repeating: 0, count: blocks)
+        let parts = min(rows.count, BlockSparsity.keyStep)
+        for part in 0..<parts {
+            let own = stride(from: part, to: rows.count, by: parts).map { rows[$0] }
+            own.map { task.first[$0] }.withUnsafeBufferPointer { first in
+                own.map { task.limit[$0] }.withUnsafeBufferPointer { limits in
+                    var sample = task
+                    sample.queries = task.queries + own[0] * task.query_stride
+                    sample.query_stride = task.query_stride * sampling * parts
+                    sample.rows = own.count
+                    sample.first = first.baseAddress
+                    sample.limit = limits.baseAddress
+                    winnow_block_weights(
+                        Kernels.level, &sample, winnow_sampled_keys(first: Int32(part), step: Int32(parts)),
+                        scratch.memory, scratch.sums, scratch.partWeights)
+                }
             }
+            // The last blocks may be beyond the part's rows.
+            let seen = (Int(task.limit[own[own.count - 1]]) + BlockSparsity.keyRows - 1) / BlockSparsity.keyRows
+            let share = Float(own.count) / Float(rows.count)
+            for block in 0..<seen { scratch.weights[block] += share * scratch.partWeights[block] }
         }
+        let weights = UnsafeBufferPointer(start: scratch.weights, count: blocks)
+        let visible = sparsity.visibleBlocks(weights, rows: cacheRows)
+        guard visible.contains(false) else { return nil }
+        for (block, isVisible) in visible.enumerated() { scratch.visible[block] = isVisible ? 1 : 0 }
+        return UnsafePointer(scratch.visible)
     }
 
     private func normHeads(_ heads: UnsafeMutablePointer<Float>, count: Int, weight: Matrix, epsilon: Float) {

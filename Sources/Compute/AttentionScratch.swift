@@ -7,9 +7,10 @@ final class AttentionScratch: @unchecked Sendable {  // used by one task at a ti
     let memory: UnsafeMutableRawPointer
     let first: UnsafeMutablePointer<Int32>
     let limits: UnsafeMutablePointer<Int32>
-    /// For each block of keys: sums of each sampled lane, their weight, whether it is looked at.
+    /// For each block of keys: sums of each sampled lane, their weight, that of a part of them, whether it is looked at.
     private(set) var sums: UnsafeMutablePointer<Float>?
     private(set) var weights: UnsafeMutablePointer<Float>
+    private(set) var partWeights: UnsafeMutablePointer<Float>
     private(set) var visible: UnsafeMutablePointer<UInt8>
     private var (blocks, lanes) = (0, 0)
 
@@ -19,6 +20,7 @@ final class AttentionScratch: @unchecked Sendable {  // used by one task at a ti
         first = .allocate(capacity: rows)
         limits = .allocate(capacity: rows)
         weights = .allocate(capacity: 0)
+        partWeights = .allocate(capacity: 0)
         visible = .allocate(capacity: 0)
     }
 
@@ -34,12 +36,14 @@ final class AttentionScratch: @unchecked Sendable {  // used by one task at a ti
             byteCount: count * MemoryLayout<Float>.stride, alignment: 64
         ).bindMemory(to: Float.self, capacity: count)
         weights = .allocate(capacity: self.blocks)
+        partWeights = .allocate(capacity: self.blocks)
         visible = .allocate(capacity: self.blocks)
     }
 
     private func release() {
         UnsafeMutableRawPointer(sums)?.deallocate()
         weights.deallocate()
+        partWeights.deallocate()
         visible.deallocate()
     }
 

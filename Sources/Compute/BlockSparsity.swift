@@ -4,9 +4,9 @@
 ///
 /// Query rows go in blocks of ``queryRows``, keys in blocks of ``keyRows``, both counted from cache row 0, so that it does
 /// not matter how a prompt is cut as long as it is cut between blocks of queries. Every ``sampling``-th row of a block of
-/// queries attends to all keys first, which says how much of the block's attention falls on each block of keys (as
-/// SampleAttention, arXiv 2406.15486, does by rows and XAttention, arXiv 2503.16428, by antidiagonals). All rows then see
-/// the blocks of keys that hold most of it; another counts as so many keys like its mean, with its mean value
+/// queries attends to every ``keyStep``-th key first, which says how much of the block's attention falls on each block of
+/// keys (as SampleAttention, arXiv 2406.15486, does by rows and XAttention, arXiv 2503.16428, by antidiagonals). All rows
+/// then see the blocks of keys that hold most of it; another counts as so many keys like its mean, with its mean value
 /// (``KeyMeans``). The heads that share a KV head share a choice.
 public struct BlockSparsity: Sendable, Equatable {
     /// Query rows that see the same blocks of keys.
@@ -15,6 +15,8 @@ public struct BlockSparsity: Sendable, Equatable {
     public static let keyRows = 64
     /// One row of so many is sampled.
     package static let sampling = 8
+    /// Of that, a row attends to one key of so many, the next row to others: half the work, and no key is left out by all.
+    package static let keyStep = 2
 
     /// The share of the sampled attention to look at, over 0, at most 1; 1 is all keys.
     public var coverage: Float

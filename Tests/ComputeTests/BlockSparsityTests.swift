@@ -133,14 +133,15 @@ import Testing
             return output
         }
 
-        func weights(_ level: winnow_level) -> [Float] {
+        func weights(_ level: winnow_level, _ sampled: winnow_sampled_keys) -> [Float] {
             var weights = [Float](repeating: .nan, count: blocks)
             let lanes = (rows * heads + 31) / 32 * 32
             let sums = UnsafeMutableRawPointer.allocate(byteCount: 8 * lanes * blocks, alignment: 64)
             defer { sums.deallocate() }
             withTask { task in
                 withScratch(level) { scratch in
-                    winnow_block_weights(level, &task, scratch, sums.assumingMemoryBound(to: Float.self), &weights)
+                    winnow_block_weights(
+                        level, &task, sampled, scratch, sums.assumingMemoryBound(to: Float.self), &weights)
                 }
             }
             return weights
@@ -205,12 +206,33 @@ import Testing
         #expect(worst(kernel.attend(winnow_level_reference, visible: visible), reference) > 5e-2)
     }
 
-    @Test(arguments: Precision.allCases) func blockWeightsAreSharesOfTheAttention(precision: Precision) {
+    @Test(arguments: Precision.allCases, [(0, 1), (0, 2), (1, 2), (3, 4)])
+    func blockWeightsAreSharesOfTheAttention(precision: Precision, keys: (first: Int32, step: Int32)) {
         let kernel = Kernel(precision: precision)
-        let reference = kernel.weights(winnow_level_reference)
+        let sampled = winnow_sampled_keys(first: keys.first, step: keys.step)
+        let reference = kernel.weights(winnow_level_reference, sampled)
         #expect(abs(reference.reduce(0, +) - 1) < 1e-5)
         #expect((reference.max() ?? 0) > 1.5 * (reference.dropFirst(8).dropLast(3).min() ?? 1))
-        for level in fastLevels { #expect(worst(kernel.weights(level), reference) < (precision != .f32 ? 1e-3 : 1e-5)) }
+        for level in fastLevels {
+            #expect(worst(kernel.weights(level, sampled), reference) < (precision != .f32 ? 1e-3 : 1e-5))
+        }
+    }
+
+    /// Keys that are not sampled are not looked at, and a row that sees no sampled one takes no part.
+    @Test(arguments: Precision.allCases) func onlySampledKeysCount(precision: Precision) {
+        var kernel = Kernel(precision: precision)
+        let sampled = winnow_sampled_keys(first: 1, step: 2)
+        let all = levels.map { kernel.weights($0, sampled) }
+        for key in stride(from: 0, to: kernel.keys.count / kernel.headDim, by: 2) {
+            for index in 0..<kernel.headDim { kernel.keys[key * kernel.headDim + index] = .nan }
+        }
+        for (level, weights) in zip(levels, all) { #expect(kernel.weights(level, sampled) == weights) }
+        (kernel.first[0], kernel.limits[0]) = (0, 1)
+        let without = kernel.weights(winnow_level_reference, sampled)
+        #expect(abs(without.reduce(0, +) - Float(kernel.rows - 1) / Float(kernel.rows)) < 1e-5)
+        for level in fastLevels {
+            #expect(worst(kernel.weights(level, sampled), without) < (precision != .f32 ? 1e-3 : 1e-5))
+        }
     }
 
     /// A cache of one layer, and the attention of its last rows.

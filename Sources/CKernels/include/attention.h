@@ -57,12 +57,18 @@ size_t winnow_attention_scratch(winnow_level level, size_t rows, size_t heads, s
 // largest of 224 keys. Otherwise, and for a decoded row of up to 8 heads, all arithmetic is Float32.
 void winnow_attend(winnow_level level, const winnow_attention_task *task, void *scratch);
 
-// weights[b] = the share of the attention of the task's rows and heads, on average, that falls on block b of
-// `block_keys` cache rows, for all blocks up to the largest limit; `visible`, values and output are not looked at. The
-// arithmetic is that of winnow_attend. `sums` has room for 2 * (rows * heads, rounded up to a multiple of 32) values a block,
-// aligned like the scratch memory.
-void winnow_block_weights(winnow_level level, const winnow_attention_task *task, void *scratch, float *sums,
-                          float *weights);
+// The cache rows `first`, `first + step`, `first + 2 step`, ... of each block of `block_keys`, which is a multiple of `step`;
+// 0 and 1: all.
+typedef struct {
+    int32_t first, step;
+} winnow_sampled_keys;
+
+// weights[b] = the share of the attention of the task's rows and heads to the sampled keys, on average, that falls on those
+// of block b of `block_keys` cache rows, for all blocks up to the largest limit; `visible`, values and output are not
+// looked at. A row that sees none of them counts for nothing. The arithmetic is that of winnow_attend. `sums` has room for
+// 2 * (rows * heads, rounded up to a multiple of 32) values a block, aligned like the scratch memory.
+void winnow_block_weights(winnow_level level, const winnow_attention_task *task, winnow_sampled_keys sampled, void *scratch,
+                          float *sums, float *weights);
 
 // scores[q][key] = scale * q . k for `count` keys of one KV head and a few queries, `[queries, head_dim]`.
 void winnow_scores(winnow_level level, const float *queries, size_t rows, size_t head_dim, const void *keys, int half,

@@ -39,15 +39,19 @@ func sparseAttention(_ level: winnow_level, _ source: inout Source) {
         return output
     }
     near(attend(level), attend(winnow_level_reference), half == 1 ? 0.2 : 1e-3, "sparse attention")
+    let step = source.count(1...2)
+    let sampled = winnow_sampled_keys(first: Int32(source.count(0...step - 1)), step: Int32(step))
     func weights(_ level: winnow_level) -> Values<Float> {
         let weights = Values<Float>(blocks) { _ in .nan }
         let scratch = Block(winnow_attention_scratch(level, rows, heads, dim))
         let sums = Block(2 * ((rows * heads + 31) / 32 * 32) * blocks * MemoryLayout<Float>.stride)
         winnow_block_weights(
-            level, &task, scratch.start, sums.start.assumingMemoryBound(to: Float.self), weights.start)
+            level, &task, sampled, scratch.start, sums.start.assumingMemoryBound(to: Float.self), weights.start)
         return weights
     }
     let (shares, right) = (weights(level), weights(winnow_level_reference))
+    let rowsThatSee = limits.all.count { $0 > sampled.first }
     near(shares, right, half == 1 ? 0.1 : 1e-3, "weights of blocks")
-    precondition(abs(shares.all.reduce(0, +) - 1) < 1e-3, "shares that are not the whole")
+    let whole = Float(rowsThatSee) / Float(rows)
+    precondition(abs(shares.all.reduce(0, +) - whole) < 1e-3, "shares that are not the whole")
 }
