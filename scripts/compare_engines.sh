@@ -16,7 +16,8 @@ and maximum.
   --repetitions N      counted runs of every engine at every length (5)
   --quick              512 tokens and decode only, 3 repetitions, where the two options above do not say otherwise
   --engines LIST       which engines (all but those in parentheses):
-                         winnow-bf16 winnow-int8 (winnow-f32 winnow-pruned) transformers-bf16 (transformers-f32)
+                         winnow-bf16 winnow-int8 (winnow-f32 winnow-pruned winnow-pruned-sparse)
+                         transformers-bf16 (transformers-f32)
                          llama-bf16 (llama-f32) llama-q8_0 llama-q4_0 llama-q4_k_m
                          llama-bench-bf16 llama-bench-q8_0, where --llama-bench names one
                          openvino-bf16 openvino-int8 openvino-w8a8 (openvino-trishape openvino-xattention)
@@ -39,7 +40,7 @@ What is measured. Prefill: a prompt of random tokens, from an empty cache to the
 tokens, one after the other, from a context of 512. Loading and a warm-up of the same length never count (llama-bench
 warms up with a token or a short prompt). bf16, f32 and W8A8 engines run at every length, llama.cpp's quantised ones and
 openvino-int8 at 512 (or the shortest) and in decode. Compared are
-  prefill   winnow-bf16 with each bf16 peer, winnow-int8 with each quantised one, winnow-pruned with OpenVINO's
+  prefill   winnow-bf16 with each bf16 peer, winnow-int8 with each quantised one, both winnow-pruned with OpenVINO's
   decode    winnow-bf16 with each bf16 peer, winnow-int8 with those of 8 bits
 and winnow-f32 with transformers-f32 and llama-f32 where they are asked for. A CPU without bf16 instructions shows
 PyTorch's bf16 in a bad light: ask for transformers-f32 too there.
@@ -47,7 +48,8 @@ PyTorch's bf16 in a bad light: ask for transformers-f32 too there.
 openvino-int8 has weights of 8 bits, openvino-w8a8 weights and activations (NNCF's post-training quantisation); trishape
 and xattention are the latter with GenAI's two kinds of sparse prefill, as they are configured by default. Before
 anything counts OpenVINO runs with its plain and its paged attention, the latter with prompts cut into 512 and 2048 rows
-and whole, and stays with what was fastest; what it cannot run is named below the table. winnow-pruned is the first token from a tenth of the prompt, in int8, its
+and whole, and stays with what was fastest; what it cannot run is named below the table. winnow-pruned is the first
+token from a tenth of the prompt, in int8, winnow-pruned-sparse the same with `speculator_attention: sparse`, their
 speculator's time included: what it leaves out is not what sparse attention leaves out, and neither is a whole prompt.
 
 The first run installs llama-cpp-python (compiled for this CPU), torch, transformers, openvino-genai, optimum-intel and

@@ -23,15 +23,19 @@ from engines import (
 from llama_bench import LlamaBench
 
 ENGINES = [
-    "winnow-bf16", "winnow-int8", "winnow-f32", "winnow-pruned", "transformers-bf16", "transformers-f32",
-    "llama-bf16", "llama-f32", "llama-q8_0", "llama-q4_0", "llama-q4_k_m", "llama-bench-bf16", "llama-bench-q8_0",
+    "winnow-bf16", "winnow-int8", "winnow-f32", "winnow-pruned", "winnow-pruned-sparse", "transformers-bf16",
+    "transformers-f32", "llama-bf16", "llama-f32", "llama-q8_0", "llama-q4_0", "llama-q4_k_m", "llama-bench-bf16",
+    "llama-bench-q8_0",
     "openvino-bf16", "openvino-int8", "openvino-w8a8", "openvino-trishape", "openvino-xattention",
 ]  # fmt: skip
-OPTIONAL = {"winnow-f32", "winnow-pruned", "transformers-f32", "llama-f32", "openvino-trishape", "openvino-xattention"}
+OPTIONAL = {
+    "winnow-f32", "winnow-pruned", "winnow-pruned-sparse", "transformers-f32", "llama-f32", "openvino-trishape",
+    "openvino-xattention",
+}  # fmt: skip
 # Measured at every length; the others at one.
 EVERY_LENGTH = {name for name in ENGINES if not name.startswith(("llama-q", "llama-bench-q", "openvino-int8"))}
 PREFILL_ONLY = {name for name in ENGINES if name.startswith(("transformers", "llama-q4"))} | {
-    "winnow-pruned", "openvino-trishape", "openvino-xattention"}  # fmt: skip
+    "winnow-pruned", "winnow-pruned-sparse", "openvino-trishape", "openvino-xattention"}  # fmt: skip
 CONTEXT = 512
 
 SHAPE = (
@@ -155,7 +159,7 @@ class Bench:
         winnow, script = self.options.winnow, str(Path(__file__).with_name("compare_peer.py"))
         synth = [winnow, "model", "synth", *SHAPE.split(), "--out", "", "--format"]
         self.make(self.models / MODEL, "the model", synth + ["safetensors"])
-        if "winnow-pruned" in self.engines:
+        if any(name.startswith("winnow-pruned") for name in self.engines):
             speculator = [winnow, "model", "synth", *SPECULATOR_SHAPE.split(), "--out", ""]
             self.make(self.models / SPECULATOR, "its speculator", speculator)
         source = self.models / f"{MODEL}-bf16.gguf"

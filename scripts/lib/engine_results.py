@@ -17,6 +17,9 @@ PAIRS = {
         ("winnow-int8", "openvino-trishape"), ("winnow-int8", "openvino-xattention"),
         ("winnow-pruned", "winnow-int8"), ("winnow-pruned", "openvino-bf16"), ("winnow-pruned", "openvino-w8a8"),
         ("winnow-pruned", "openvino-trishape"), ("winnow-pruned", "openvino-xattention"),
+        ("winnow-pruned-sparse", "winnow-pruned"), ("winnow-pruned-sparse", "winnow-int8"),
+        ("winnow-pruned-sparse", "openvino-w8a8"), ("winnow-pruned-sparse", "openvino-trishape"),
+        ("winnow-pruned-sparse", "openvino-xattention"),
     ],
     "decode": [
         ("winnow-bf16", "llama-bf16"), ("winnow-bf16", "llama-bench-bf16"), ("winnow-bf16", "openvino-bf16"),

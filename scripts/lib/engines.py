@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 MODEL, SPECULATOR = "m251", "m251-speculator"
-KEEP_RATE = 0.1  # of winnow-pruned
+KEEP_RATE = 0.1  # of winnow-pruned and winnow-pruned-sparse
 STEPS = 64  # tokens of a decode
 USAGE, DATA, UNAVAILABLE, FAULT = 64, 65, 69, 70
 
@@ -111,6 +111,7 @@ class Winnow:
         command += ["--tokens", str(tokens)] if task == "prefill" else ["--context", str(tokens), "--tokens", str(STEPS)]
         if pruned:
             command += ["--speculator", str(self.bench.models / SPECULATOR), "--keep-rate", str(KEEP_RATE)]
+            command += ["--speculator-attention", "sparse" if self.name.endswith("-sparse") else "exact", "--no-dense"]
         code, out, errors = self.bench.processes.output(command, limit=2 * options.timeout + 60)
         if code != 0:
             raise Fault(f"{shlex.join(command)}: exit status {code}\n{errors.strip()}", DATA if code == DATA else FAULT)

@@ -24,6 +24,11 @@ struct BenchFirstToken: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Tokens in the prompt.", valueName: "n"))
     var tokens = 8192
 
+    @Flag(
+        name: .customLong("no-dense"),
+        help: "Leave out the prefill of the whole prompt, which may take minutes, and with it the ratio.")
+    var leavesOutDense = false
+
     @OptionGroup var speculation: SpeculationOptions
     @OptionGroup var bench: BenchOptions
 
@@ -34,12 +39,14 @@ struct BenchFirstToken: AsyncParsableCommand {
         var tokens: Int
         var keptTokens: Int
         var keepRate: Double
-        var denseSeconds: Double
+        var denseSeconds: Double?
         var prunedSeconds: Double
         var speculationSeconds: Double
-        var ratio: Double
-        var ratioMin: Double
-        var ratioMax: Double
+        var prunedSecondsMin: Double
+        var prunedSecondsMax: Double
+        var ratio: Double?
+        var ratioMin: Double?
+        var ratioMax: Double?
         var repetitions: Int
     }
 
@@ -62,10 +69,13 @@ struct BenchFirstToken: AsyncParsableCommand {
         try main.warmUp(prompt)
         try small.warmUp(prompt)
         for run in 1...bench.repetitions {
-            line.show("pair \(run) of \(bench.repetitions)")
-            let whole = try clock.measure {
-                try main.prefill(prompt, positions: everything, cache: main.stage.makeCache(capacity: tokens))
-            }
+            line.show("\(leavesOutDense ? "run" : "pair") \(run) of \(bench.repetitions)")
+            let whole =
+                leavesOutDense
+                ? nil
+                : try clock.measure {
+                    try main.prefill(prompt, positions: everything, cache: main.stage.makeCache(capacity: tokens))
+                }
             var score = Duration.zero
             let part = try clock.measure {
                 let start = clock.now
@@ -77,28 +87,32 @@ struct BenchFirstToken: AsyncParsableCommand {
                     positions.map { prompt[Int($0)] }, positions: positions,
                     cache: main.stage.makeCache(capacity: positions.count))
             }
-            dense.append(whole / .seconds(1))
             pruned.append(part / .seconds(1))
             scoring.append(score / .seconds(1))
+            guard let whole else { continue }
+            dense.append(whole / .seconds(1))
             ratios.append(whole / part)
         }
         line.clear()
+        func median(_ values: [Double]) -> Double? { values.isEmpty ? nil : Timing(seconds: values).median }
         let report = Report(
             dtype: precision.rawValue, threads: pool.threads, tokens: tokens, keptTokens: kept,
-            keepRate: Double(kept) / Double(tokens), denseSeconds: Timing(seconds: dense).median,
+            keepRate: Double(kept) / Double(tokens), denseSeconds: median(dense),
             prunedSeconds: Timing(seconds: pruned).median, speculationSeconds: Timing(seconds: scoring).median,
-            ratio: Timing(seconds: ratios).median, ratioMin: ratios.min() ?? 0, ratioMax: ratios.max() ?? 0,
-            repetitions: ratios.count)
+            prunedSecondsMin: pruned.min() ?? 0, prunedSecondsMax: pruned.max() ?? 0, ratio: median(ratios),
+            ratioMin: ratios.min(), ratioMax: ratios.max(), repetitions: pruned.count)
         if bench.json {
             Console.say(try BenchJSON.text(report))
         } else {
-            Console.say(
-                String(
-                    format:
-                        "ttft of %d tokens, %@, %d threads: dense %.3f s, pruned to %d %.3f s (of it speculation %.3f s):"
-                        + " %.2fx (%.2f to %.2f)",
-                    tokens, report.dtype, report.threads, report.denseSeconds, kept, report.prunedSeconds,
-                    report.speculationSeconds, report.ratio, report.ratioMin, report.ratioMax))
+            var text = String(format: "ttft of %d tokens, %@, %d threads: ", tokens, report.dtype, report.threads)
+            if let dense = report.denseSeconds { text += String(format: "dense %.3f s, ", dense) }
+            text += String(
+                format: "pruned to %d %.3f s (%.3f to %.3f; of it speculation %.3f s)", kept, report.prunedSeconds,
+                report.prunedSecondsMin, report.prunedSecondsMax, report.speculationSeconds)
+            if let ratio = report.ratio, let least = report.ratioMin, let most = report.ratioMax {
+                text += String(format: ": %.2fx (%.2f to %.2f)", ratio, least, most)
+            }
+            Console.say(text)
         }
     }
 }
