@@ -44,8 +44,10 @@ struct CampaignTests {
         }
         #expect(try #require(objectives.first?.bound) >= .seconds(10))
         for mode in [modes[0], modes[2]] {
-            #expect(mode.finding.verdict == .valid && mode.finding.highest == 100 && mode.finding.lowestBroken == nil)
-            #expect(mode.runs.map(\.step.purpose) == [.bracket, .bracket, .confirm, .confirm])
+            let why = Comment(rawValue: mode.runs.map { "\($0.step): \($0.judgement.reasons)" }.joined(separator: "\n"))
+            let isProved = mode.finding.verdict == .valid && mode.finding.highest == 100
+            #expect(isProved && mode.finding.lowestBroken == nil, why)
+            #expect(mode.runs.map(\.step.purpose) == [.bracket, .bracket, .confirm, .confirm], why)
         }
         #expect(modes[1].finding.verdict == .missed && modes[1].finding.highest == nil)
         #expect(modes[1].runs.isEmpty && modes[1].finding.reasons.first?.contains("503") == true)
