@@ -72,7 +72,7 @@ static void block_weights_reference(const winnow_attention_task *task, winnow_sa
                     for (size_t i = 0; i < dim; i++)
                         score += (double)query[i] * value_at(task->keys, task->half, key * dim + i);
                     score *= task->scale;
-                    if (pass == 0) best = score > best ? score : best;
+                    if (pass == 0) best = score > best || isnan(score) ? score : best;
                     if (pass == 1) sum += exp(score - best);
                     if (pass == 2)
                         weights[key / size] += (float)(exp(score - best) / sum / (double)(task->rows * task->heads));

@@ -134,7 +134,8 @@ class Bench:
         self.models = options.models or options.state / "models"
         self.processes = Processes(options.cpus, options.threads)
         kinds = {"winnow": Winnow, "llama-bench": LlamaBench}
-        self.engines = {name: kinds.get(name.rpartition("-")[0], Peer)(name, self) for name in options.engines}
+        kind = {name: next((kinds[known] for known in kinds if name.startswith(f"{known}-")), Peer) for name in ENGINES}
+        self.engines = {name: kind[name](name, self) for name in options.engines}
         facts = {name: engine.facts for name, engine in self.engines.items()}
         self.results = Results(options, load=os.getloadavg()[0], facts=facts)
 
