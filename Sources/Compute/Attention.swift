@@ -233,6 +233,7 @@ package final class Attention: Sendable {
         let blocks = (cacheRows.upperBound + BlockSparsity.keyRows - 1) / BlockSparsity.keyRows
         scratch.reserve(blocks: blocks, lanes: rows.count * group)
         scratch.weights.update(repeating: 0, count: blocks)
+        // Rows in turns look at the even keys and at the odd ones: half the work, and no key is passed by.
         let parts = min(rows.count, BlockSparsity.keyStep)
         for part in 0..<parts {
             let own = stride(from: part, to: rows.count, by: parts).map { rows[$0] }
