@@ -1,6 +1,5 @@
 // Every bad request gets an error that names the field, and a status its sender can act on.
 
-import AsyncHTTPClient
 import Coordinator
 import Foundation
 import NIOCore
@@ -201,14 +200,12 @@ struct RefusalTests {
     func notUTF8() async throws {
         let service = try ScriptedService { $0.finish() }
         try await TestGateway.with(service) { gateway in
-            var request = HTTPClientRequest(url: "http://127.0.0.1:\(gateway.port)/v1/completions")
-            request.method = .POST
-            request.headers.add(name: "content-type", value: "application/json")
-            request.body = .bytes(Array(#"{"prompt": "é"#.utf8) + [0xFF, 0x22, 0x7D])
-            let response = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
-            let text = String(buffer: try await response.body.collect(upTo: 1 << 16))
-            #expect(response.status == .badRequest)
-            #expect(text.contains("not UTF-8") && text.contains("offset 14"), "\(text)")
+            let bytes = Array(#"{"prompt": "é"#.utf8) + [0xFF, 0x22, 0x7D]
+            let reply = try await gateway.send(
+                .POST, "/v1/completions", headers: ["content-type": "application/json"],
+                bytes: ByteBuffer(bytes: bytes))
+            #expect(reply.status == 400)
+            #expect(reply.text.contains("not UTF-8") && reply.text.contains("offset 14"), "\(reply.text)")
         }
     }
 

@@ -64,7 +64,11 @@ struct TestGateway: Sendable {
             defer { continuation.finish() }
             try await group.run()
         }
-        guard let port = await bound.first() else { return try await running.value }
+        guard let port = await bound.first() else {
+            // It never listened, or this test's time is over: then nobody else would end it.
+            running.cancel()
+            return try await running.value
+        }
         let test = TestGateway(
             service: service, port: port, adminPort: adminPort.withLock { $0 },
             drain: { await gateway.drain() },
@@ -84,10 +88,17 @@ struct TestGateway: Sendable {
     func send(
         _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:], body: String? = nil
     ) async throws -> Reply {
+        try await send(method, path, headers: headers, bytes: body.map(ByteBuffer.init(string:)))
+    }
+
+    /// The same with a body that need not be text.
+    func send(
+        _ method: HTTPMethod, _ path: String, headers: HTTPHeaders, bytes: ByteBuffer?
+    ) async throws -> Reply {
         var request = HTTPClientRequest(url: "http://127.0.0.1:\(port)\(path)")
         request.method = method
         request.headers = headers
-        if let body { request.body = .bytes(ByteBuffer(string: body)) }
+        if let bytes { request.body = .bytes(bytes) }
         return try await reply(to: request)
     }
 
