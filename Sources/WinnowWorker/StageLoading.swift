@@ -28,8 +28,11 @@ final class StageLoading: Sendable {
         self.logger = logger
     }
 
-    /// Of the weights being loaded, 0 to 1.
+    /// Of the weights being loaded, 0 to 1; after a load as it was at its end, until ``rest()``.
     var loaded: Float { share.withLock { $0 } }
+
+    /// Nothing is being loaded: what is next begins at 0.
+    func rest() { share.withLock { $0 = 0 } }
 
     /// What is being loaded is not wanted any more.
     func giveUp() { isGivenUp.store(true, ordering: .relaxed) }

@@ -90,6 +90,7 @@ final class StageRunner: Executor, @unchecked Sendable {
         if let stage, stage.layers == layers { return stage }
         stage = nil  // the old weights go before the new ones come
         loadedLayers.withLock { $0 = nil }
+        defer { loading.rest() }
         let loaded = try loading.load(layers)
         stage = loaded
         loadedLayers.withLock { $0 = layers }

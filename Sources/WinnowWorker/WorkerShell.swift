@@ -156,10 +156,14 @@ package final class WorkerShell: @unchecked Sendable {
             case .report: report()
             case .allow(let guests): data.allow(guests)
             case .begin(let assignment):
+                // However soon the weights are there: that they are loaded is told.
+                watch()
                 executor.begin(assignment) { [self] result in
                     hop { [self] in perform(state.loaded(result, epoch: assignment.epoch, now: now())) }
                 }
-            case .preload(let layers): executor.preload(layers) { [self] in hop { [self] in report() } }
+            case .preload(let layers):
+                watch()
+                executor.preload(layers) { [self] in hop { [self] in report() } }
             case .forget: executor.forget()
             case .link(let endpoint, let key): connect(to: endpoint, key: key)
             case .compute(let message, let tensors, let epoch):

@@ -20,17 +20,20 @@ struct TransportTests {
         let links = try peers.map {
             try transport.connect(to: listener.endpoint.description, named: $0, as: .control)
         }
-        for sequence in 1...100 {
-            for link in links { await ear.sendSurely(packet(UInt64(sequence)), link) }
-        }
         var next: [PeerID: UInt64] = [:]
         var heard = ear.heard.makeAsyncIterator()
-        for _ in 0..<200 {
-            let one = try #require(await heard.next())
-            let peer = try #require(one.peer)
-            next[peer, default: 0] += 1
-            #expect(one.packet?.sequence == next[peer])
-            #expect(one.packet?.message == .release([next[peer] ?? 0]))
+        // An edge without keys holds little of a connection that it does not know yet: the first is awaited.
+        for sequences in [1...1, 2...100] {
+            for sequence in sequences {
+                for link in links { await ear.sendSurely(packet(UInt64(sequence)), link) }
+            }
+            for _ in 0..<sequences.count * links.count {
+                let one = try #require(await heard.next())
+                let peer = try #require(one.peer)
+                next[peer, default: 0] += 1
+                #expect(one.packet?.sequence == next[peer])
+                #expect(one.packet?.message == .release([next[peer] ?? 0]))
+            }
         }
         #expect(next == Dictionary(uniqueKeysWithValues: peers.map { ($0, 100) }))
         await ear.stop()
