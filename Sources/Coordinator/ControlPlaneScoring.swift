@@ -27,7 +27,8 @@ extension ControlPlane {
                 .score(
                     WireScore(
                         request: id, prompt: request.prompt, lookAhead: request.speculation.lookAhead,
-                        pool: request.speculation.pool, isSparse: request.speculation.attention == .sparse)))
+                        pool: request.speculation.pool, isSparse: request.speculation.attention == .sparse,
+                        mostKeys: Float(request.speculation.mostKeys))))
             directives.append(.flush(line: number))
         }
     }

@@ -231,5 +231,10 @@ extension Setting {
             of: [.coordinator, .generate, .bench], in: [.speculation], value: "mode",
             "exact: the speculator's tokens look at all before them. sparse: in long prompts at the blocks that hold most "
                 + "of their attention; faster, and nearly the same tokens are kept."),
+        Setting(
+            "speculator_most_keys", .share, default: "0.3", of: [.coordinator, .generate, .bench],
+            in: [.speculation], value: "share",
+            "sparse: the most tokens that one of a long prompt looks at, as a share of those before it, over 0, at most "
+                + "1. More keeps more of what exact keeps, for more time."),
     ]
 }

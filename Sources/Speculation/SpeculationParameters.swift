@@ -43,14 +43,17 @@ public struct SpeculationParameters: Sendable, Equatable {
     public var threshold: Int
     /// How the speculator reads the prompt.
     public var attention: SpeculatorAttention
+    /// The most keys that a row looks at in ``SpeculatorAttention/sparse``, as a share of those before it: above 0, up to 1.
+    public var mostKeys: Double
 
     /// The defaults are those of Winnow's default mode.
     public init(
         enabled: Bool = true, keepRate: Double = 0.2, lookAhead: Int = 8, chunk: Int = 32, stride: Int = 8,
         pool: Int = 13, selection: SelectionMode = .windows, keepHead: Bool = true, tail: Int = 64,
-        threshold: Int = 512, attention: SpeculatorAttention = .exact
+        threshold: Int = 512, attention: SpeculatorAttention = .exact, mostKeys: Double = 0.3
     ) {
         self.attention = attention
+        self.mostKeys = mostKeys
         self.enabled = enabled
         self.keepRate = keepRate
         self.lookAhead = lookAhead
@@ -74,6 +77,10 @@ public struct SpeculationParameters: Sendable, Equatable {
     public func validate() throws(SpeculationError) {
         guard keepRate > 0, keepRate <= 1 else {  // not a number fails both
             throw .invalidParameter(field: "keep_rate", value: "\(keepRate)", allowed: "above 0 and at most 1")
+        }
+        guard mostKeys > 0, mostKeys <= 1 else {
+            throw .invalidParameter(
+                field: "speculator_most_keys", value: "\(mostKeys)", allowed: "above 0 and at most 1")
         }
         try check("look_ahead", lookAhead, 1...128)
         try check("chunk", chunk, 1...65536)

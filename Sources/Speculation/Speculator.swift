@@ -23,7 +23,8 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
     ///   - stage: all layers of the speculator.
     ///   - prefillRows: rows in a block of prefill, at least 1; a cancellation is seen between two blocks.
     ///   - eosTokens: tokens that end the look-ahead; nil for those of the model's configuration.
-    ///   - sparsity: what ``SpeculatorAttention/sparse`` means; where its exact rows begin follows from the prompt.
+    ///   - sparsity: what ``SpeculatorAttention/sparse`` means; where its exact rows begin follows from the prompt, and the
+    ///     most keys from the parameters.
     public init(
         stage: Stage, prefillRows: Int = 512, eosTokens: [Int32]? = nil, sparsity: BlockSparsity = BlockSparsity()
     ) {
@@ -39,7 +40,7 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
     ///
     /// - Parameters:
     ///   - prompt: at least one token, at most the speculator's context length.
-    ///   - parameters: `lookAhead`, `pool` and `attention` are used.
+    ///   - parameters: `lookAhead`, `pool`, `attention` and `mostKeys` are used.
     ///   - isCancelled: asked between two forward passes.
     public func importance(
         of prompt: [Int32], parameters: SpeculationParameters, isCancelled: () -> Bool = { false }
@@ -56,7 +57,7 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
         let group = configuration.headCount / configuration.kvHeadCount
         let accumulator = ImportanceAccumulator(
             promptCount: prompt.count, pool: parameters.pool, group: group, headDim: configuration.headDim)
-        let sparsity = parameters.attention == .sparse ? sparsity(promptCount: prompt.count) : nil
+        let sparsity = parameters.attention == .sparse ? sparsity(of: parameters, promptCount: prompt.count) : nil
         let cache: KVCache
         do throws(MemoryError) {
             cache = try stage.reserveCache(capacity: prompt.count + steps - 1, isSparse: sparsity != nil)
@@ -106,9 +107,10 @@ public final class Speculator: @unchecked Sendable {  // one thread at a time, a
     }
 
     /// What the rows of a prompt look at when it is read sparsely: those at its end, where the question is, at all keys.
-    private func sparsity(promptCount: Int) -> BlockSparsity {
+    private func sparsity(of parameters: SpeculationParameters, promptCount: Int) -> BlockSparsity {
         let block = BlockSparsity.queryRows
         var sparsity = sparsity
+        sparsity.mostKeys = Float(parameters.mostKeys)
         sparsity.exactFrom = max(0, promptCount - Self.exactRows) / block * block
         return sparsity
     }

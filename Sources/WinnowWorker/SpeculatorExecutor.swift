@@ -106,11 +106,12 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
                 request: score.request,
                 time: WireStageTime(received: received, started: ProcessClock.microseconds))
             var frames: [Frame] = []
+            var parameters = SpeculationParameters(
+                lookAhead: score.lookAhead, pool: score.pool, attention: score.isSparse ? .sparse : .exact)
+            if let mostKeys = score.mostKeys { parameters.mostKeys = Double(mostKeys) }
             do {
                 let importance = try speculator.importance(
-                    of: score.prompt,
-                    parameters: SpeculationParameters(
-                        lookAhead: score.lookAhead, pool: score.pool, attention: score.isSparse ? .sparse : .exact),
+                    of: score.prompt, parameters: parameters,
                     isCancelled: { [self] in
                         progress.add(1, ordering: .relaxed)
                         return life.load(ordering: .relaxed) != born

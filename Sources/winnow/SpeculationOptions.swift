@@ -35,6 +35,7 @@ extension SpeculationParameters {
         if let mode = values.text("speculator_attention").flatMap({ SpeculatorAttention(rawValue: $0) }) {
             attention = mode
         }
+        if let share = values.number("speculator_most_keys") { mostKeys = share }
     }
 }
 

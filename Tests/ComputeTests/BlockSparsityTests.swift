@@ -247,13 +247,21 @@ import Testing
 
         private var isHalf: Bool { precision != .f32 }
 
+        /// All rows look for the key of cache row `sought`, and the others are nothing to them.
+        init(precision: Precision, sought: Int) {
+            self.precision = precision
+            queries = Matrix(rows: count, columns: heads * headDim)
+            queries.withUnsafeMutableBufferPointer { $0.update(repeating: 3) }
+            keys = KVRows(rows: kvHeads * count, columns: headDim, isHalf: precision != .f32)
+            values = KVRows(rows: kvHeads * count, columns: headDim, isHalf: precision != .f32)
+            keys.store(filled(kvHeads * count, headDim, 2, 0), at: 0)
+            values.store(filled(kvHeads * count, headDim, 3, 3), at: 0)
+            let found = Matrix(rows: 1, columns: headDim)
+            found.withUnsafeMutableBufferPointer { $0.update(repeating: 0.6) }
+            for head in 0..<kvHeads { keys.store(found, at: head * count + sought) }
+        }
+
         init(precision: Precision, changedFrom: Int = .max) {
-            func filled(_ rows: Int, _ columns: Int, _ seed: UInt64, _ factor: Float) -> Matrix {
-                let matrix = Matrix(rows: rows, columns: columns)
-                let values = numbers(matrix.count, seed: seed)
-                matrix.withUnsafeMutableBufferPointer { for index in $0.indices { $0[index] = factor * values[index] } }
-                return matrix
-            }
             self.precision = precision
             let isHalf = precision != .f32
             queries = filled(count, heads * headDim, 1, 3)
@@ -325,4 +333,28 @@ import Testing
         #expect((before[..<seen] == after[..<seen]) as Bool)
         #expect((before != after) as Bool)
     }
+
+    /// Half of the sampled rows look at the even keys and half at the odd ones, so that no key can be missed.
+    @Test(arguments: Precision.allCases, [130, 131])
+    func theBlockOfAKeyThatMattersIsSeen(precision: Precision, key: Int) throws {
+        let layer = Layer(precision: precision, sought: key)
+        // From there on there is room for a block besides those that are always seen.
+        let first = 1024 * layer.heads * layer.headDim
+        func last(_ sparsity: BlockSparsity?) throws -> [Float] {
+            Array(try layer.attend([0..<layer.count], sparsity)[first...])
+        }
+        let exact = try last(nil)
+        #expect(worst(try last(Self.sparse), exact) < bound(precision, 1e-4))
+        var without = Self.sparse
+        without.mostKeys = 0.1
+        #expect(worst(try last(without), exact) > 0.5)
+    }
+}
+
+/// Numbers between `-factor` and `factor`.
+private func filled(_ rows: Int, _ columns: Int, _ seed: UInt64, _ factor: Float) -> Matrix {
+    let matrix = Matrix(rows: rows, columns: columns)
+    let values = numbers(matrix.count, seed: seed)
+    matrix.withUnsafeMutableBufferPointer { for index in $0.indices { $0[index] = factor * values[index] } }
+    return matrix
 }

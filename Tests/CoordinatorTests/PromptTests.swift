@@ -114,6 +114,33 @@ struct PromptTests {
         }
     }
 
+    /// A speculator worker reads a long prompt as sparsely as the coordinator's own speculator would.
+    @Test func speculatorWorkersReadAsSparselyAsTheyAreTold() async throws {
+        // Token by token, so that small differences show.
+        let ways = [(SpeculatorAttention.exact, 0.3), (.sparse, 0.3), (.sparse, 0.8)].map { attention, mostKeys in
+            SpeculationParameters(chunk: 1, stride: 1, pool: 1, attention: attention, mostKeys: mostKeys)
+        }
+        func kept(speculators: Int) async throws -> [[Range<Int>]] {
+            let pipeline = try TestPipeline(
+                model: "needle-main-2m", speculator: "needle-speculator-0.4m", stages: 1, speculators: speculators)
+            return try await withPipeline(pipeline) { pipeline in
+                var spans: [[Range<Int>]] = []
+                for way in ways {
+                    let answer = try await pipeline.answer(
+                        GenerationRequest(
+                            prompt: (0..<1900).map { Int32($0 * $0 / 7 % 90 + 2) }, maxTokens: 1,
+                            sampling: SamplingParameters(temperature: 0), ignoreEOS: true, speculation: way))
+                    #expect(answer.report?.fallback == nil)
+                    spans.append(answer.report?.keptSpans ?? [])
+                }
+                return spans
+            }
+        }
+        let expected = try await kept(speculators: 0)
+        #expect(Set(expected).count == ways.count)
+        #expect(try await kept(speculators: 1) == expected)
+    }
+
     private static func pruned(_ pipeline: TestPipeline) -> GenerationRequest {
         GenerationRequest(
             prompt: Array(pipeline.coordinator.tokenizer.encode(TestPipeline.story).prefix(300)), maxTokens: 4,

@@ -120,7 +120,8 @@ struct TopologyTests {
                request_timeout: 5, cors_origin: ["https://a.example", "null"], max_body_bytes: 2048, max_connections: 3,
                max_connections_per_address: 2, drain_time: 4, log_level: debug}
             speculation:
-              {keep_rate: 0.25, selection: grid, look_ahead: 4, chunk: 64, stride: 16, pool: 5, tail: 0, threshold: 100}
+              {keep_rate: 0.25, selection: grid, look_ahead: 4, chunk: 64, stride: 16, pool: 5, tail: 0, threshold: 100,
+               speculator_attention: sparse, speculator_most_keys: 0.45}
             pipelines:
               - threads: 3
                 kv_tokens: 1000
@@ -157,7 +158,7 @@ struct TopologyTests {
         for (name, values) in said { #expect(coordinator.settings.said(name) == values) }
         let speculation = [
             "keep_rate": "0.25", "selection": "grid", "look_ahead": "4", "chunk": "64", "stride": "16", "pool": "5",
-            "tail": "0", "threshold": "100",
+            "tail": "0", "threshold": "100", "speculator_attention": "sparse", "speculator_most_keys": "0.45",
         ]
         #expect(Set(topology.speculation.saidSettings.map(\.name)) == Set(speculation.keys))
         for (name, value) in speculation { #expect(topology.speculation.text(name) == value) }

@@ -19,7 +19,8 @@ import Testing
         ("stride", .init(chunk: 32, stride: 33)), ("pool", .init(pool: 12)), ("pool", .init(pool: 0)),
         ("pool", .init(pool: -13)), ("pool", .init(pool: 65537)), ("tail", .init(tail: -1)),
         ("tail", .init(tail: .max)),
-        ("threshold", .init(threshold: -1)),
+        ("threshold", .init(threshold: -1)), ("speculator_most_keys", .init(mostKeys: 0)),
+        ("speculator_most_keys", .init(mostKeys: 1.01)), ("speculator_most_keys", .init(mostKeys: .nan)),
     ]
 
     @Test(arguments: invalid.indices) func namesTheField(index: Int) {

@@ -28,6 +28,7 @@ extension EndToEnd {
         @Test func theDefaultsAreTheLibraries() {
             let (values, defaults, limits) = (SettingValues(.coordinator), SpeculationParameters(), GatewayLimits())
             #expect(values.number("keep_rate") == defaults.keepRate)
+            #expect(values.number("speculator_most_keys") == defaults.mostKeys)
             #expect(values.text("selection") == defaults.selection.rawValue)
             #expect(values.text("speculator_attention") == defaults.attention.rawValue)
             for (name, value) in [

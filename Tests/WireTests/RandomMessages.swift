@@ -33,7 +33,7 @@ extension Seeded {
             .score(
                 WireScore(
                     request: next(), prompt: ids(200), lookAhead: int(0...128), pool: int(0...99),
-                    isSparse: int(0...1) == 1))
+                    isSparse: int(0...1) == 1, mostKeys: int(0...1) == 1 ? Float(int(1...100)) / 100 : nil))
         case .scored: .scored(WireScored(request: next(), error: maybe { $0.word() }, microseconds: next()))
         }
     }

@@ -184,6 +184,7 @@ extension Winnow_Wire_V3_Score {
         lookAhead = UInt32(clamping: score.lookAhead)
         pool = UInt32(clamping: score.pool)
         sparseAttention = score.isSparse
+        mostKeys = score.mostKeys ?? 0
     }
 }
 
@@ -191,7 +192,8 @@ extension WireScore {
     init(_ message: Winnow_Wire_V3_Score) throws(MessageError) {
         self.init(
             request: message.request, prompt: try integers(message.prompt, "score.prompt"),
-            lookAhead: Int(message.lookAhead), pool: Int(message.pool), isSparse: message.sparseAttention)
+            lookAhead: Int(message.lookAhead), pool: Int(message.pool), isSparse: message.sparseAttention,
+            mostKeys: message.mostKeys == 0 ? nil : message.mostKeys)
     }
 }
 

@@ -174,9 +174,14 @@ package struct WireScore: Equatable, Sendable {
     package var pool: Int
     /// Whether a long prompt may be read with block-sparse attention.
     package var isSparse: Bool
+    /// The most keys a row looks at then, as a share of those before it; nil leaves it to the speculator.
+    package var mostKeys: Float?
 
-    package init(request: UInt64, prompt: [Int32], lookAhead: Int, pool: Int, isSparse: Bool = false) {
+    package init(
+        request: UInt64, prompt: [Int32], lookAhead: Int, pool: Int, isSparse: Bool = false, mostKeys: Float? = nil
+    ) {
         self.isSparse = isSparse
+        self.mostKeys = mostKeys
         self.request = request
         self.prompt = prompt
         self.lookAhead = lookAhead

@@ -840,6 +840,9 @@ nonisolated struct Winnow_Wire_V3_Score: Sendable {
   /// Whether a long prompt may be read with block-sparse attention; a speculator that does not know how reads it exactly.
   var sparseAttention: Bool = false
 
+  /// The most keys a row looks at then, as a share of those before it, over 0, at most 1. 0 leaves it to the speculator.
+  var mostKeys: Float = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1996,7 +1999,7 @@ nonisolated extension Winnow_Wire_V3_Release: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Winnow_Wire_V3_Score: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Score"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}prompt\0\u{3}look_ahead\0\u{1}pool\0\u{3}sparse_attention\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}prompt\0\u{3}look_ahead\0\u{1}pool\0\u{3}sparse_attention\0\u{3}most_keys\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2009,6 +2012,7 @@ nonisolated extension Winnow_Wire_V3_Score: SwiftProtobuf.Message, SwiftProtobuf
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.lookAhead) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.pool) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.sparseAttention) }()
+      case 6: try { try decoder.decodeSingularFloatField(value: &self.mostKeys) }()
       default: break
       }
     }
@@ -2030,6 +2034,9 @@ nonisolated extension Winnow_Wire_V3_Score: SwiftProtobuf.Message, SwiftProtobuf
     if self.sparseAttention != false {
       try visitor.visitSingularBoolField(value: self.sparseAttention, fieldNumber: 5)
     }
+    if self.mostKeys.bitPattern != 0 {
+      try visitor.visitSingularFloatField(value: self.mostKeys, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2039,6 +2046,7 @@ nonisolated extension Winnow_Wire_V3_Score: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.lookAhead != rhs.lookAhead {return false}
     if lhs.pool != rhs.pool {return false}
     if lhs.sparseAttention != rhs.sparseAttention {return false}
+    if lhs.mostKeys != rhs.mostKeys {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -37,18 +37,6 @@ struct BenchAgreement: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Number format of the exact scores. Default: that of --dtype.", valueName: "type"))
     var referenceDtype: PrecisionChoice?
 
-    @Option(
-        help: ArgumentHelp(
-            "Sparse: the share of the attention to look at, over 0, at most 1. Default: as the speculator does.",
-            valueName: "share"))
-    var coverage: Float?
-
-    @Option(
-        help: ArgumentHelp(
-            "Sparse: the most keys to look at for that, as a share, over 0, at most 1. Default: as the speculator does.",
-            valueName: "share"))
-    var mostKeys: Float?
-
     @OptionGroup var speculation: SpeculationOptions
     @OptionGroup var compute: ComputeOptions
 
@@ -75,12 +63,6 @@ struct BenchAgreement: AsyncParsableCommand {
         guard (1...1000).contains(prompts) else {
             throw ValidationError("--prompts must be 1 to 1000, found \(prompts)")
         }
-        for (name, share) in [("coverage", coverage), ("most-keys", mostKeys)] {
-            guard let share else { continue }
-            guard share > 0, share <= 1 else {
-                throw ValidationError("--\(name) must be over 0, at most 1, found \(share)")
-            }
-        }
     }
 
     func run() async throws {
@@ -94,9 +76,6 @@ struct BenchAgreement: AsyncParsableCommand {
         let texts = try makePrompts()
         var exact = speculation.parameters
         (exact.keepHead, exact.tail, exact.attention) = (false, 0, .exact)
-        var sparsity = BlockSparsity()
-        if let coverage { sparsity.coverage = coverage }
-        if let mostKeys { sparsity.mostKeys = mostKeys }
         var other = exact
         other.attention = speculation.parameters.attention
 
@@ -109,7 +88,7 @@ struct BenchAgreement: AsyncParsableCommand {
             throws -> Set<Int32>
         {
             let start = clock.now
-            let importance = try Speculator(stage: model.stage, eosTokens: [], sparsity: sparsity).importance(
+            let importance = try Speculator(stage: model.stage, eosTokens: []).importance(
                 of: prompt, parameters: parameters)
             let selection = Selector.select(importance: importance, parameters: parameters)
             times.append(start.duration(to: clock.now) / .seconds(1))
