@@ -142,6 +142,21 @@ final class Ear: Sendable {
         while await send(packet, link) != .sent { await Task.yield() }
     }
 
+    /// Again and again while `body` waits: what a link takes while its other end goes is lost.
+    func sendWhile<R>(_ packet: Packet, _ link: any Link, _ body: () async -> R) async -> R {
+        nonisolated(unsafe) let link = link
+        let sender = Task { [self] in
+            while !Task.isCancelled {
+                _ = await on { try? link.send(packet) }
+                await Task.yield()
+            }
+        }
+        let result = await body()
+        sender.cancel()
+        await sender.value
+        return result
+    }
+
     /// Until the edge says so.
     func sendUntil(_ result: SendResult, _ packet: Packet, _ link: any Link) async {
         while await send(packet, link) != result { await Task.yield() }
