@@ -32,17 +32,17 @@ struct CampaignTests {
 
     @Test("a search measures the modes in turns, and reports all of it")
     func search() async throws {
-        // One mode is always answered, the other always refused: nothing here hangs on how busy this machine is.
-        // SearchTests hold the statistics.
+        // One mode is always answered, the other always refused, and the promise is so wide that nothing here hangs on how
+        // busy this machine is: on one core other tests have kept answers back for 12 s. SearchTests hold the statistics.
         let plan = CampaignPlan(
             way: .search(start: 50, ceiling: 100, precision: 0.1, confirmations: 2),
             shape: .counted(.poisson, .milliseconds(100), minimum: 44),
-            levels: [try ServiceLevel(parsing: "ttft:p90:1000x")], timeout: .seconds(20), drainLimit: .seconds(20),
-            maximumLateness: .seconds(20))
+            levels: [try ServiceLevel(parsing: "ttft:p90:5000x")], timeout: .seconds(60), drainLimit: .seconds(60),
+            maximumLateness: .seconds(60))
         let (modes, objectives) = try await campaign(plan, variants: [.dense, .keep(0.1), .keep(0.2)]) { request, _ in
             request.body.contains(#""keep_rate":0.1"#) ? Answer.json(503, "") : Answer.whole(after: .milliseconds(10))
         }
-        #expect(try #require(objectives.first?.bound) >= .seconds(10))
+        #expect(try #require(objectives.first?.bound) >= .seconds(50))
         for mode in [modes[0], modes[2]] {
             let why = Comment(rawValue: mode.runs.map { "\($0.step): \($0.judgement.reasons)" }.joined(separator: "\n"))
             let isProved = mode.finding.verdict == .valid && mode.finding.highest == 100
