@@ -12,7 +12,8 @@ public enum WorkerEvent: Sendable, Equatable {
     case assigned(WorkerAssignment)
     /// The place is taken away.
     case unassigned
-    /// Weights of these layers are being loaded; so much of them is there, 0 to 1. Told in steps of a twentieth.
+    /// Weights of these layers are being loaded; so much of them is there, 0 to 1. Told when they are asked for, and in steps
+    /// of a twentieth.
     case loading(layers: Range<Int>, fraction: Double)
     /// The place is served: weights are loaded and the next neighbour is reached.
     case ready
