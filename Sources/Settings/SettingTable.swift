@@ -234,7 +234,7 @@ extension Setting {
         Setting(
             "speculator_most_keys", .share, default: "0.3", of: [.coordinator, .generate, .bench],
             in: [.speculation], value: "share",
-            "sparse: the most tokens that one of a long prompt looks at, as a share of those before it, over 0, at most "
-                + "1. More keeps more of what exact keeps, for more time."),
+            "sparse: the most tokens that one of a long prompt looks at, as a share of those before it, but no fewer than "
+                + "1024. More keeps more of what exact keeps, for more time."),
     ]
 }

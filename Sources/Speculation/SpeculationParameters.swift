@@ -43,7 +43,8 @@ public struct SpeculationParameters: Sendable, Equatable {
     public var threshold: Int
     /// How the speculator reads the prompt.
     public var attention: SpeculatorAttention
-    /// The most keys that a row looks at in ``SpeculatorAttention/sparse``, as a share of those before it: above 0, up to 1.
+    /// The most keys that a row looks at in ``SpeculatorAttention/sparse``, as a share of those before it: above 0, up to 1. No
+    /// fewer than 1,024 in any case (``BlockSparsity/exactKeys``).
     public var mostKeys: Double
 
     /// The defaults are those of Winnow's default mode.

@@ -71,6 +71,7 @@ final class SpeculatorExecutor: Executor, @unchecked Sendable {
 
     private func prepare() throws(WorkerError) {
         guard speculator == nil else { return }
+        defer { loading.rest() }
         let stage = try loading.load(loading.checkpoint.configuration.allLayers)
         speculator = Speculator(stage: stage, eosTokens: endTokens)
         isLoaded.store(true, ordering: .relaxed)

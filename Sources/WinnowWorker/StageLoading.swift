@@ -28,7 +28,7 @@ final class StageLoading: Sendable {
         self.logger = logger
     }
 
-    /// Of the weights being loaded, 0 to 1; after a load as it was at its end, until ``rest()``.
+    /// Of the weights being loaded, 0 to 1; after a load what it came to, until ``rest()``.
     var loaded: Float { share.withLock { $0 } }
 
     /// Nothing is being loaded: what is next begins at 0.

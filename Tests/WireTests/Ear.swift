@@ -139,7 +139,7 @@ final class Ear: Sendable {
 
     /// Until it is taken: a link comes up by itself.
     func sendSurely(_ packet: Packet, _ link: any Link) async {
-        while await send(packet, link) != .sent { await Task.yield() }
+        while !Task.isCancelled, await send(packet, link) != .sent { await Task.yield() }
     }
 
     /// Again and again while `body` waits: what a link takes while its other end goes is lost.
@@ -159,12 +159,12 @@ final class Ear: Sendable {
 
     /// Until the edge says so.
     func sendUntil(_ result: SendResult, _ packet: Packet, _ link: any Link) async {
-        while await send(packet, link) != result { await Task.yield() }
+        while !Task.isCancelled, await send(packet, link) != result { await Task.yield() }
     }
 
     /// Until the edge says so.
     func sendUntil(_ result: SendResult, _ packet: Packet, _ listener: any Listener, to peer: PeerID) async {
-        while await send(packet, listener, to: peer) != result { await Task.yield() }
+        while !Task.isCancelled, await send(packet, listener, to: peer) != result { await Task.yield() }
     }
 
     /// Ends the thread.

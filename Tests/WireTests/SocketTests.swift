@@ -82,7 +82,7 @@ struct SocketTests {
         try socket.connect(listener.endpoint.description)
         func send(_ frames: [[UInt8]]) async throws {
             let frames = try frames.map { try Frame($0) }
-            while await ear.on({ try? socket.send(frames) }) != .sent { await Task.yield() }
+            while !Task.isCancelled, await ear.on({ try? socket.send(frames) }) != .sent { await Task.yield() }
         }
         var heard = ear.heard.makeAsyncIterator()
         var random = Seeded(state: 5)

@@ -199,7 +199,7 @@ struct StrangerTests {
         }
         #expect(isCut)
         var refusals = Refusals()
-        while refusals.isEmpty {
+        while refusals.isEmpty, !Task.isCancelled {
             refusals = listener.takeRefusals()
             await Task.yield()
         }
@@ -241,7 +241,7 @@ struct StrangerTests {
             ])
         #expect(await other.end() == .exit(0))
         var refusals = Refusals()
-        while refusals.isEmpty {
+        while refusals.isEmpty, !Task.isCancelled {
             refusals = listener.takeRefusals()
             await Task.yield()
         }

@@ -127,13 +127,15 @@ final class Opposite: @unchecked Sendable {
     ///
     /// - Parameter skipping: so many numbers are left out before it.
     func send(_ message: Message, _ counter: UInt64, tensors: [Frame] = [], skipping: UInt64 = 0) async {
-        while await !on({ [self] in
-            let packet = Packet(
-                epoch: epoch(counter), sequence: sequence + 1 + skipping, message, tensors: tensors)
-            guard (try? link?.send(packet)) == .sent else { return false }
-            sequence += 1 + skipping
-            return true
-        }) { await Task.yield() }
+        while !Task.isCancelled,
+            await !on({ [self] in
+                let packet = Packet(
+                    epoch: epoch(counter), sequence: sequence + 1 + skipping, message, tensors: tensors)
+                guard (try? link?.send(packet)) == .sent else { return false }
+                sequence += 1 + skipping
+                return true
+            })
+        { await Task.yield() }
     }
 
     func stop() async {

@@ -26,7 +26,8 @@ package struct Guest: Hashable, Sendable {
 
 /// What an edge is for, and with it its bounds.
 package enum EdgeKind: Sendable {
-    /// Anyone may speak, little at a time.
+    /// Anyone may speak, little at a time. Without keys, what a connection says before it is known is held for a moment, 64
+    /// messages of all such; the rest is dropped: who speaks here says again what matters.
     case control
     /// Only peers that are allowed may speak; a frame has at most this many bytes.
     case data(maxFrameBytes: Int)
